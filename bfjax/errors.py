@@ -1,0 +1,27 @@
+"""The one exception for whatever a user can put right."""
+
+
+class UserError(Exception):
+  """Bad input: says what was given, what was expected and what to do.
+
+  `bfjax.main` and the tools print its message, without a stack trace, and
+  exit with status 2.
+  """
+
+
+def choose(kind: str, name: str, choices):
+  """Returns `choices[name]`.
+
+  Args:
+    kind: what is being chosen, for the message: 'margin', 'rule', ...
+    name: the name given.
+    choices: a mapping from names to values.
+
+  Raises:
+    UserError: if there is no such name; the message lists those there are.
+  """
+  if name not in choices:
+    raise UserError(
+      f'No {kind} called {name!r}. There are: {", ".join(sorted(choices))}.'
+    )
+  return choices[name]

@@ -1,0 +1,45 @@
+"""What must be said to JAX before it starts: compiler flags and cache.
+
+Imported first by everything that runs (`bfjax.main`, the tools, the tests);
+it imports nothing of the project.
+"""
+
+import os
+import pathlib
+
+
+def default_cache_dir() -> pathlib.Path:
+  """The folder for what can be made again: rendered faces, compiled steps.
+
+  `$BFJAX_CACHE`, else `$XDG_CACHE_HOME/bfjax`, else `~/.cache/bfjax`.
+  """
+  if 'BFJAX_CACHE' in os.environ:
+    return pathlib.Path(os.environ['BFJAX_CACHE'])
+  base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  return pathlib.Path(base) / 'bfjax'
+
+
+def add_xla_flag(flag: str) -> None:
+  """Appends `--name=value` to XLA_FLAGS unless the user has set that name."""
+  flags = os.environ.get('XLA_FLAGS', '')
+  if flag.split('=')[0] not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} {flag}'.strip()
+
+
+def start(compilation_cache_dir: str | None = None) -> None:
+  """Sets JAX's flags and its persistent compilation cache.
+
+  Call it before the first computation.
+
+  Args:
+    compilation_cache_dir: where compiled functions are kept between runs;
+      None for the default, '' for no cache.
+  """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  import jax  # after the environment is set
+
+  if compilation_cache_dir is None:
+    compilation_cache_dir = str(default_cache_dir() / 'xla')
+  if compilation_cache_dir:
+    jax.config.update('jax_compilation_cache_dir', compilation_cache_dir)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
