@@ -1,0 +1,1 @@
+"""Row numbers to images: files, sources, decoding and the input stream."""

@@ -1,0 +1,85 @@
+"""Image files by row number: names, reading, and what is said when missing."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from bfjax import errors
+from bfjax.data import files
+
+
+def _write(root, name, content=b'x'):
+  path = os.path.join(os.fsencode(root), os.fsencode(name))
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  with open(path, 'wb') as file:
+    file.write(content)
+
+
+ODD_NAMES = [
+  'a/plain.jpg',
+  'with blank/b  c.jpg',
+  'ünï/é.png',
+  b'n\xff\xe9.jpg',
+]
+
+
+def test_reads_and_names_odd_paths(tmp_path):
+  for i, name in enumerate(ODD_NAMES):
+    _write(tmp_path, name, b'%d' % i)
+  images = files.ImageFiles(ODD_NAMES, tmp_path)
+  assert images.num_rows == len(images) == 4
+  assert images.read(np.array([3, 0, 0, 2])) == [b'3', b'0', b'0', b'2']
+  assert [images.name(i) for i in range(4)] == [
+    os.fsdecode(name) for name in ODD_NAMES
+  ]
+  assert list(images.names_bytes()) == [os.fsencode(name) for name in ODD_NAMES]
+  assert images.path(1) == str(tmp_path / 'with blank/b  c.jpg')
+  images.check_exist()
+  copy = pickle.loads(pickle.dumps(images))
+  assert copy.read([3]) == [b'3'] and copy.name(3) == images.name(3)
+
+
+def test_absolute_paths_stay_and_root_becomes_absolute(tmp_path, monkeypatch):
+  _write(tmp_path, 'r/a.jpg')
+  monkeypatch.chdir(tmp_path)
+  images = files.ImageFiles(['a.jpg', str(tmp_path / 'r/a.jpg')], 'r')
+  monkeypatch.chdir('/')
+  assert images.path(0) == images.path(1) == str(tmp_path / 'r/a.jpg')
+  assert images.read([0, 1]) == [b'x', b'x']
+
+
+def test_there_is_no_row_before_the_first_or_after_the_last(tmp_path):
+  images = files.ImageFiles(['a.jpg'], tmp_path)
+  for row in (-1, 1):
+    with pytest.raises(IndexError, match='of 1 image files'):
+      images.read([row])
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+  _write(tmp_path, 'folder.jpg/inside')
+  images = files.ImageFiles(['gone.jpg', 'folder.jpg', b'\xff.jpg'], tmp_path)
+  with pytest.raises(errors.UserError, match=r'gone\.jpg: No such file'):
+    images.read([0])
+  with pytest.raises(errors.UserError, match=r'folder\.jpg: Is a directory'):
+    images.read([1])
+  with pytest.raises(errors.UserError, match=r'\\xff\.jpg: No such') as caught:
+    images.read([2])
+  str(caught.value).encode('utf-8')  # can be printed on any terminal
+
+
+def test_the_first_pass_names_the_missing_and_counts_them(tmp_path):
+  names = [f'{i:05d}.jpg' for i in range(3000)]
+  for name in names[:2000]:
+    _write(tmp_path, name)
+  _write(tmp_path, names[10], b'')
+  images = files.ImageFiles([*names, '.'], tmp_path)
+  with pytest.raises(errors.UserError) as caught:
+    images.check_exist()
+  message = str(caught.value)
+  assert message.startswith('1002 of 3001 images cannot be used')
+  assert '00010.jpg: empty' in message
+  assert '02000.jpg: No such file' in message
+  assert '... and 997 more' in message
+  assert f'relative to {tmp_path}' in message
