@@ -1,0 +1,141 @@
+"""An image on which the parts of a face are painted."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+# OpenCV takes coordinates as integers with this many bits of fraction.
+_FRACTION_BITS = 4
+_ONE = 1 << _FRACTION_BITS
+
+
+class Canvas:
+  """Paints named parts with smooth edges; lengths are in half head widths.
+
+  Attributes:
+    image: uint8 [size, size, 3], RGB.
+    size: height and width in pixels.
+  """
+
+  def __init__(
+    self,
+    image: np.ndarray,
+    points: np.ndarray,
+    parts: dict[str, slice],
+    pixels_per_unit: float,
+  ):
+    """Takes over `image`.
+
+    Args:
+      image: uint8 [size, size, 3], the background.
+      points: float [k, 2], all points in pixels.
+      parts: which points belong to which part.
+      pixels_per_unit: pixels in half a head width.
+    """
+    self.image = image
+    self.size = image.shape[0]
+    self._points = np.round(points * _ONE).astype(np.int32)
+    self._parts = parts
+    self._pixels_per_unit = pixels_per_unit
+
+  def fill(self, part: str, colour: Sequence[float]) -> None:
+    """Fills the polygon of a part."""
+    self._fill(self.image, part, colour)
+
+  def fill_between(
+    self, part: str, other: str, colour: Sequence[float]
+  ) -> None:
+    """Fills the polygon of one part followed by another."""
+    polygon = np.concatenate([self._of(part), self._of(other)])
+    cv2.fillPoly(self.image, [polygon], colour, cv2.LINE_AA, _FRACTION_BITS)
+
+  def line(
+    self,
+    part: str,
+    colour: Sequence[float],
+    width: float,
+    closed: bool = False,
+  ) -> None:
+    """Draws the line of a part, at least a pixel wide."""
+    cv2.polylines(
+      self.image,
+      [self._of(part)],
+      closed,
+      colour,
+      max(1, round(width * self._pixels_per_unit)),
+      cv2.LINE_AA,
+      _FRACTION_BITS,
+    )
+
+  def disc(
+    self,
+    part: str,
+    index: int,
+    colour: Sequence[float],
+    radius: float,
+    offset: tuple[float, float] = (0, 0),
+  ) -> None:
+    """Fills a circle around one point of a part, moved by `offset`."""
+    scale = self._pixels_per_unit * _ONE
+    x, y = self._of(part)[index].tolist()
+    cv2.circle(
+      self.image,
+      (x + int(offset[0] * scale), y + int(offset[1] * scale)),
+      max(int(radius * scale), _ONE // 4),
+      colour,
+      -1,
+      cv2.LINE_AA,
+      _FRACTION_BITS,
+    )
+
+  def blend(
+    self,
+    opacity: dict[str, float],
+    colour: Sequence[float],
+    softness: float,
+  ) -> None:
+    """Covers parts with a colour that fades out at their edges.
+
+    Args:
+      opacity: part -> how much of the colour is seen, 0 .. 1.
+      colour: the colour.
+      softness: standard deviation of the blur of the edges.
+    """
+    mask = np.zeros((self.size, self.size), np.uint8)
+    for part, amount in opacity.items():
+      self._fill(mask, part, 255 * amount)
+    mask = cv2.GaussianBlur(mask, (0, 0), softness * self._pixels_per_unit)
+    share = mask[..., None] * np.float32(1 / 255)
+    paint = share * np.asarray(colour, np.float32)
+    self.image = cv2.convertScaleAbs(self.image * (1 - share) + paint)
+
+  def bar(
+    self,
+    center: tuple[float, float],
+    angle: float,
+    width: float,
+    colour: Sequence[float],
+  ) -> None:
+    """Draws a bar right across the image.
+
+    Args:
+      center: a point on it, in shares of the image's size.
+      angle: its direction in radians.
+      width: its width, in shares of the image's size.
+      colour: its colour.
+    """
+    middle = np.array(center) * self.size
+    reach = np.array([np.cos(angle), np.sin(angle)]) * self.size * 0.8
+    start, end = (
+      [int(value) for value in point]
+      for point in (middle - reach, middle + reach)
+    )
+    thickness = max(1, int(width * self.size))
+    cv2.line(self.image, start, end, colour, thickness, cv2.LINE_AA)
+
+  def _of(self, part: str) -> np.ndarray:
+    return self._points[self._parts[part]]
+
+  def _fill(self, image, part, colour) -> None:
+    cv2.fillPoly(image, [self._of(part)], colour, cv2.LINE_AA, _FRACTION_BITS)

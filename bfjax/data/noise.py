@@ -1,0 +1,87 @@
+"""Label noise on purpose, as the published experiments make it."""
+
+import numpy as np
+
+from bfjax import errors
+
+
+def flip_labels(
+  labels: np.ndarray, rate: float, num_classes: int, seed: int
+) -> np.ndarray:
+  """Gives part of every class a wrong label (closed-set noise).
+
+  Of the n rows of each class, floor(n * rate), drawn at random, get a label
+  drawn evenly from the num_classes - 1 others: the noise of BoundaryFace,
+  https://arxiv.org/abs/2210.04567, section 4.
+
+  Args:
+    labels: int [n], the true labels, 0 .. num_classes - 1.
+    rate: the share of each class, 0 .. 1.
+    num_classes: the number of classes; those without a row count too.
+    seed: names the draw, a non-negative integer. The result is a function of
+      the arguments alone.
+
+  Returns:
+    int32 [n], the given labels; they differ from `labels` in the flipped rows.
+
+  Raises:
+    UserError: if the rate, the seed or a label is out of range, or if there is
+      no other class.
+  """
+  labels = np.asarray(labels)
+  _check(labels, rate, num_classes, seed)
+  generator = np.random.default_rng(int(seed))
+  flipped = _draw_rows(labels, rate, num_classes, generator)
+  # Steps of 1 .. num_classes - 1 around the circle of classes reach every
+  # other class equally often.
+  steps = generator.integers(1, max(num_classes, 2), len(flipped))
+  given = labels.astype(np.int32)
+  given[flipped] = (given[flipped] + steps) % num_classes
+  return given
+
+
+def _draw_rows(
+  labels: np.ndarray,
+  rate: float,
+  num_classes: int,
+  generator: np.random.Generator,
+) -> np.ndarray:
+  """Rows to flip: in each class floor(count * rate), evenly without return."""
+  # Shuffled, then sorted by class with order kept, the rows of each class lie
+  # in one block in random order; the first of each block are taken.
+  shuffled = generator.permutation(len(labels))
+  by_class = shuffled[np.argsort(labels[shuffled], kind='stable')]
+  counts = np.bincount(labels, minlength=num_classes)
+  starts = np.cumsum(counts) - counts
+  place = np.arange(len(labels)) - np.repeat(starts, counts)
+  return by_class[place < np.repeat(num_flips(counts, rate), counts)]
+
+
+def num_flips(counts: np.ndarray, rate: float) -> np.ndarray:
+  """floor(counts * rate) for counts int [n], in exact arithmetic.
+
+  The product in floating point falls short of 29 for 0.29 * 100.
+  """
+  return np.floor(counts * rate + 1e-9).astype(np.int64)
+
+
+def _check(
+  labels: np.ndarray, rate: float, num_classes: int, seed: int
+) -> None:
+  if not 0 <= rate <= 1:
+    raise errors.UserError(
+      f'The rate of flipped labels is a share, 0 .. 1, not {rate}.'
+    )
+  if seed < 0:
+    raise errors.UserError(
+      f'The seed of the label noise must not be negative, but is {seed}.'
+    )
+  if rate and num_classes < 2:
+    raise errors.UserError(
+      f'Labels cannot be flipped among {num_classes} class: two are needed.'
+    )
+  if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+    raise errors.UserError(
+      f'Labels must be in 0 .. {num_classes - 1}, but range from '
+      f'{labels.min()} to {labels.max()}.'
+    )
