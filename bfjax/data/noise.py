@@ -58,9 +58,10 @@ def _draw_rows(
 
 
 def num_flips(counts: np.ndarray, rate: float) -> np.ndarray:
-  """floor(counts * rate) for counts int [n], in exact arithmetic.
+  """floor(counts * rate) for counts int [n], as in exact arithmetic.
 
-  The product in floating point falls short of 29 for 0.29 * 100.
+  In floating point the product may fall short of a whole number: 0.29 * 100
+  is 28.999999999999996.
   """
   return np.floor(counts * rate + 1e-9).astype(np.int64)
 

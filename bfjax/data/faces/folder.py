@@ -1,0 +1,110 @@
+"""Procedural faces as a folder of JPEG files, complete or not there at all."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import uuid
+
+import tqdm
+from absl import logging
+
+from bfjax import errors
+from bfjax.data.faces import sets, workers
+
+_IMAGES_PER_PROCESS = 500
+
+
+def write_images(
+  root: pathlib.Path, face_set: sets.FaceSet, processes: int = 0
+) -> None:
+  """Renders all images into the folder `root`, with a progress bar.
+
+  Args:
+    root: an existing folder without these people in it.
+    face_set: which images.
+    processes: how many processes render; 0 for as many as there are cores
+      (fewer for a small set), 1 for this one alone.
+
+  Raises:
+    UserError: if the set is impossible or a file cannot be written.
+  """
+  face_set.check()
+  if processes < 0:
+    raise errors.UserError(
+      f'processes must be 0 (as many as there are cores) or more, '
+      f'not {processes}.'
+    )
+  if not processes:
+    useful = 1 + face_set.num_images // _IMAGES_PER_PROCESS
+    processes = min(len(os.sched_getaffinity(0)), useful)
+  finished = workers.render(root, face_set, processes)
+  with (
+    contextlib.closing(finished),
+    tqdm.tqdm(
+      total=face_set.num_images,
+      desc='Rendering faces',
+      unit='image',
+      unit_scale=True,
+    ) as bar,
+  ):
+    for _ in finished:
+      bar.update(face_set.images_per_identity)
+
+
+def cached(
+  face_set: sets.FaceSet, cache_dir: pathlib.Path, processes: int = 0
+) -> pathlib.Path:
+  """The folder of a set below `cache_dir`, rendered if it is not there yet.
+
+  The images are rendered into a temporary folder that is renamed in the end,
+  so a set that is there is whole. A second process that wants the same set
+  waits for the first one.
+
+  Raises:
+    UserError: if the set is impossible or `cache_dir` cannot be written to.
+  """
+  face_set.check()
+  target = cache_dir / face_set.folder_name
+  if target.is_dir():
+    return target
+  try:
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(cache_dir / f'.{face_set.folder_name}.lock'):
+      if not target.is_dir():
+        _render_and_rename(target, face_set, processes)
+  except OSError as error:
+    raise errors.UserError(
+      f'Cannot keep rendered faces in {cache_dir}: {error}. Choose another '
+      'folder by cache_dir or the environment variable BFJAX_CACHE.'
+    ) from error
+  return target
+
+
+def _render_and_rename(
+  target: pathlib.Path, face_set: sets.FaceSet, processes: int
+) -> None:
+  """Called by the holder of the lock: what is half done is abandoned."""
+  prefix = f'.{target.name}.partial-'
+  for abandoned in target.parent.glob(f'{prefix}*'):
+    shutil.rmtree(abandoned, ignore_errors=True)
+  # A new name each time: workers of a killed process may still be writing.
+  partial = target.with_name(f'{prefix}{uuid.uuid4().hex}')
+  partial.mkdir()
+  write_images(partial, face_set, processes)
+  lines = sets.list_lines(face_set.names(), face_set.labels())
+  (partial / 'clean.txt').write_text(lines, encoding='utf-8')
+  partial.rename(target)
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path):
+  """Holds an exclusive lock, which the system frees if this process dies."""
+  with open(path, 'w', encoding='utf-8') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      logging.info('Waiting for another process that renders the same faces')
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield
