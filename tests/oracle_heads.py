@@ -1,0 +1,188 @@
+"""The heads as their papers write them, in float64 PyTorch: the oracle.
+
+One-hot products, a row at a time, gradients by autograd; nothing is shared
+with bfjax. Where the literal formula has no finite derivative the convention
+is: sqrt(1 - c^2) has derivative 0 at |c| = 1, and so has a clip at its ends.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+EPS = 1e-3  # AdaFace's
+
+
+class Result(NamedTuple):
+  loss: np.ndarray
+  penalty: np.ndarray
+  label: np.ndarray
+  target_cosine: np.ndarray
+  other_cosine: np.ndarray
+  correct: np.ndarray
+  state: dict
+  embedding_gradient: np.ndarray
+  centres_gradient: np.ndarray
+
+
+def sine(c):
+  inside = c.abs() < 1
+  return torch.where(inside, torch.sqrt(torch.where(inside, 1 - c * c, 1)), 0)
+
+
+def angle(c):
+  inside = c.abs() < 1
+  ends = math.pi * (c < 0).to(c.dtype)
+  return torch.where(inside, torch.arccos(torch.where(inside, c, 0)), ends)
+
+
+def clip(x, low, high):
+  inside = torch.where(x > low, x, low)  # a where per end: both in float64
+  return torch.where(x < high, inside, high)
+
+
+def add_angle(c, m):
+  straight = c * math.cos(m) - sine(c) * math.sin(m)
+  beyond = c - m * math.sin(math.pi - m)
+  return torch.where(c > math.cos(math.pi - m), straight, beyond)
+
+
+def phi(name, o, c, norm, state):
+  """The target logit, elementwise; o holds the margin's numbers."""
+  if name == 'softmax':
+    return c
+  if name == 'cosface':
+    return c - o['m']
+  if name in ('arcface', 'curricularface'):
+    return add_angle(c, o['m'])
+  if name == 'mv_arc_softmax':
+    return clip(add_angle(c, o['m']), -1, 1)
+  if name == 'combined' and o['m1'] == 1:
+    return add_angle(c, o['m2']) - o['m3']
+  if name == 'combined':
+    a = o['m1'] * angle(c) + o['m2']
+    k = torch.floor(a.detach() / math.pi)
+    return (-1) ** k * torch.cos(a) - 2 * k - o['m3']
+  assert name == 'adaface'
+  norm = norm.detach().clip(1e-3, 100)
+  q = (o['h'] * (norm - state['mean']) / (state['std'] + EPS)).clip(-1, 1)
+  theta = clip(angle(c) - o['m'] * q, EPS, math.pi - EPS)
+  return torch.cos(theta) - (o['m'] + o['m'] * q)
+
+
+def other_logits(name, o, cosine, target_cosine, state):
+  """The logits [classes] of one row, as if no class were the target."""
+  if name == 'mv_arc_softmax':
+    threshold = clip(add_angle(target_cosine, o['m']), -1, 1).detach()
+    hard = cosine.detach() >= threshold
+    return clip(torch.where(hard, cosine + o['t'], cosine), -1, 1)
+  if name == 'curricularface':
+    s = sine(target_cosine)
+    threshold = target_cosine * math.cos(o['m']) - s * math.sin(o['m'])
+    hard = cosine.detach() > threshold.detach()
+    return torch.where(hard, cosine * (state['t'] + cosine), cosine)
+  return cosine
+
+
+def see_norms(name, o, norm, mask, state):
+  if name != 'adaface' or not mask.any():
+    return state
+  norm = norm[mask].detach().clip(1e-3, 100)
+  state = dict(state)
+  a = o['t_alpha']
+  state['mean'] = a * norm.mean() + (1 - a) * state['mean']
+  if mask.sum() > 1:
+    state['std'] = a * norm.std(unbiased=True) + (1 - a) * state['std']
+  return state
+
+
+def see_targets(name, o, target_cosine, mask, state):
+  if name != 'curricularface' or not mask.any():
+    return state
+  a = o['t_alpha']
+  mean = target_cosine[mask].detach().mean()
+  return {'t': a * mean + (1 - a) * state['t']}
+
+
+def best_other(label, *values):
+  """The class other than `label` with the largest value.
+
+  A tie is decided by the next of `values` if there is one, else it goes to
+  the lowest class.
+  """
+  keys = zip(*[v.detach().tolist() for v in values], strict=True)
+  ranked = [(*key, -j) for j, key in enumerate(keys) if j != label]
+  return -max(ranked)[-1]
+
+
+def unit(x):
+  """Rows of length 1; a zero row stays zero, without a gradient."""
+  square = (x * x).sum(1, keepdim=True)
+  norm = torch.sqrt(torch.where(square > 0, square, 1))
+  return torch.where(square > 0, x / norm, 0), norm[:, 0]
+
+
+def head(
+  name,
+  options,
+  rule,
+  penalty,
+  embedding,
+  centres,
+  label,
+  mask,
+  state,
+  *,
+  scale,
+  correcting,
+  penalty_weight,
+):
+  """All a head returns, and the gradients of its masked mean objective."""
+  embedding = torch.tensor(np.float64(embedding), requires_grad=True)
+  centres = torch.tensor(np.float64(centres), requires_grad=True)
+  mask = torch.tensor(mask)
+  state = {k: torch.tensor(float(v)).double() for k, v in state.items()}
+  e, norm = unit(embedding)
+  w, _ = unit(centres)
+  cosine = (e @ w.T).clamp(-1, 1)
+  n, classes = cosine.shape
+  state = see_norms(name, options, norm, mask, state)
+  one_hot = torch.eye(classes, dtype=torch.float64)
+  used = np.array(label)
+  correct = np.zeros(n, bool)
+  for i in range(n):
+    k = best_other(label[i], cosine[i])
+    correct[i] = cosine[i, label[i]] > cosine[i, k]
+    if rule == 'boundary' and correcting:
+      all_phi = phi(name, options, cosine[i], norm[i], state)
+      k = best_other(label[i], all_phi, cosine[i])
+      a = (all_phi * one_hot[k]).max().clamp(min=0)
+      if a > (cosine[i] * one_hot[label[i]]).max().clamp(min=0):
+        used[i] = k
+  target_cosine = (cosine * one_hot[used]).sum(1)
+  state = see_targets(name, options, target_cosine, mask, state)
+  target_phi = phi(name, options, target_cosine, norm, state)
+  loss, extra, other_cosine = [], [], []
+  for i in range(n):
+    hot = one_hot[used[i]]
+    others = other_logits(name, options, cosine[i], target_cosine[i], state)
+    logits = scale * (hot * target_phi[i] + (1 - hot) * others)
+    loss.append(torch.logsumexp(logits, 0) - logits[used[i]])
+    k = best_other(used[i], cosine[i])
+    other_cosine.append(cosine[i, k].item())
+    gap = torch.relu(cosine[i, k]) - torch.relu(target_phi[i])
+    extra.append(torch.relu(gap) * (penalty == 'boundary'))
+  loss, extra = torch.stack(loss), torch.stack(extra)
+  ((loss + penalty_weight * extra) * mask).sum().div(n).backward()
+  return Result(
+    loss.detach().numpy(),
+    extra.detach().numpy(),
+    used,
+    target_cosine.detach().numpy(),
+    np.array(other_cosine),
+    correct,
+    {k: float(v) for k, v in state.items()},
+    embedding.grad.numpy(),
+    centres.grad.numpy(),
+  )

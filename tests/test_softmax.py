@@ -1,0 +1,310 @@
+"""The class-parallel head against the float64 oracle, and how it is spread."""
+
+import functools
+import inspect
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bfjax import corrections, errors, margins, sharding, softmax
+
+ROWS, DIM, CLASSES, SCALE, WEIGHT = 16, 24, 61, 32.0, 3.14
+MASK = np.arange(ROWS) < ROWS - 3
+
+
+def numbers(name):
+  """The defaults of a margin's options."""
+  options = inspect.signature(margins.MARGINS[name]).parameters
+  return {k: p.default for k, p in options.items()}
+
+
+def mesh_of(devices):
+  return sharding.make_mesh(jax.devices()[:devices])
+
+
+@functools.cache
+def compiled(devices, name, options, rule, penalty):
+  """(arrays, state, correcting) -> (output, gradients), jitted."""
+  head = softmax.make_head(
+    mesh_of(devices),
+    margin=margins.build(name, **dict(options)),
+    rule=corrections.RULES[rule],
+    penalty=corrections.PENALTIES[penalty],
+    num_classes=CLASSES,
+    scale=SCALE,
+  )
+
+  @jax.jit
+  def run(embedding, centres, label, mask, state, correcting):
+    def objective(embedding, centres):
+      out = head(embedding, centres, label, mask, state, correcting)
+      per_row = out.loss + WEIGHT * out.penalty
+      return jnp.where(mask, per_row, 0).sum() / ROWS, out
+
+    gradient = jax.grad(objective, (0, 1), has_aux=True)
+    return gradient(embedding, centres)
+
+  return run
+
+
+def run(
+  case, devices, name, rule, penalty, *, correcting=True, options=(), dtype='f8'
+):
+  embedding, centres, label = case
+  padded = sharding.pad_to(CLASSES, mesh_of(devices))
+  # Padding that would win and explode if it were looked at.
+  filled = np.full((padded, DIM), embedding[0] * 1e3)
+  filled[:CLASSES] = centres
+  state = margins.build(name, **dict(options)).init_state()
+  function = compiled(devices, name, options, rule, penalty)
+  (de, dw), out = function(
+    embedding.astype(dtype),
+    filled.astype('f4' if dtype == jnp.bfloat16 else dtype),
+    label,
+    MASK,
+    state,
+    correcting,
+  )
+  dw = np.asarray(dw)
+  np.testing.assert_array_equal(dw[CLASSES:], 0)
+  return jax.tree.map(np.asarray, out), np.asarray(de), dw[:CLASSES]
+
+
+def random_case():
+  rng = np.random.default_rng(1)
+  centres = rng.normal(size=(CLASSES, DIM))
+  embedding = 20 * rng.normal(size=(ROWS, DIM))
+  return embedding, centres, rng.integers(0, CLASSES, ROWS).astype('i4')
+
+
+def noisy_case():
+  """Rows near their true centre; every second label is flipped."""
+  rng = np.random.default_rng(2)
+  centres = rng.normal(size=(CLASSES, DIM))
+  label = rng.integers(0, CLASSES, ROWS)
+  embedding = centres[label] + 0.8 * rng.normal(size=(ROWS, DIM))
+  label[::2] = (label[::2] + 1 + rng.integers(0, CLASSES - 1)) % CLASSES
+  return 9 * embedding, centres, label.astype('i4')
+
+
+def one_hot_case():
+  """Cosines of exactly 1, 0 and -1, and every centre twice: ties."""
+  rng = np.random.default_rng(3)
+  axes = np.concatenate([np.eye(DIM), -np.eye(DIM)])
+  centres = np.concatenate([axes, axes])[:CLASSES]
+  embedding = 4 * axes[rng.integers(0, len(axes), ROWS)]
+  label = rng.integers(0, CLASSES, ROWS)
+  label[:8] = np.argmax(embedding[:8] @ centres.T, axis=1)
+  label[4:8] = np.argmin(embedding[4:8] @ centres.T, axis=1)
+  return embedding, centres, label.astype('i4')
+
+
+def negative_case():
+  """Every cosine is below 0: the rule's and the penalty's zeros count."""
+  rng = np.random.default_rng(4)
+  axis = rng.normal(size=DIM)
+  centres = axis + 0.3 * rng.normal(size=(CLASSES, DIM))
+  embedding = -axis + 0.3 * rng.normal(size=(ROWS, DIM))
+  return 7 * embedding, centres, rng.integers(0, CLASSES, ROWS).astype('i4')
+
+
+CASES = {
+  'random': random_case,
+  'noisy': noisy_case,
+  'one_hot': one_hot_case,
+  'negative': negative_case,
+}
+
+
+@functools.cache
+def expected(case, name, rule, penalty, correcting, options):
+  pytest.importorskip('torch', reason='the oracle is written in PyTorch')
+  import oracle_heads
+
+  return oracle_heads.head(
+    name,
+    {**numbers(name), **dict(options)},
+    rule,
+    penalty,
+    *CASES[case](),
+    MASK,
+    margins.build(name).init_state(),
+    scale=SCALE,
+    correcting=correcting,
+    penalty_weight=WEIGHT,
+  )
+
+
+def check(case, devices, name, rule, penalty, *, tol, dtype, options=()):
+  for correcting in (False, True) if rule != 'none' else (True,):
+    want = expected(case, name, rule, penalty, correcting, options)
+    out, de, dw = run(
+      CASES[case](),
+      devices,
+      name,
+      rule,
+      penalty,
+      correcting=correcting,
+      options=options,
+      dtype=dtype,
+    )
+    np.testing.assert_array_equal(out.label, want.label)
+    np.testing.assert_array_equal(out.correct, want.correct)
+    close = functools.partial(np.testing.assert_allclose, rtol=tol, atol=tol)
+    close(out.loss, want.loss)
+    close(out.penalty, want.penalty)
+    close(out.target_cosine, want.target_cosine)
+    close(out.other_cosine, want.other_cosine)
+    for k, v in want.state.items():
+      close(out.state[k], v)
+    # Relative to the largest entry: small ones are differences of large ones.
+    close(de, want.embedding_gradient, atol=tol * abs(de).max())
+    close(dw, want.centres_gradient, atol=tol * abs(dw).max())
+  return want
+
+
+SPHERE = (('m1', 1.7), ('m2', 0.2), ('m3', 0.1))
+MARGINS = [(name, ()) for name in margins.MARGINS] + [('combined', SPHERE)]
+
+
+@pytest.mark.parametrize('devices', [1, 2, 8])
+@pytest.mark.parametrize('name, options', MARGINS)
+def test_boundary_heads_equal_the_oracle(name, options, devices):
+  how = dict(tol=1e-10, dtype='f8', options=options)
+  with jax.enable_x64(True):
+    for case in CASES:
+      want = check(case, devices, name, 'boundary', 'boundary', **how)
+      if case == 'noisy':
+        # Or nothing was tested: with labels that are wrong, some are replaced.
+        assert (want.label != CASES['noisy']()[2]).any()
+
+
+@pytest.mark.parametrize('name, options', MARGINS)
+def test_plain_heads_equal_the_oracle(name, options):
+  how = dict(tol=1e-10, dtype='f8', options=options)
+  with jax.enable_x64(True):
+    for case in CASES:
+      check(case, 8, name, 'none', 'none', **how)
+
+
+@pytest.mark.parametrize(
+  'rule, penalty', [('boundary', 'none'), ('none', 'boundary')]
+)
+def test_rule_and_penalty_stand_alone(rule, penalty):
+  with jax.enable_x64(True):
+    for case in CASES:
+      check(case, 2, 'arcface', rule, penalty, tol=1e-10, dtype='f8')
+
+
+@pytest.mark.parametrize('name, options', MARGINS)
+def test_float32_heads_equal_the_oracle(name, options):
+  how = dict(tol=1e-5, dtype='f4', options=options)
+  for case in CASES:
+    check(case, 8, name, 'boundary', 'boundary', **how)
+
+
+@pytest.mark.parametrize('name', margins.MARGINS)
+def test_bfloat16_embeddings_are_computed_with_in_float32(name):
+  how = dict(devices=8, name=name, rule='boundary', penalty='boundary')
+  for case in CASES.values():
+    embedding, centres, label = case()
+    rounded = embedding.astype(jnp.bfloat16)
+    out, de, dw = run((rounded, centres, label), dtype=jnp.bfloat16, **how)
+    want, _, want_dw = run((rounded, centres, label), dtype='f4', **how)
+    assert out.loss.dtype == np.float32 and de.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(out.label, want.label)
+    np.testing.assert_allclose(out.loss, want.loss, rtol=1e-6)
+    np.testing.assert_allclose(dw, want_dw, atol=1e-6 * abs(want_dw).max())
+    assert np.isfinite(np.float32(de)).all()
+
+
+@pytest.mark.parametrize('name', margins.MARGINS)
+def test_vectors_of_length_zero_stay_finite_and_get_no_gradient(name):
+  embedding, centres, label = noisy_case()
+  embedding[0], embedding[1] = 0, 1e-30
+  centres[label[2]] = 0
+  case = embedding, centres, label
+  out, de, dw = run(case, 8, name, 'boundary', 'boundary', dtype='f4')
+  for values in jax.tree.leaves((out, de, dw)):
+    assert np.isfinite(values).all()
+  np.testing.assert_array_equal(de[0], 0)
+  np.testing.assert_array_equal(dw[label[2]], 0)
+  assert not out.correct[0], 'a tie of all classes is no success'
+
+
+def test_masked_rows_leave_no_trace_in_the_state():
+  for name in ('adaface', 'curricularface'):
+    embedding, centres, label = noisy_case()
+    how = dict(devices=8, name=name, rule='boundary', penalty='boundary')
+    before, *_ = run((embedding, centres, label), dtype='f4', **how)
+    embedding[~MASK] *= -5
+    after, *_ = run((embedding, centres, label), dtype='f4', **how)
+    assert before.state == after.state
+
+
+def lowered(rows, dim, classes):
+  """The gradient of BoundaryFace for 8 devices, compiled, class-sharded."""
+  mesh = mesh_of(8)
+  head = softmax.make_head(
+    mesh,
+    margin=margins.build('curricularface'),
+    rule=corrections.RULES['boundary'],
+    penalty=corrections.PENALTIES['boundary'],
+    num_classes=classes - 1,
+    scale=SCALE,
+  )
+
+  def objective(embedding, centres, label, mask, state):
+    out = head(embedding, centres, label, mask, state, True)
+    return (out.loss + out.penalty).mean()
+
+  split, whole = sharding.rows(mesh), sharding.replicated(mesh)
+  return jax.jit(
+    jax.grad(objective, (0, 1)),
+    in_shardings=(split, split, split, split, whole),
+  ).lower(
+    jax.ShapeDtypeStruct((rows, dim), 'f4'),
+    jax.ShapeDtypeStruct((classes, dim), 'f4'),
+    jax.ShapeDtypeStruct((rows,), 'i4'),
+    jax.ShapeDtypeStruct((rows,), '?'),
+    {'t': jax.ShapeDtypeStruct((), 'f4')},
+  )
+
+
+def test_nothing_of_the_size_of_the_classes_crosses_devices():
+  rows, dim, classes = 16, 8, 4096
+  text = lowered(rows, dim, classes).compile().as_text()
+  kinds = 'all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute'
+  sent = re.findall(rf'= (.*?) ({kinds})(?:-start)?\(', text)
+  assert {kind for _, kind in sent} >= {'all-gather', 'reduce-scatter'}
+  for shapes, kind in sent:
+    for dims in re.findall(r'\w+\[([\d,]*)\]', shapes):
+      size = np.prod([int(d) for d in dims.split(',') if d])
+      assert size <= rows * dim, f'{kind} of {shapes}'
+
+
+def test_start_of_correction_compiles_nothing():
+  case = noisy_case()
+  how = dict(devices=8, name='arcface', rule='boundary', penalty='boundary')
+  off, *_ = run(case, correcting=False, dtype='f4', **how)
+  function = compiled(8, 'arcface', (), 'boundary', 'boundary')
+  count = function._cache_size()
+  on, *_ = run(case, correcting=True, dtype='f4', **how)
+  assert function._cache_size() == count
+  np.testing.assert_array_equal(off.label, case[2])
+  assert (on.label != case[2]).any()
+
+
+def test_one_class_is_refused():
+  with pytest.raises(errors.UserError, match='at least 2 classes, not 1'):
+    softmax.make_head(
+      mesh_of(1),
+      margin=margins.build('arcface'),
+      rule=None,
+      penalty=None,
+      num_classes=1,
+      scale=SCALE,
+    )
