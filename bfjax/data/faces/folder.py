@@ -7,13 +7,21 @@ import pathlib
 import shutil
 import uuid
 
+import numpy as np
 import tqdm
 from absl import logging
 
-from bfjax import errors
+from bfjax import errors, runtime
 from bfjax.data.faces import sets, workers
 
 _IMAGES_PER_PROCESS = 500
+
+
+def cache_folder(cache_dir: str = '') -> pathlib.Path:
+  """Where sets are kept: `cache_dir`, else `faces` in the project's cache."""
+  if cache_dir:
+    return pathlib.Path(cache_dir)
+  return runtime.default_cache_dir() / 'faces'
 
 
 def write_images(
@@ -94,7 +102,7 @@ def _render_and_rename(
   partial.mkdir()
   write_images(partial, face_set, processes)
   lines = sets.list_lines(face_set.names(), face_set.labels())
-  (partial / 'clean.txt').write_text(lines, encoding='utf-8')
+  write_text(partial / 'clean.txt', lines)
   partial.rename(target)
 
 
@@ -108,3 +116,45 @@ def _locked(path: pathlib.Path):
       logging.info('Waiting for another process that renders the same faces')
       fcntl.flock(file, fcntl.LOCK_EX)
     yield
+
+
+def write_lists(
+  root: pathlib.Path,
+  face_set: sets.FaceSet,
+  given: np.ndarray,
+  train: str,
+  flips: str,
+) -> None:
+  """Writes the two lists of a training set with wrong labels.
+
+  Args:
+    root: the folder they are written to.
+    face_set: the images.
+    given: int [images], the labels with flips.
+    train: name of the list of all images with the given labels.
+    flips: name of the list of the flipped images with their true labels.
+
+  Raises:
+    UserError: if a list cannot be written.
+  """
+  lines = sets.list_lines(face_set.names(), given)
+  write_text(root / train, lines)
+  write_text(root / flips, sets.flip_lines(face_set, given))
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Makes `text` the content of a file, which is complete or not there.
+
+  What is there already is not written again: the folder may be read-only.
+
+  Raises:
+    UserError: if the file cannot be written.
+  """
+  partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
+  try:
+    if path.exists() and path.read_text(encoding='utf-8') == text:
+      return
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, path)
+  except OSError as error:
+    raise errors.UserError(f'Cannot write {path}: {error.strerror}.') from error

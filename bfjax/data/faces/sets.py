@@ -1,7 +1,5 @@
 """Which faces: sets of images, their names and their lists."""
 
-import os
-import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -110,10 +108,3 @@ def flip_lines(face_set: FaceSet, given: np.ndarray) -> str:
   flipped = given != true
   names = np.array(list(face_set.names()))[flipped]
   return list_lines(names.tolist(), true[flipped])
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a text file, complete or not at all."""
-  partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-  partial.write_text(text, encoding='utf-8')
-  os.replace(partial, path)

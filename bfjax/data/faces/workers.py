@@ -81,7 +81,10 @@ def _render_in_processes(
   # ends when the last worker has ended.
   read_end, write_end = os.pipe()
   started = []
-  with tempfile.TemporaryFile('w+') as messages:
+  with (
+    open(read_end, encoding='ascii') as lines,
+    tempfile.TemporaryFile('w+') as messages,
+  ):
     try:
       with open(write_end, 'wb') as pipe:
         for part in range(processes):
@@ -92,11 +95,10 @@ def _render_in_processes(
             'parts': processes,
           }
           started.append(_start(job, pipe, messages))
-      with open(read_end, encoding='ascii') as lines:
-        for line in lines:
-          yield int(line)
-          if any(worker.poll() for worker in started):
-            break
+      for line in lines:
+        yield int(line)
+        if any(worker.poll() for worker in started):
+          break
       _check_ends(started, messages)
     finally:
       for worker in started:
@@ -144,7 +146,7 @@ def _check_ends(started: list[subprocess.Popen], messages) -> None:
 
 
 def _main(argument: str) -> None:
-  """A worker: renders its part and writes out the number of each person done."""
+  """A worker: renders its part, writing the number of each person done."""
   cv2.setNumThreads(1)
   job = json.loads(argument)
   face_set = sets.FaceSet(**job['face_set'])

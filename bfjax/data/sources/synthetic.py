@@ -1,0 +1,76 @@
+"""The built-in data set: procedural faces, with as many wrong labels as asked.
+
+The images are real JPEG files in the cache folder, beside lists of them, so
+they are read and decoded as those of any data set.
+"""
+
+import numpy as np
+
+from bfjax import errors
+from bfjax.data import files, noise, sources
+from bfjax.data.faces import folder, sets
+from bfjax.data.sources import imagelist
+
+
+def build(
+  *,
+  seed: int = 0,
+  identities: int = 200,
+  images_per_identity: int = 25,
+  image_size: int = 48,
+  difficulty: str = 'normal',
+  flip_rate: float = 0.0,
+  noise_seed: int = 0,
+  cache_dir: str = '',
+  processes: int = 0,
+) -> imagelist.ImageList:
+  """Renders the faces, or finds them in the cache, and flips labels.
+
+  Beside the images lie `clean.txt`, the list with the true labels, and, if
+  labels are flipped, `train-<noise>.txt` with the given labels and
+  `flips-<noise>.txt`, the flipped images with their true labels.
+
+  Args:
+    seed: the population that the people are from.
+    identities: how many people, numbers 0 .. identities - 1 of the population.
+    images_per_identity: how many images of each.
+    image_size: height and width in pixels.
+    difficulty: 'normal' or 'hard', see `bfjax.data.faces.difficulties`.
+    flip_rate: the share of each person's images that get a wrong label, see
+      `noise.flip_labels`.
+    noise_seed: names the draw of the flips.
+    cache_dir: where rendered sets are kept; '' for `faces` in the cache
+      folder of `bfjax.runtime`.
+    processes: how many processes render; 0 for as many as there are cores.
+
+  Returns:
+    The source; its true labels are known, and its class names are those of
+    the lists: '0', '1', ...
+
+  Raises:
+    UserError: if an option is out of range or the cache cannot be written to.
+  """
+  if identities > sets.FIRST_UNSEEN:
+    raise errors.UserError(
+      f'At most {sets.FIRST_UNSEEN} synthetic identities can be trained on, '
+      f'not {identities}: those after are kept unseen for evaluation.'
+    )
+  face_set = sets.FaceSet(
+    seed, 0, identities, images_per_identity, image_size, difficulty
+  )
+  face_set.check()
+  true_labels = face_set.labels()
+  labels = noise.flip_labels(true_labels, flip_rate, identities, noise_seed)
+  root = folder.cached(face_set, folder.cache_folder(cache_dir), processes)
+  if flip_rate:
+    name = f'flip{flip_rate:g}-seed{noise_seed}.txt'
+    folder.write_lists(root, face_set, labels, f'train-{name}', f'flips-{name}')
+  images = files.ImageFiles(face_set.names(), root)
+  images.check_exist()
+  return imagelist.ImageList(
+    files=images,
+    labels=labels,
+    true_labels=true_labels,
+    class_names=np.arange(identities).astype(str).tolist(),
+    fingerprint=sources.fingerprint(images.names_bytes(), labels),
+  )
