@@ -1,0 +1,38 @@
+# make demo   sets up and runs the main job on the built-in faces
+# make test   sets up and passes the tests
+# Needs Python 3.11, 3.12 or 3.13; another than `python3`: make PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKDIR ?= runs/demo
+RUN = $(VENV)/bin/python
+
+.PHONY: demo test lint benchmark clean
+
+demo: $(VENV)/installed
+	$(RUN) -m bfjax.main --config=configs/synthetic.py --workdir=$(WORKDIR)
+
+test: $(VENV)/installed-test lint
+	$(RUN) -m pytest
+
+lint: $(VENV)/installed-test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+benchmark: $(VENV)/installed-test
+	$(RUN) tools/benchmark.py
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "bfjax needs Python 3.11, 3.12 or 3.13; this is %d.%d. Give another with make PYTHON=..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python setup.py constraints.txt
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@

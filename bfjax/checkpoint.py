@@ -1,0 +1,151 @@
+"""Checkpoints of a run, and the record that tells one run from another.
+
+`workdir/run.json` says what the run is; `workdir/checkpoints/STEP` holds the
+training state and the same record, written by Orbax in the background. A
+checkpoint that was cut short by a kill does not count and is swept away.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+from orbax.checkpoint import checkpoint_managers
+
+from bfjax import errors
+
+
+@contextlib.contextmanager
+def open_manager(
+  workdir: pathlib.Path,
+  *,
+  max_to_keep: int = 2,
+  best_metric: str = '',
+  read_only: bool = False,
+) -> Iterator[ocp.CheckpointManager]:
+  """Opens `workdir/checkpoints`; waits for a save under way on closing.
+
+  It keeps the latest `max_to_keep` checkpoints and, where `best_metric` names
+  an evaluation score, the one with the highest; `best_step()` tells which.
+  """
+  policies = [checkpoint_managers.LatestN(max_to_keep)]
+
+  def score(scores):
+    return scores[best_metric]
+
+  if best_metric:
+    policies.append(
+      checkpoint_managers.BestN(
+        get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False
+      )
+    )
+  options = ocp.CheckpointManagerOptions(
+    preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+    best_fn=score if best_metric else None,
+    enable_async_checkpointing=not read_only,
+    cleanup_tmp_directories=not read_only,
+    read_only=read_only,
+  )
+  manager = ocp.CheckpointManager(
+    (workdir / 'checkpoints').absolute(), options=options
+  )
+  try:
+    yield manager
+  finally:
+    manager.close()
+
+
+def save(manager, step: int, state, record: Mapping, scores=None) -> None:
+  """Begins to save; training may go on at once.
+
+  Args:
+    manager: from `open_manager`.
+    step: updates made.
+    state: the training state.
+    record: JSON values; see `check_same_run`.
+    scores: evaluation scores at this step, where there are any.
+  """
+  manager.save(
+    step,
+    args=ocp.args.Composite(
+      state=ocp.args.PyTreeSave(state), record=ocp.args.JsonSave(dict(record))
+    ),
+    metrics=dict(scores) if scores else None,
+    force=True,  # when to save is the caller's decision alone
+  )
+
+
+def restore(manager, step: int, state):
+  """Returns the state saved at `step`, laid out on the devices as `state` is.
+
+  Args:
+    manager: from `open_manager`.
+    step: one of `manager.all_steps()`.
+    state: of the same run, such as a new one. Where only the padding of a
+      first axis differs (another number of devices), the saved array is cut
+      or filled up with zeros.
+  """
+  like = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+  )
+  arrays = jax.tree.map(
+    lambda x: ocp.ArrayRestoreArgs(
+      sharding=x.sharding, global_shape=x.shape, dtype=x.dtype, strict=False
+    ),
+    like,
+  )
+  restored = manager.restore(
+    step,
+    args=ocp.args.Composite(
+      state=ocp.args.PyTreeRestore(like, restore_args=arrays)
+    ),
+  )
+  return restored.state
+
+
+def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
+  """Writes the record of a new run, or checks that the workdir is this run's.
+
+  Args:
+    workdir: made if it is not there.
+    record: {'fixed': {name: value}, 'free': {name: value}}: a changed fixed
+      value would make a different run, a changed free one is only told.
+
+  Raises:
+    UserError: if a fixed value differs; both values are named.
+  """
+  path = workdir / 'run.json'
+  if path.exists():
+    _compare(path, json.loads(path.read_text()), record)
+    return
+  if jax.process_index():
+    return
+  workdir.mkdir(parents=True, exist_ok=True)
+  draft = workdir / 'run.json.tmp'
+  draft.write_text(json.dumps(record, indent=2, sort_keys=True) + '\n')
+  os.replace(draft, path)
+
+
+def _compare(path, old, new):
+  new = json.loads(json.dumps(new))  # tuples become lists, as in the file
+  changed = _differences(old['fixed'], new['fixed'])
+  if changed:
+    raise errors.UserError(
+      f'{path.parent} holds another run: '
+      + '; '.join(f'{n} was {a!r}, now {b!r}' for n, a, b in changed)
+      + '. Give the old values to go on with it, or another --workdir.'
+    )
+  for name, before, now in _differences(old['free'], new['free']):
+    logging.warning('%s was %r, now %r.', name, before, now)
+
+
+def _differences(old, new):
+  return [
+    (name, old.get(name), new.get(name))
+    for name in sorted(old.keys() | new.keys())
+    if old.get(name) != new.get(name)
+  ]

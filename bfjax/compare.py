@@ -1,0 +1,91 @@
+"""Several runs in one command, and the table that compares them."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+from absl import logging
+
+from bfjax import errors, reports, train
+
+# What the table shows of the scores, and under which heading.
+_COLUMNS = {
+  'corrections/precision': 'precision of corrections',
+  'corrections/recall': 'recall',
+  'corrections/wrong_labels': 'wrong labels left',
+}
+
+
+def run_configs(config) -> dict[str, object]:
+  """Returns name -> config for every entry of `config.compare`.
+
+  Raises:
+    UserError: if an entry changes a key that there is not.
+  """
+  configs = {}
+  for name, changes in config.compare.items():
+    changed = config.copy_and_resolve_references()
+    try:
+      changed.update(changes)
+    except (KeyError, TypeError, AttributeError) as error:
+      raise errors.UserError(f'config.compare.{name}: {error}') from error
+    configs[name] = changed
+  return configs
+
+
+def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
+  """Trains every entry of `config.compare` in a folder of its own.
+
+  What is finished is not trained again, so the same command goes on after an
+  interruption. At the end the table is logged and written to
+  `workdir/comparison.md`, the numbers to `workdir/comparison.json`.
+
+  Returns:
+    name -> scores at the end of the run.
+  """
+  results = {}
+  for number, (name, changed) in enumerate(run_configs(config).items(), 1):
+    logging.info('Run %d of %d: %s', number, len(config.compare), name)
+    results[name] = train.train_and_evaluate(changed, workdir / name)
+  shown = table(results)
+  reports.write_text(workdir / 'comparison.md', shown + '\n')
+  reports.write_text(
+    workdir / 'comparison.json', json.dumps(results, indent=2) + '\n'
+  )
+  print('\n' + shown + '\n')
+  return results
+
+
+def table(results: Mapping[str, Mapping[str, float]]) -> str:
+  """A Markdown table, a run a line: verification accuracy, corrections.
+
+  Rates are in per cent; '-' where a run has no such score. The corrections
+  of a run that corrects nothing have no precision.
+  """
+  accuracies = {
+    name: name.removesuffix('/accuracy')
+    for scores in results.values()
+    for name in scores
+    if name.endswith('/accuracy')
+  }
+  columns = accuracies | _COLUMNS
+  rows = [['run', *columns.values()]]
+  for run, scores in results.items():
+    shown = [_per_cent(scores, name) for name in columns]
+    rows.append([run, *shown])
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = [
+    '| ' + ' | '.join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + ' |'
+    for r in rows
+  ]
+  rule = '|' + '|'.join('-' * (w + 2) for w in widths) + '|'
+  return '\n'.join([lines[0], rule, *lines[1:]])
+
+
+def _per_cent(scores, name):
+  value = scores.get(name)
+  if value is None:
+    return '-'
+  std = scores.get(name.replace('/accuracy', '/std'))
+  spread = f' +- {100 * std:.2f}' if name.endswith('/accuracy') else ''
+  return f'{100 * value:.2f}{spread}'

@@ -1,0 +1,146 @@
+"""The default config: every key there is, with what it means.
+
+A config file starts from `get_config()` and changes what its recipe needs. On
+the command line, `--config.head.m=0.3` changes one value of it. Epochs are
+counted from 1 wherever a key names one.
+"""
+
+import math
+
+import ml_collections
+from ml_collections import config_dict
+
+FIELD_SETS = (
+  'lfw',
+  'agedb_30',
+  'cfp_fp',
+  'calfw',
+  'cplfw',
+  'sllfw',
+  'rfw_asian',
+  'rfw_caucasian',
+  'rfw_indian',
+  'rfw_african',
+)
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """BoundaryFace with an IR-50 on an image list, as published on CASIA."""
+  c = ml_collections.ConfigDict()
+  c.seed = 0
+  c.epochs = 30
+  c.batch = 64  # rows a micro-batch, over all devices
+  c.accumulate = 1  # micro-batches an update
+  c.log_every_steps = 100
+
+  c.data = d = ml_collections.ConfigDict()
+  d.source = 'imagelist'  # a file of bfjax/data/sources
+  d.root = ''  # the folder of the images
+  d.list = ''  # lines `path  label`; empty: a folder of class folders
+  d.truth = ''  # the flipped images with their true label, where known
+  d.num_classes = 0  # labels are below this; 0: as the list has them
+  d.check = 'exist'  # before training: 'exist', 'decode' or 'none'
+  d.labels = 'given'  # train on the 'given' labels or on the 'true' ones
+  d.image_size = 112  # pixels of a side; other sizes are resized
+  d.flip = True  # mirror images with probability 1/2
+  d.on_error = 'error'  # an unreadable image: 'error' or 'skip'
+  d.threads = 0  # that decode; 0: as many as pay
+
+  c.backbone = b = ml_collections.ConfigDict()
+  b.name = 'iresnet'  # a file of bfjax/backbones
+  b.depth = 50  # 50, 100, 152
+  b.mode = 'ir'  # ir, ir_se, ir_cam, ir_sam, ir_cbam
+  b.widths = (64, 64, 128, 256, 512)  # stem, then the stages
+  b.blocks = ()  # of each stage; empty: what the depth says
+  b.stem_stride = 1
+  b.embedding_dim = 512
+  b.dropout = 0.4
+  b.dtype = 'float32'  # of the computation: float32 or bfloat16
+  b.batch_norm_rows = 0  # rows that share statistics; 0: the whole batch
+
+  c.head = h = ml_collections.ConfigDict()
+  h.margin = 'arcface'  # see bfjax/margins.py
+  h.rule = 'boundary'  # see bfjax/corrections.py: 'none' or 'boundary'
+  h.penalty = 'boundary'  # 'none' or 'boundary'
+  h.s = 32.0  # scale of the logits
+  h.m = 0.5  # margin, of all margins but 'combined'; radians
+  h.m1, h.m2, h.m3 = 1.0, 0.3, 0.2  # of 'combined'
+  h.t = 0.2  # of 'mv_arc_softmax'
+  h.t_alpha = 0.01  # of 'curricularface' and 'adaface'
+  h.h = 0.333  # of 'adaface'
+  h.epoch_start = 7  # labels are corrected in later epochs than this
+  h.lambda_ = math.pi  # weight of the penalty
+  h.lambda_schedule = ()  # or pairs (epoch, lambda), joined linearly
+  h.centres_init = 'xavier'  # or 'normal', CurricularFace's
+
+  c.labels = ml_collections.ConfigDict()
+  c.labels.carry = 'visit'  # or 'persist': corrections last to the next visit
+
+  c.optim = o = ml_collections.ConfigDict()
+  o.lr = 0.1  # at a batch of `lr_batch`; scaled linearly
+  o.lr_batch = 64
+  o.schedule = 'multistep'  # or 'polynomial', 'cosine', 'constant'
+  o.milestones = (
+    6,
+    12,
+    19,
+  )  # of 'multistep': epochs whose start drops the rate
+  o.factor = 0.1  # of 'multistep': what a drop multiplies by
+  o.power = 2.0  # of 'polynomial'
+  o.warmup_epochs = 0.0
+  o.momentum = 0.9
+  o.nesterov = True
+  o.weight_decay = 5e-4
+  o.clip_norm = 0.0  # of the whole gradient; 0: no clipping
+
+  c.eval = e = ml_collections.ConfigDict()
+  e.every_epochs = 1
+  e.batch = 256
+  e.root = ''  # the folder of the field's sets; empty: none of them is run
+  e.field_sets = FIELD_SETS  # in it: ROOT/lfw/pairs.txt, ...
+  e.benchmarks = ()  # others to run, from `benchmarks`: ('own',)
+  e.checkpoint = 'last'  # for --mode=eval: 'last', 'best' or a step number
+
+  c.benchmarks = ml_collections.ConfigDict()
+  c.benchmarks.own = pair_list()  # any pair list of yours
+
+  c.checkpoint = k = ml_collections.ConfigDict()
+  k.every_epochs = 1
+  k.every_steps = 0  # more often than that; 0: no
+  k.max_to_keep = 2
+  k.best_metric = ''  # keep the best by this score, 'lfw/boundaryface/accuracy'
+
+  # Several runs in one command: name -> what differs from this config.
+  c.compare = ml_collections.ConfigDict()
+  c.cache_dir = config_dict.placeholder(str)  # of compiled steps; '': none
+  return c
+
+
+def get_ms1m_config() -> ml_collections.ConfigDict:
+  """The published recipe for MS1M and MS1MV2: 8 x 32 rows, 24 epochs.
+
+  The reference counts epochs from 0 here, corrects once epoch > 10 and drops
+  the rate at 10, 18 and 22; we count from 1.
+  """
+  c = get_config()
+  c.epochs = 24
+  c.batch = 256
+  c.backbone.batch_norm_rows = 32
+  c.head.epoch_start = 11
+  c.optim.lr_batch = 256
+  c.optim.milestones = (11, 19, 23)
+  return c
+
+
+def pair_list() -> ml_collections.ConfigDict:
+  """The options of a benchmark of pairs."""
+  return ml_collections.ConfigDict(
+    {
+      'kind': 'pairs',  # a file of bfjax/evaluation/benchmarks
+      'root': '',  # the folder of the images
+      'pairs': 'pairs.txt',  # the list, in that folder or an absolute path
+      'format': 'auto',  # lfw, rfw, flags
+      'folds': 10,
+      'protocols': ('boundaryface', 'insightface'),
+    }
+  )

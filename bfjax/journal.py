@@ -1,0 +1,130 @@
+"""What a run writes down: numbers, correction logs, pictures, console lines."""
+
+import math
+import pathlib
+
+import jax
+import numpy as np
+from absl import logging
+
+from bfjax import labels, metrics, progress, reports
+from bfjax.data import sources
+
+# A run whose loss is still above this share of its first one has not learned.
+_STUCK = 0.95
+_PATIENCE_EPOCHS = 2
+
+
+class Journal:
+  """The journal of one run; only the first process writes files."""
+
+  def __init__(self, workdir: pathlib.Path, first_step: int, run, config):
+    self._writes = jax.process_index() == 0
+    self._writer = metrics.make_writer(workdir, first_step, self._writes)
+    self._workdir, self._run, self._config = workdir, run, config
+    self._clock = progress.Progress(first_step, run.total_steps, run.batch)
+    self._skipped_path = workdir / 'skipped_images.tsv'
+    self.skipped = reports.read_skipped(self._skipped_path)
+    self._losses = [
+      line['train/loss']
+      for line in metrics.read_metrics(workdir / 'metrics.jsonl')
+      if 'train/loss' in line
+    ]
+
+  def begin(self) -> None:
+    """Writes the config and the class names beside the run."""
+    if not self._writes:
+      return
+    reports.write_text(
+      self._workdir / 'config.json',
+      self._config.to_json_best_effort(indent=2, sort_keys=True) + '\n',
+    )
+    sources.save_class_names(self._workdir / 'classes.tsv', self._run.source)
+
+  def write_training(self, done: int, values: metrics.TrainMetrics) -> None:
+    """Logs the averages of the stretch of training that ends at `done`."""
+    speed, secs_left = self._clock.lap(done)
+    epoch, _ = self._run.epoch_of(done)
+    lr = float(self._run.learning_rate(done - 1))
+    means = {k: float(v) for k, v in jax.device_get(values.compute()).items()}
+    self._losses.append(means['loss'])
+    scalars = {f'train/{name}': mean for name, mean in means.items()}
+    scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
+    self._writer.write_scalars(done, scalars)
+    logging.info(
+      'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
+      '  lr %.3g  %.0f images/s  ETA %s',
+      *(epoch, self._config.epochs, done, self._run.total_steps),
+      *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
+      *(lr, speed, progress.clock(secs_left)),
+    )
+
+  def write_corrections(self, done: int, table) -> dict[str, float]:
+    """Writes the correction log of the epoch that ends at `done`.
+
+    Returns:
+      'corrections/share' (of all rows) and, where the true labels are known,
+      the scores of `labels.score_corrections`.
+    """
+    run, config = self._run, self._config
+    epoch, _ = run.epoch_of(done)
+    table = reports.fetch_table(table, run.source.num_rows)
+    num_corrected = int(np.sum(table != run.given))
+    scores = {'corrections/share': num_corrected / run.source.num_rows}
+    if run.source.true_labels is not None:
+      known = labels.score_corrections(run.given, table, run.source.true_labels)
+      scores |= {
+        f'corrections/{name}': rate
+        for name, rate in known._asdict().items()
+        if not math.isnan(rate)
+      }
+    if self._writes and config.head.rule != 'none':
+      path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
+      reports.write_corrections(path, run.source, run.given, table)
+      if num_corrected:
+        picture = reports.picture_corrections(
+          path.with_suffix('.png'),
+          run.source,
+          run.given,
+          table,
+          seed=config.seed,
+        )
+        self._writer.write_images(done, {'corrections': picture[None]})
+    self._warn_if_stuck(epoch, num_corrected)
+    return scores
+
+  def write_scores(self, done: int, scores: dict[str, float]) -> None:
+    """Logs what was measured at the end of an epoch."""
+    self._writer.write_scalars(done, scores)
+    shown = '  '.join(f'{k} {v:.4f}' for k, v in scores.items())
+    logging.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
+    self._clock.resume_clock()
+
+  def note_skipped(self, rows) -> None:
+    """Lists the unreadable images that have been replaced so far."""
+    if len(rows) == len(self.skipped):
+      return
+    self.skipped = list(rows)
+    if self._writes:
+      reports.write_skipped(self._skipped_path, self._run.source, rows)
+    logging.warning(
+      '%d unreadable images, see %s', len(rows), self._skipped_path
+    )
+
+  def _warn_if_stuck(self, epoch, num_corrected):
+    head = self._config.head
+    waited = epoch >= head.epoch_start + _PATIENCE_EPOCHS
+    stuck = self._losses and self._losses[-1] > _STUCK * self._losses[0]
+    if head.rule != 'none' and waited and stuck and not num_corrected:
+      logging.warning(
+        'No label is corrected and the loss has hardly fallen (%.2f -> %.2f):'
+        ' the training has collapsed. A longer optim.warmup_epochs, a smaller'
+        ' optim.lr or a smaller head.m cure that.',
+        *(self._losses[0], self._losses[-1]),
+      )
+
+  def flush(self) -> None:
+    self._writer.flush()
+
+  def close(self) -> None:
+    self._writer.close()

@@ -1,0 +1,82 @@
+"""The command: python -m bfjax.main --config=FILE --workdir=DIR."""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from bfjax import runtime
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'The config file, such as configs/synthetic.py.'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'The folder of this run: logs, checkpoints, results.'
+)
+_MODE = flags.DEFINE_enum(
+  'mode',
+  'train',
+  ['train', 'eval'],
+  'train: train, or go on with the run in the workdir. eval: evaluate its'
+  ' checkpoint on the benchmarks of the config.',
+)
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator',
+  None,
+  'host:port of process 0, for a run of several processes. Where a cluster'
+  " scheduler tells JAX by itself, 'auto'.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  'num_processes', None, 'How many processes take part in the run.'
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  'process_id', None, 'Which of them this one is, from 0.'
+)
+flags.mark_flags_as_required(['config', 'workdir'])
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Not understood: {" ".join(argv[1:])}')
+  config = _CONFIG.value
+  runtime.start(config.cache_dir)
+  if _COORDINATOR.value:
+    _join_processes()
+  # After the runtime's flags are set.
+  from bfjax import compare, errors, evaluate, train
+
+  workdir = pathlib.Path(_WORKDIR.value)
+  run, run_all = {
+    'train': (train.train_and_evaluate, compare.train_all),
+    'eval': (evaluate.evaluate, evaluate.evaluate_all),
+  }[_MODE.value]
+  try:
+    (run_all if config.compare else run)(config, workdir)
+  except train.Preempted as preempted:
+    logging.info('%s', preempted)
+  except errors.UserError as error:
+    print(f'\nbfjax: {error}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _join_processes():
+  import jax
+
+  if _COORDINATOR.value == 'auto':
+    jax.distributed.initialize()
+  else:
+    jax.distributed.initialize(
+      _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+    )
+
+
+def entry():
+  """Runs the command; the console script `bfjax`."""
+  logging.set_verbosity(logging.INFO)
+  logging.use_absl_handler()
+  app.run(main)
+
+
+if __name__ == '__main__':
+  entry()

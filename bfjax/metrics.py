@@ -1,0 +1,99 @@
+"""What a training run measures, and where the numbers are written."""
+
+import json
+import math
+import os
+import pathlib
+
+import flax
+from clu import metric_writers
+from clu import metrics as clu_metrics
+
+
+@flax.struct.dataclass
+class TrainMetrics(clu_metrics.Collection):
+  """Averages since the last log line, over the real rows of the batches.
+
+  It is part of the training state and of the checkpoint, so a resumed run
+  logs what an uninterrupted one does, to the last bit.
+
+  Attributes:
+    loss: cross-entropy plus lambda times the penalty, a row.
+    penalty: the boundary term before lambda, a row.
+    accuracy: share of rows whose label has the largest cosine.
+    cosine_target: cosine between the embedding and the label's centre.
+    cosine_other: the largest cosine to any other centre.
+    corrected: share of rows trained with a label that is not the given one.
+    skipped: unreadable images replaced, a batch.
+  """
+
+  loss: clu_metrics.Average.from_output('loss')
+  penalty: clu_metrics.Average.from_output('penalty')
+  accuracy: clu_metrics.Average.from_output('accuracy')
+  cosine_target: clu_metrics.Average.from_output('cosine_target')
+  cosine_other: clu_metrics.Average.from_output('cosine_other')
+  corrected: clu_metrics.Average.from_output('corrected')
+  skipped: clu_metrics.Average.from_output('skipped')
+
+
+class MetricsFile(metric_writers.MetricWriter):
+  """Writes scalars as JSON lines: {"step": 100, "train/loss": 5.1, ...}.
+
+  On opening, lines after `last_step` are dropped: they belong to steps that a
+  resumed run is about to take again. Everything but scalars is ignored.
+  """
+
+  def __init__(self, path: pathlib.Path, last_step: int):
+    kept = [s for s in read_metrics(path) if s['step'] <= last_step]
+    draft = path.with_suffix('.tmp')
+    draft.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+    os.replace(draft, path)
+    self._file = path.open('a')
+
+  def write_scalars(self, step, scalars):
+    values = {
+      name: value if math.isfinite(value) else None
+      for name, value in ((n, float(v)) for n, v in sorted(scalars.items()))
+    }
+    self._file.write(json.dumps({'step': int(step), **values}) + '\n')
+    self._file.flush()
+
+  def _ignore(self, *args, **kwargs):
+    pass
+
+  write_summaries = write_images = write_videos = write_audios = _ignore
+  write_texts = write_histograms = write_hparams = _ignore
+
+  def flush(self):
+    self._file.flush()
+
+  def close(self):
+    self._file.close()
+
+
+def read_metrics(path: pathlib.Path) -> list[dict]:
+  """The lines of a metrics file; a last line cut short by a kill is dropped."""
+  if not path.exists():
+    return []
+  lines = path.read_text().split('\n')
+  return [json.loads(line) for line in lines[:-1] if line]
+
+
+def make_writer(
+  workdir: pathlib.Path, last_step: int, is_first_process: bool
+) -> metric_writers.MetricWriter:
+  """Returns the writer of TensorBoard events and `workdir/metrics.jsonl`.
+
+  Args:
+    workdir: of the run.
+    last_step: the step that the run resumes from; 0 for a new run.
+    is_first_process: only the first process of a run writes files.
+  """
+  if not is_first_process:
+    return metric_writers.MultiWriter([])
+  return metric_writers.MultiWriter(
+    [
+      metric_writers.SummaryWriter(str(workdir / 'tensorboard')),
+      MetricsFile(workdir / 'metrics.jsonl', last_step),
+    ]
+  )

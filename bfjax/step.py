@@ -1,0 +1,266 @@
+"""The training state and the training step, a pure function of arrays."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from bfjax import backbones, errors, labels, metrics, sharding, softmax
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that a run is at one step; a checkpoint holds exactly this.
+
+  Attributes:
+    step: int32 scalar, updates made so far.
+    params: {'backbone': ..., 'centres': float32 [padded classes, d]}.
+    stats: the backbone's running statistics.
+    opt_state: of the optimiser.
+    margin_state: float32 scalars of the margin (CurricularFace's t, ...).
+    table: int32 [padded rows], the label table; see `labels`.
+    metrics: averages since the last log line.
+  """
+
+  step: jax.Array
+  params: Any
+  stats: Any
+  opt_state: Any
+  margin_state: Any
+  table: jax.Array
+  metrics: metrics.TrainMetrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """What the step needs to know beside the state and the batch.
+
+  Attributes:
+    backbone: images -> embeddings.
+    head: embeddings and labels -> per-row losses, from `softmax.make_head`.
+    optimizer: gradients -> updates.
+    mesh: the devices.
+    steps_per_epoch: updates in an epoch.
+    carry: what a sample is trained with at its next visit, before the rule
+      decides: 'visit', its given label; 'persist', its label in the table.
+    epoch_start: labels are corrected in epochs (from 1) greater than this.
+    penalty_weight: epoch (float, from 1) -> lambda.
+    accumulate: micro-batches an update.
+    dropout_seed: of the dropout masks.
+  """
+
+  backbone: Any
+  head: Callable
+  optimizer: optax.GradientTransformation
+  mesh: jax.sharding.Mesh
+  steps_per_epoch: int
+  carry: str
+  epoch_start: float
+  penalty_weight: Callable
+  accumulate: int
+  dropout_seed: int
+
+  def __post_init__(self):
+    errors.choose('labels.carry', self.carry, {'visit': 0, 'persist': 0})
+
+
+def make_penalty_weight(lambda_: float, schedule: Sequence) -> Callable:
+  """Returns epoch -> lambda: constant, or piecewise linear.
+
+  Args:
+    lambda_: the constant value, used where the schedule is empty.
+    schedule: pairs (epoch, lambda), epochs (from 1, fractions allowed)
+      ascending; constant before the first and after the last.
+
+  Raises:
+    UserError: if the schedule is not such pairs.
+  """
+  if not schedule:
+    return lambda epoch: jnp.float32(lambda_)
+  if any(not isinstance(p, Sequence) or len(p) != 2 for p in schedule):
+    raise errors.UserError(
+      f'head.lambda_schedule={schedule}: expected pairs (epoch, lambda), such'
+      ' as ((1, 0.0), (12, 3.14)).'
+    )
+  epochs, values = zip(*schedule, strict=True)
+  if list(epochs) != sorted(set(epochs)):
+    raise errors.UserError(
+      f'head.lambda_schedule={schedule}: epochs must ascend.'
+    )
+  return lambda epoch: jnp.interp(
+    epoch, jnp.array(epochs, jnp.float32), jnp.array(values, jnp.float32)
+  )
+
+
+def init_params(key, backbone, *, num_classes, padded_classes, centres_init):
+  """Returns (params, running statistics) of a new model.
+
+  Args:
+    key: a PRNG key.
+    backbone: as `backbones.build` gives it.
+    num_classes: classes.
+    padded_classes: rows of the centres, padded to the devices.
+    centres_init: 'xavier' (uniform) or 'normal' (deviation 0.01, as
+      CurricularFace's).
+  """
+  backbone_key, centres_key = jax.random.split(key)
+  params, stats = backbone.init(backbone_key)
+  shape = (padded_classes, backbone.embedding_dim)
+  bound = (6 / (num_classes + backbone.embedding_dim)) ** 0.5
+  draw = errors.choose(
+    'head.centres_init',
+    centres_init,
+    {
+      'xavier': lambda: jax.random.uniform(
+        centres_key, shape, jnp.float32, -bound, bound
+      ),
+      'normal': lambda: 0.01 * jax.random.normal(centres_key, shape),
+    },
+  )
+  return {'backbone': params, 'centres': draw()}, stats
+
+
+def state_shardings(state, mesh):
+  """The sharding of every leaf: centres and table over the devices.
+
+  Whatever belongs to the centres (their momentum, say) is sharded as they
+  are; all else is replicated.
+  """
+
+  def of(path, leaf):
+    del leaf
+    names = {str(getattr(k, 'key', getattr(k, 'name', ''))) for k in path}
+    over_devices = names & {'centres', 'table'}
+    return sharding.rows(mesh) if over_devices else sharding.replicated(mesh)
+
+  return jax.tree_util.tree_map_with_path(of, state)
+
+
+def train_step(state: TrainState, batch: dict, recipe: Recipe):
+  """One update. Pure; jit it with the recipe bound and the state donated.
+
+  Args:
+    state: before the update.
+    batch: 'image' uint8 [n, h, w, 3], 'label' int32 [n] (the given labels),
+      'row' int32 [n], 'mask' bool [n] (false for what only fills the last
+      batch of an epoch), 'skipped' float32 [n].
+    recipe: everything fixed.
+
+  Returns:
+    (the new state, {'loss': scalar, 'finite': bool scalar}); `finite` says
+    whether the loss and the whole gradient were.
+  """
+  epoch = state.step // recipe.steps_per_epoch + 1
+  smooth_epoch = state.step / recipe.steps_per_epoch + 1
+  label = batch['label']
+  if recipe.carry == 'persist':
+    label = labels.look_up(state.table, batch['row'], recipe.mesh)
+  run = _forward_backward(
+    recipe,
+    state,
+    correcting=epoch > recipe.epoch_start,
+    weight=recipe.penalty_weight(smooth_epoch),
+    num_rows=batch['mask'].sum(),
+  )
+  rows = {'image': batch['image'], 'label': label, 'mask': batch['mask']}
+  grads, stats, margin_state, out = _accumulate(run, state, rows, recipe)
+  updates, opt_state = recipe.optimizer.update(
+    grads, state.opt_state, state.params
+  )
+  measured = metrics.TrainMetrics.single_from_model_output(
+    mask=batch['mask'],
+    corrected=out['label'] != batch['label'],
+    skipped=batch['skipped'],
+    **{name: out[name] for name in out if name != 'label'},
+  )
+  loss = jnp.sum(jnp.where(batch['mask'], out['loss'], 0)) / jnp.sum(
+    batch['mask']
+  )
+  finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads))
+  new_state = state.replace(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    stats=stats,
+    opt_state=opt_state,
+    margin_state=margin_state,
+    table=labels.update(
+      state.table, batch['row'], out['label'], batch['mask'], recipe.mesh
+    ),
+    metrics=state.metrics.merge(measured),
+  )
+  return new_state, {'loss': loss, 'finite': finite}
+
+
+def _forward_backward(recipe, state, *, correcting, weight, num_rows):
+  """Returns (stats, margin state, index, rows) -> (grads, stats, ..., out)."""
+  key = jax.random.fold_in(jax.random.key(recipe.dropout_seed), state.step)
+
+  def loss(params, stats, margin_state, dropout_key, rows):
+    embedding, stats = recipe.backbone.apply(
+      params['backbone'],
+      stats,
+      backbones.scale_pixels(rows['image']),
+      train=True,
+      dropout_key=dropout_key,
+    )
+    head: softmax.HeadOutput = recipe.head(
+      embedding,
+      params['centres'],
+      rows['label'],
+      rows['mask'],
+      margin_state,
+      correcting,
+    )
+    total = head.loss + weight * head.penalty
+    out = {
+      'loss': total,
+      'penalty': head.penalty,
+      'accuracy': head.correct,
+      'cosine_target': head.target_cosine,
+      'cosine_other': head.other_cosine,
+      'label': head.label,
+    }
+    mean = jnp.sum(jnp.where(rows['mask'], total, 0)) / num_rows
+    return mean, (stats, head.state, out)
+
+  def run(stats, margin_state, index, rows):
+    grads, rest = jax.grad(loss, has_aux=True)(
+      state.params, stats, margin_state, jax.random.fold_in(key, index), rows
+    )
+    return grads, *rest
+
+  return run
+
+
+def _accumulate(run, state, rows, recipe):
+  """Runs the micro-batches and adds up their gradients.
+
+  Micro-batch j takes the rows j, j + k, j + 2k, ..., so that each has its
+  share of rows on every device and nothing moves between them.
+  """
+  k = recipe.accumulate
+  if k == 1:
+    return run(state.stats, state.margin_state, 0, rows)
+
+  def split(x):
+    return jnp.moveaxis(x.reshape(-1, k, *x.shape[1:]), 1, 0)
+
+  def join(x):
+    return jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:])
+
+  def body(carry, micro):
+    total, stats, margin_state = carry
+    grads, stats, margin_state, out = run(stats, margin_state, *micro)
+    return (jax.tree.map(jnp.add, total, grads), stats, margin_state), out
+
+  zeros = jax.tree.map(jnp.zeros_like, state.params)
+  (grads, stats, margin_state), out = jax.lax.scan(
+    body,
+    (zeros, state.stats, state.margin_state),
+    (jnp.arange(k), jax.tree.map(split, rows)),
+  )
+  return grads, stats, margin_state, jax.tree.map(join, out)

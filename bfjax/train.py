@@ -1,0 +1,173 @@
+"""The training loop, from the config to the last checkpoint, in order."""
+
+import functools
+import pathlib
+import signal
+
+import jax
+from absl import logging
+from jax.experimental import multihost_utils
+
+from bfjax import (
+  checkpoint,
+  errors,
+  journal,
+  metrics,
+  runs,
+  sharding,
+  step,
+)
+from bfjax.data import pipeline
+from bfjax.evaluation import suite
+
+
+class Preempted(Exception):
+  """SIGTERM came; the state is saved and the run can go on from there."""
+
+
+def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
+  """Trains the run that `config` describes, or goes on with it.
+
+  Args:
+    config: see `defaults.get_config`.
+    workdir: of this run alone. If it holds the same run unfinished, training
+      goes on from its last complete checkpoint; if finished, nothing is done.
+
+  Returns:
+    The scores at the last step: evaluations and corrections.
+
+  Raises:
+    UserError: for whatever is wrong with the config or the data, before
+      training starts where it can be known then.
+    Preempted: after SIGTERM.
+  """
+  run = runs.open_run(config)
+  benchmarks = suite.open_suite(config, run.recipe.backbone, run.mesh)
+  checkpoint.claim_workdir(workdir, run.record)
+  with checkpoint.open_manager(
+    workdir,
+    max_to_keep=config.checkpoint.max_to_keep,
+    best_metric=config.checkpoint.best_metric,
+  ) as manager:
+    first_step = manager.latest_step() or 0
+    if first_step >= run.total_steps:
+      logging.info('%s is finished (step %d).', workdir, first_step)
+    else:
+      state = runs.make_state(run, config)
+      if first_step:
+        logging.info('Going on from the checkpoint of step %d.', first_step)
+        state = checkpoint.restore(manager, first_step, state)
+      _train(config, workdir, run, benchmarks, manager, state, first_step)
+    return final_scores(workdir)
+
+
+def final_scores(workdir: pathlib.Path) -> dict[str, float]:
+  """What the metrics file says of the last epoch's end."""
+  lines = metrics.read_metrics(workdir / 'metrics.jsonl')
+  last = max((line['step'] for line in lines), default=0)
+  return {
+    name: value
+    for line in lines
+    if line['step'] == last and 'train/loss' not in line
+    for name, value in line.items()
+  }
+
+
+def _train(config, workdir, run, benchmarks, manager, state, first_step):
+  book = journal.Journal(workdir, first_step, run, config)
+  book.begin()
+  batches = pipeline.train_batches(
+    run.source,
+    run.given,
+    batch=run.batch,
+    image_size=config.data.image_size,
+    seed=config.seed,
+    first_step=first_step,
+    num_steps=run.total_steps - first_step,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+    flip=config.data.flip,
+    on_error=config.data.on_error,
+    bad_rows=book.skipped,
+    threads=config.data.threads,
+  )
+  train_step = jax.jit(
+    functools.partial(step.train_step, recipe=run.recipe), donate_argnums=0
+  )
+  must_stop = _catch_sigterm()
+  before = None
+  for done, batch in enumerate(batches, start=first_step + 1):
+    state, outcome = train_step(state, _to_devices(batch, run.mesh))
+    # A step late, so that the devices never wait for this check.
+    _check_finite(before, manager)
+    before = (done, outcome)
+    book.note_skipped(batches.bad_rows)
+    epoch, is_epoch_end = run.epoch_of(done)
+    if is_epoch_end or done % config.log_every_steps == 0:
+      book.write_training(done, state.metrics)
+      state = state.replace(metrics=_no_metrics(run.mesh))
+    scores = {}
+    if is_epoch_end:
+      _check_finite(before, manager)
+      scores = book.write_corrections(done, state.table)
+      if epoch % config.eval.every_epochs == 0 or done == run.total_steps:
+        params = state.params['backbone']
+        scores |= suite.run(benchmarks, params, state.stats)
+      book.write_scores(done, scores)
+    stop = must_stop(done)
+    if stop or _is_due(config.checkpoint, done, is_epoch_end and epoch, run):
+      _check_finite(before, manager)
+      book.flush()
+      checkpoint.save(manager, done, state, run.record, scores)
+    if stop and done < run.total_steps:
+      manager.wait_until_finished()
+      raise Preempted(f'Saved step {done}. The same command goes on from it.')
+  manager.wait_until_finished()
+  book.close()
+
+
+def _is_due(periods, done, ended_epoch, run):
+  """Whether a checkpoint is due after update `done`."""
+  return (
+    done == run.total_steps
+    or (ended_epoch and ended_epoch % periods.every_epochs == 0)
+    or (periods.every_steps and done % periods.every_steps == 0)
+  )
+
+
+def _to_devices(batch, mesh):
+  """Each process's rows -> arrays over all devices."""
+  return {
+    name: jax.make_array_from_process_local_data(sharding.rows(mesh), rows)
+    for name, rows in batch.items()
+  }
+
+
+def _no_metrics(mesh):
+  return jax.device_put(metrics.TrainMetrics.empty(), sharding.replicated(mesh))
+
+
+def _check_finite(outcome, manager):
+  """Stops the run if that step's loss or gradient was not finite."""
+  if outcome is None or bool(outcome[1]['finite']):
+    return
+  done, values = outcome
+  manager.wait_until_finished()
+  last = manager.latest_step()
+  kept = (
+    f'The checkpoint of step {last} is kept' if last else 'No step is saved'
+  )
+  raise errors.UserError(
+    f'The loss ({float(values["loss"])}) or its gradient is not finite at step'
+    f' {done}. {kept}. Lower optim.lr, lengthen optim.warmup_epochs or set'
+    ' optim.clip_norm, in a new workdir.'
+  )
+
+
+def _catch_sigterm():
+  """Returns step -> whether to save and stop, the same on every process."""
+  if jax.process_count() > 1:
+    return multihost_utils.reached_preemption_sync_point
+  caught = []
+  signal.signal(signal.SIGTERM, lambda *_: caught.append(True))
+  return lambda step: bool(caught)

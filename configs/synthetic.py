@@ -1,0 +1,68 @@
+"""BoundaryFace and its two bounds on the built-in faces: the demo.
+
+Command:   python -m bfjax.main --config=configs/synthetic.py --workdir=DIR
+Hardware:  2 CPU cores; nothing else is needed.
+"""
+
+import ml_collections
+
+from bfjax import defaults
+
+
+def get_config() -> ml_collections.ConfigDict:
+  c = defaults.get_config()
+  c.epochs = 15
+  c.batch = 128
+  c.log_every_steps = 20
+
+  c.data = ml_collections.ConfigDict()
+  c.data.source = 'synthetic'
+  c.data.seed = 1  # of the people
+  c.data.identities = 200
+  c.data.images_per_identity = 25
+  c.data.image_size = 48
+  c.data.flip_rate = 0.2  # of the labels
+  c.data.noise_seed = 0
+  c.data.cache_dir = ''  # of the rendered images; empty: the user's cache
+  c.data.labels = 'given'
+  c.data.flip = True
+  c.data.on_error = 'error'
+  c.data.threads = 0
+
+  c.backbone.widths = (32, 32, 64, 128)
+  c.backbone.blocks = (1, 1, 1)
+  c.backbone.stem_stride = 2
+  c.backbone.embedding_dim = 128
+  c.backbone.dropout = 0.0
+
+  c.head.epoch_start = 4
+  c.head.penalty = 'boundary'
+
+  c.optim.lr = 0.05
+  c.optim.lr_batch = 128
+  c.optim.warmup_epochs = 2.0
+  c.optim.milestones = (9, 13, 15)
+
+  c.eval.every_epochs = 5
+  c.eval.benchmarks = ('unseen',)
+  c.benchmarks.unseen = ml_collections.ConfigDict(
+    {
+      'kind': 'synthetic_pairs',
+      'seed': 1,
+      'num_pairs': 6000,
+      'image_size': 48,
+      'cache_dir': '',
+      'protocols': ('boundaryface',),
+    }
+  )
+  c.checkpoint.best_metric = 'unseen/boundaryface/accuracy'
+
+  nothing = {'rule': 'none', 'penalty': 'none'}
+  c.compare = ml_collections.ConfigDict(
+    {
+      'boundaryface': {},
+      'arcface': {'head': nothing},
+      'arcface_true_labels': {'head': nothing, 'data': {'labels': 'true'}},
+    }
+  )
+  return c
