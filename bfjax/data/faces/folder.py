@@ -118,6 +118,18 @@ def _locked(path: pathlib.Path):
     yield
 
 
+@contextlib.contextmanager
+def remedy(root: pathlib.Path):
+  """Adds to a UserError about missing images of a cached set what to do."""
+  try:
+    yield
+  except errors.UserError as error:
+    raise errors.UserError(
+      f'{error}\nThese are rendered faces: remove the folder {root}, and the '
+      'next run renders them again.'
+    ) from error
+
+
 def write_lists(
   root: pathlib.Path,
   face_set: sets.FaceSet,

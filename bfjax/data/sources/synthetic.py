@@ -66,7 +66,8 @@ def build(
     name = f'flip{flip_rate:g}-seed{noise_seed}.txt'
     folder.write_lists(root, face_set, labels, f'train-{name}', f'flips-{name}')
   images = files.ImageFiles(face_set.names(), root)
-  images.check_exist()
+  with folder.remedy(root):
+    images.check_exist()
   return imagelist.ImageList(
     files=images,
     labels=labels,

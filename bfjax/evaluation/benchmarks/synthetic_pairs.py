@@ -64,10 +64,11 @@ def build(
   root = folder.cached(face_set, folder.cache_folder(cache_dir), processes)
   name = f'pairs{num_pairs}-folds{folds}.txt'
   folder.write_text(root / name, face_pairs.flag_lines(face_set, chosen))
-  return pairs.build(
-    root=str(root),
-    pairs=name,
-    format='flags',
-    folds=folds,
-    protocols=protocols,
-  )
+  with folder.remedy(root):
+    return pairs.build(
+      root=str(root),
+      pairs=name,
+      format='flags',
+      folds=folds,
+      protocols=protocols,
+    )
