@@ -68,6 +68,7 @@ class Pairs:
     Raises:
       UserError: if features are not finite; the message names the image.
     """
+    features = np.asarray(features)
     if len(features) != self.files.num_rows:
       raise ValueError(
         f'{len(features)} features, {self.files.num_rows} images'

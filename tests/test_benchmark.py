@@ -1,0 +1,105 @@
+"""The benchmark tool: fair turns, and a table that can be believed."""
+
+import importlib
+import pathlib
+import sys
+import types
+
+import pytest
+
+from bfjax import errors
+
+TOOLS = pathlib.Path(__file__).parent.parent / 'tools'
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+  monkeypatch.syspath_prepend(str(TOOLS))
+  return importlib.import_module('benchmark')
+
+
+@pytest.fixture
+def timing(benchmark):
+  return benchmark.timing
+
+
+def make_row(timing, **changes):
+  row = timing.Row('work', 'us', 'them', [1.0, 2, 4], [3.0, 4, 16], 'fast')
+  return row._replace(**changes)
+
+
+def test_candidates_take_turns(timing):
+  calls = []
+  secs = timing.interleaved(
+    {name: lambda name=name: calls.append(name) for name in 'ab'},
+    repeats=3,
+    warmup=2,
+  )
+  assert ''.join(calls) == 'ab' * 5
+  assert {name: len(values) for name, values in secs.items()} == {
+    'a': 3,
+    'b': 3,
+  }
+  assert min(secs['a']) > 0
+
+
+def test_ratio_is_the_median_over_repeats(timing):
+  assert make_row(timing).ratios == [3, 2, 4]
+  assert make_row(timing).ratio == 3
+
+
+def test_load_is_a_share(timing):
+  timing.load_of_others()
+  assert 0 <= timing.load_of_others() <= 1
+
+
+def test_table_has_units_quartiles_and_ratio(benchmark, timing):
+  rows = [
+    make_row(timing),
+    make_row(timing, ours_secs=[0.00123], theirs_secs=[0.0246]),
+    make_row(timing, ours_secs=[2e6], theirs_secs=[1.1e9], unit='B'),
+    make_row(timing, ours_secs=[4e-5], theirs='', theirs_secs=[], note='hm'),
+  ]
+  lines = benchmark.table(rows).splitlines()
+  cells = [[c.strip() for c in x.split('|')[1:-1]] for x in lines]
+  assert cells[0] == ['what', 'ours', 'theirs', 'ratio', 'goal', 'note']
+  assert cells[2][1:5] == [
+    'us: 2.00 s (1.50-3.00)',
+    'them: 4.00 s (3.50-10.0)',
+    '3.00 (2.50-3.50)',
+    'fast',
+  ]
+  assert cells[3][1:4] == ['us: 1.23 ms', 'them: 24.6 ms', '20.0']
+  assert cells[4][1:4] == ['us: 2.00 MB', 'them: 1.10 GB', '550']
+  assert cells[5] == ['work', 'us: 40.0 us', '', '', 'fast', 'hm']
+  assert len({len(line) for line in lines}) == 1
+
+
+def test_report_tells_the_machine_and_the_load(benchmark, timing):
+  text = benchmark.report([make_row(timing)], {'head': 0.25}, 3)
+  assert f'{sys.version.split()[0]}, numpy ' in text
+  assert 'GiB of memory' in text
+  assert 'head 25%' in text
+
+
+def test_a_missing_module_names_the_remedy(benchmark, monkeypatch):
+  def run(*, repeats):
+    raise ModuleNotFoundError('No module named torch', name='torch')
+
+  part = types.SimpleNamespace(run=run)
+  monkeypatch.setitem(sys.modules, 'benchmarks.backbone', part)
+  with pytest.raises(errors.UserError, match=r"'backbone' .*torch.*\[test\]"):
+    benchmark.run_part('backbone', 1)
+
+
+def test_unknown_parts_are_refused(benchmark, capsys):
+  assert benchmark.main(['tail']) == 2
+  assert "No part called 'tail'. There are: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('benchmark')
+def test_verification_part_gives_the_same_digits():
+  part = importlib.import_module('benchmarks.verification')
+  rows = part.run(repeats=1, num_pairs=40, dim=4)
+  assert len(rows) == 3
+  assert all(row.ratio > 0 for row in rows)
