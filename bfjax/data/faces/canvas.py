@@ -89,6 +89,12 @@ class Canvas:
       _FRACTION_BITS,
     )
 
+  def depth_inside(self, part: str, index: int, outline: str) -> float:
+    """How far a point of a part lies inside an outline; negative outside."""
+    x, y = self._of(part)[index].tolist()
+    distance = cv2.pointPolygonTest(self._of(outline), (x, y), True)
+    return distance / (self._pixels_per_unit * _ONE)
+
   def blend(
     self,
     opacity: dict[str, float],

@@ -101,7 +101,10 @@ def _paint_skin(canvas: canvases.Canvas, scene: Scene) -> None:
   canvas.fill('head', skin)
   tones = np.minimum(skin[None] * (1 + marks.contrast[:, None]), 255)
   for index, radius in enumerate(marks.radius):
-    canvas.disc('marks', index, tones[index], radius)
+    # None sticks out where the head is turned away.
+    room = canvas.depth_inside('marks', index, 'head')
+    if room > 0:
+      canvas.disc('marks', index, tones[index], min(radius, room))
 
 
 def _paint_beard(canvas: canvases.Canvas, scene: Scene) -> None:
