@@ -1,0 +1,225 @@
+"""Batches of images: of training, shuffled; of evaluation, in order."""
+
+import concurrent.futures
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tqdm
+
+from bfjax import errors
+from bfjax.data import files as image_files
+from bfjax.data import order, sources, streams
+
+steps_per_epoch = order.steps_per_epoch
+
+_ON_ERROR = ('error', 'skip')
+_CHECK_CHUNK = 256
+
+
+class TrainBatches:
+  """An iterator over training batches; see `train_batches`.
+
+  Attributes:
+    step: the step of the next batch.
+    bad_rows: sorted list of the rows known to be bad: those given, and those
+      met so far.
+  """
+
+  def __init__(self, labels: np.ndarray, stream: streams.Stream):
+    self._labels = labels
+    self._stream = stream
+
+  @property
+  def step(self) -> int:
+    return self._stream.step
+
+  @property
+  def bad_rows(self) -> list[int]:
+    return self._stream.bad_rows
+
+  def __iter__(self) -> Iterator[dict]:
+    return self
+
+  def __next__(self) -> dict:
+    batch = next(self._stream)
+    return {
+      'image': batch['image'],
+      'label': self._labels[batch['row']],
+      'row': batch['row'].astype(np.int32),
+      'mask': batch['mask'],
+      'skipped': int(np.sum(batch['replaced'] & batch['mask'])),
+    }
+
+  def close(self) -> None:
+    """Stops the threads behind the stream."""
+    self._stream.close()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception):
+    self.close()
+
+
+def train_batches(
+  source: sources.Source,
+  labels: np.ndarray,
+  *,
+  batch: int,
+  image_size: int,
+  seed: int,
+  first_step: int,
+  num_steps: int,
+  process_index: int = 0,
+  process_count: int = 1,
+  flip: bool = True,
+  on_error: str = 'error',
+  bad_rows: Sequence[int] = (),
+  threads: int = 0,
+) -> TrainBatches:
+  """Returns the batches of the steps first_step .. first_step + num_steps - 1.
+
+  The batch of a step is a function of (seed, step) and the files alone: not
+  of where the stream started, of `threads`, or of what has been met before.
+  `order.TrainOrder` tells the rows; every row comes once an epoch.
+
+  A batch is a dict of numpy arrays, b = batch / process_count, read-only:
+    image: uint8 [b, image_size, image_size, 3], RGB.
+    label: int32 [b].
+    row: int32 [b], the rows shown.
+    mask: bool [b], False for rows that only fill the last batch of an epoch.
+    skipped: int, how many rows (of mask True) stand in for bad ones.
+
+  Args:
+    source: where the images come from.
+    labels: int32 [num_rows], the label of each row.
+    batch: rows of a step, of all processes together.
+    image_size: height and width that images are resized to.
+    seed: of order and mirroring.
+    first_step: the step to start at, from 0.
+    num_steps: how many batches there are.
+    process_index: this process gets the process_index-th part of each batch.
+    process_count: the number of processes.
+    flip: whether to mirror half of the images.
+    on_error: what an image that cannot be read or decoded does: 'error' ends
+      the stream, 'skip' replaces it by the next good row, with that row's own
+      label.
+    bad_rows: rows to replace without trying them: those met earlier. They
+      save time and change nothing.
+    threads: of reading and decoding; 0 for one per CPU, at most 16. More than
+      CPUs help where a network drive makes reading wait.
+
+  Raises:
+    UserError: (from the iterator too) for an image that cannot be used; the
+      message names it.
+  """
+  errors.choose('on_error', on_error, dict.fromkeys(_ON_ERROR))
+  if len(labels) != source.num_rows:
+    raise errors.UserError(
+      f'{len(labels)} labels were given for {source.num_rows} images.'
+    )
+
+  def plan(bad_rows):
+    return order.TrainOrder(
+      num_rows=source.num_rows,
+      batch=batch,
+      seed=seed,
+      process_index=process_index,
+      process_count=process_count,
+      flip=flip,
+      bad_rows=bad_rows,
+    )
+
+  stream = streams.Stream(
+    source,
+    plan,
+    steps=range(first_step, first_step + num_steps),
+    image_size=image_size,
+    on_error=on_error,
+    bad_rows=bad_rows,
+    threads=threads,
+    remedy='Restore it, take it off the list, or train without such images by '
+    "data.on_error='skip'.",
+  )
+  return TrainBatches(np.asarray(labels, np.int32), stream)
+
+
+def ordered_batches(
+  files: image_files.ImageFiles,
+  *,
+  batch: int,
+  image_size: int,
+  threads: int = 0,
+  on_error: str = 'error',
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields the images 0 .. num_rows - 1 in order, each once.
+
+  A batch is a dict of numpy arrays:
+    image: uint8 [batch, image_size, image_size, 3], RGB; black where there is
+      none.
+    row: int32 [batch]; -1 where there is none.
+    mask: bool [batch]; False where there is none: after the last row and,
+      with on_error='skip', in place of an image that cannot be used.
+
+  Raises:
+    UserError: for an image that cannot be used; the message names it.
+  """
+  errors.choose('on_error', on_error, dict.fromkeys(_ON_ERROR))
+
+  def plan(bad_rows):
+    return order.FileOrder(files.num_rows, batch, bad_rows)
+
+  stream = streams.Stream(
+    files,
+    plan,
+    steps=range(steps_per_epoch(files.num_rows, batch)),
+    image_size=image_size,
+    on_error=on_error,
+    bad_rows=(),
+    threads=threads,
+    remedy='Restore it or take it off the list.',
+  )
+  try:
+    for found in stream:
+      row = found['row'].astype(np.int32)
+      yield {'image': found['image'], 'row': row, 'mask': found['mask']}
+  finally:
+    stream.close()
+
+
+def check_images(
+  files: image_files.ImageFiles, *, threads: int = 0, progress: bool = True
+) -> None:
+  """Reads and decodes every image once.
+
+  Raises:
+    UserError: if some cannot be used; the message tells how many and names
+      the first.
+  """
+  starts = range(0, files.num_rows, _CHECK_CHUNK)
+
+  def check(start):
+    return streams.problems(
+      files, range(start, min(start + _CHECK_CHUNK, files.num_rows))
+    )
+
+  bad = []
+  with (
+    concurrent.futures.ThreadPoolExecutor(streams.num_threads(threads)) as pool,
+    tqdm.tqdm(
+      total=files.num_rows,
+      desc='Decoding the images',
+      unit='image',
+      unit_scale=True,
+      disable=not progress,
+    ) as bar,
+  ):
+    for start, found in zip(starts, pool.map(check, starts), strict=True):
+      bad += found
+      bar.update(min(_CHECK_CHUNK, files.num_rows - start))
+  if bad:
+    raise errors.UserError(
+      f'{len(bad)} of {files.num_rows} images cannot be used:\n'
+      + image_files.first_lines(text for _, text in bad)
+      + '\nRestore them or take them off the list.'
+    )

@@ -1,0 +1,114 @@
+"""Where training images and their labels come from.
+
+A source is a file of this package with a function `build(**options)`; its name
+is what `data.source` of a config says. A new one needs no other change.
+"""
+
+import hashlib
+import importlib
+import inspect
+import os
+import pkgutil
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from bfjax import errors
+
+
+class Source(Protocol):
+  """Training images by row number, with labels.
+
+  A row's number is its identity for good: it indexes the label table.
+
+  Attributes:
+    num_rows: the number of images.
+    num_classes: the number of classes.
+    labels: int32 [num_rows], the labels as given, 0 .. num_classes - 1.
+    true_labels: int32 [num_rows], or None where they are not known.
+    class_names: of each class, the label as the user wrote it.
+    fingerprint: hexadecimal digest of names and labels; a run is not resumed
+      on other data.
+  """
+
+  num_rows: int
+  num_classes: int
+  labels: np.ndarray
+  true_labels: np.ndarray | None
+  class_names: Sequence[str]
+  fingerprint: str
+
+  def read(self, rows: np.ndarray) -> list[bytes]:
+    """The encoded images of `rows`, int [n]; may be called from any thread.
+
+    Raises:
+      UserError: if one cannot be read; the message names it.
+    """
+
+  def name(self, row: int) -> str:
+    """What the user calls this image: its path as listed."""
+
+  def path(self, row: int) -> str:
+    """Where it lies, for messages: its absolute path."""
+
+
+def names() -> list[str]:
+  """The names of the sources there are."""
+  return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def build(name: str, **options) -> Source:
+  """Returns the source called `name`, made by its `build(**options)`.
+
+  Raises:
+    UserError: if there is no such source, or it has no such option, or one
+      that it needs is missing; and whatever the source finds wrong.
+  """
+  errors.choose('source', name, dict.fromkeys(names()))
+  make = importlib.import_module(f'{__name__}.{name}').build
+  parameters = inspect.signature(make).parameters
+  known = ', '.join(parameters)
+  for option in options:
+    if option not in parameters:
+      raise errors.UserError(
+        f'The source {name!r} has no option {option!r}. There are: {known}.'
+      )
+  for option, parameter in parameters.items():
+    if parameter.default is parameter.empty and option not in options:
+      raise errors.UserError(
+        f'The source {name!r} needs the option {option!r}. Its options are: '
+        f'{known}.'
+      )
+  return make(**options)
+
+
+def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:
+  """SHA-256, in hexadecimal, of names and labels in row order.
+
+  Args:
+    paths: the name of each row; `ImageFiles.names_bytes()` gives them.
+    labels: int32 [num_rows].
+  """
+  digest = hashlib.sha256()
+  chunk = []
+  for path in paths:
+    chunk.append(path)
+    if len(chunk) == 4096:
+      digest.update(b'\n'.join(chunk) + b'\n')
+      chunk.clear()
+  digest.update(b'\n'.join(chunk))
+  digest.update(np.ascontiguousarray(labels, '<i4'))
+  return digest.hexdigest()
+
+
+def save_class_names(path: str | os.PathLike, source: Source) -> None:
+  """Writes the lines `class<TAB>label as given`, in the order of the classes.
+
+  The file is written under another name first and then renamed.
+  """
+  path = os.fspath(path)
+  partial = f'{path}.{os.getpid()}.partial'
+  with open(partial, 'w', encoding='utf-8', errors='surrogateescape') as file:
+    file.writelines(f'{i}\t{x}\n' for i, x in enumerate(source.class_names))
+  os.replace(partial, path)

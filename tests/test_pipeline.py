@@ -1,0 +1,354 @@
+"""The input stream: order, masks, mirroring, resuming, and bad images."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import cv2
+import numpy as np
+import pytest
+
+from bfjax import errors
+from bfjax.data import files, pipeline
+from bfjax.data.sources import imagelist
+
+NUM_ROWS = 22
+SIZE = 16
+BATCH = 8  # 3 steps an epoch, the last with 6 rows of 8
+BAD = (3, 4, 21)
+
+
+def _write_image(path, row):
+  """A flat grey image that tells its row, bright on its right side."""
+  pixels = np.full([SIZE, SIZE, 3], 10 * row, np.uint8)
+  pixels[:, SIZE // 2 :] += 5
+  cv2.imwrite(str(path), pixels)
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+  root = tmp_path_factory.mktemp('images')
+  for row in range(NUM_ROWS):
+    _write_image(root / f'{row}.png', row)
+  lines = [f'{row}.png {row % 5}\n' for row in range(NUM_ROWS)]
+  (root / 'list.txt').write_text(''.join(lines))
+  return imagelist.build(root=str(root), list='list.txt')
+
+
+@pytest.fixture
+def bad_source(source, tmp_path):
+  """The same images, three of them unusable in different ways."""
+  for row in range(NUM_ROWS):
+    _write_image(tmp_path / f'{row}.png', row)
+  (tmp_path / '3.png').write_bytes((tmp_path / '3.png').read_bytes()[:-20])
+  (tmp_path / '4.png').write_text('not an image')
+  (tmp_path / '21.png').unlink()
+  text = pathlib.Path(source.files.root, 'list.txt').read_text()
+  (tmp_path / 'list.txt').write_text(text)
+  return imagelist.build(root=str(tmp_path), list='list.txt', check='none')
+
+
+def _batches(source, first_step, num_steps, **options):
+  options = {'batch': BATCH, 'image_size': SIZE, 'seed': 5, **options}
+  with pipeline.train_batches(
+    source,
+    source.labels,
+    first_step=first_step,
+    num_steps=num_steps,
+    **options,
+  ) as batches:
+    return list(batches)
+
+
+def _assert_equal(a, b):
+  assert len(a) == len(b)
+  for x, y in zip(a, b, strict=True):
+    assert x.keys() == y.keys()
+    for name in x:
+      np.testing.assert_array_equal(x[name], y[name], err_msg=name)
+
+
+def _mirrored(batch):
+  return batch['image'][:, 0, 0, 0] > batch['image'][:, 0, -1, 0]
+
+
+def test_what_a_batch_holds(source):
+  [batch] = _batches(source, 0, 1)
+  assert batch['image'].shape == (BATCH, SIZE, SIZE, 3)
+  assert batch['image'].dtype == np.uint8
+  assert batch['label'].dtype == batch['row'].dtype == np.int32
+  assert batch['mask'].dtype == bool and batch['mask'].all()
+  assert batch['skipped'] == 0
+  np.testing.assert_array_equal(batch['label'], batch['row'] % 5)
+  darker = batch['image'][:, 0, :, 0].min(1)
+  np.testing.assert_array_equal(darker, 10 * batch['row'])
+
+
+def test_every_row_comes_once_an_epoch_in_another_order(source):
+  batches = _batches(source, 0, 6)
+  epochs = [batches[:3], batches[3:]]
+  orders = []
+  for epoch in epochs:
+    rows = np.concatenate([x['row'] for x in epoch])
+    mask = np.concatenate([x['mask'] for x in epoch])
+    assert mask[:NUM_ROWS].all() and not mask[NUM_ROWS:].any()
+    np.testing.assert_array_equal(np.sort(rows[mask]), np.arange(NUM_ROWS))
+    # The last batch is filled up with the first rows of the same epoch.
+    np.testing.assert_array_equal(rows[~mask], rows[:2])
+    orders.append(rows[mask])
+  assert (orders[0] != orders[1]).any()
+  assert (orders[0] != np.arange(NUM_ROWS)).any()
+  other = _batches(source, 0, 3, seed=6)
+  assert (np.concatenate([x['row'] for x in other])[:22] != orders[0]).any()
+
+
+def test_starting_at_a_step_equals_going_there(source):
+  batches = _batches(source, 0, 7)
+  for first_step in (1, 2, 3, 5):
+    _assert_equal(_batches(source, first_step, 2), batches[first_step:][:2])
+
+
+def test_threads_change_nothing(source):
+  batches = _batches(source, 1, 4, threads=1)
+  _assert_equal(_batches(source, 1, 4, threads=5), batches)
+
+
+def test_processes_share_the_batch_out(source):
+  whole = _batches(source, 0, 4)
+  parts = [
+    _batches(source, 0, 4, process_index=i, process_count=2) for i in range(2)
+  ]
+  for step, batch in enumerate(whole):
+    for name in ('image', 'label', 'row', 'mask'):
+      joined = np.concatenate([part[step][name] for part in parts])
+      np.testing.assert_array_equal(joined, batch[name])
+
+
+def test_half_of_the_rows_are_mirrored_and_others_next_time(source):
+  mirrored = np.zeros([40, NUM_ROWS], bool)
+  for i, batch in enumerate(_batches(source, 0, 120)):
+    mirrored[i // 3, batch['row']] = _mirrored(batch)
+  # 880 fair coins: 0.5 +- 4.2 standard deviations of 0.017.
+  assert abs(mirrored.mean() - 0.5) < 0.07
+  # Each row's share over 40 epochs, +- 4.4 standard deviations of 0.079.
+  assert np.abs(mirrored.mean(0) - 0.5).max() < 0.35
+  changed = mirrored[1:] != mirrored[:-1]
+  assert abs(changed.mean() - 0.5) < 0.07
+  assert not any(_mirrored(x).any() for x in _batches(source, 0, 3, flip=False))
+
+
+def test_a_batch_may_be_larger_than_the_data_set(source):
+  [batch] = _batches(source, 0, 1, batch=50)
+  assert batch['mask'].sum() == NUM_ROWS
+  assert np.bincount(batch['row']).max() == 3
+
+
+@pytest.mark.parametrize('batch', [1, 7, 37])
+def test_any_batch_size(source, batch):
+  [found] = _batches(source, 0, 1, batch=batch)
+  assert found['image'].shape[0] == batch
+
+
+def test_a_bad_image_is_named_and_nothing_else_is_said(bad_source):
+  with pytest.raises(errors.UserError) as caught:
+    _batches(bad_source, 0, 3, batch=NUM_ROWS)
+  message = str(caught.value)
+  root = bad_source.files.root
+  assert f'Cannot decode the image {root}/3.png: truncated or corrupt' in (
+    message
+  )
+  assert f'{root}/4.png: not a JPEG or PNG' in message
+  assert f'{root}/21.png: No such file' in message
+  assert "data.on_error='skip'" in message
+  assert 'tensorflow' not in message.lower()
+  assert caught.value.__suppress_context__
+
+
+def test_a_bad_image_ends_the_stream_at_its_own_step(bad_source):
+  good = _batches(bad_source, 0, 3, on_error='skip')
+  first_bad = next(i for i, x in enumerate(good) if x['skipped'])
+  batches = pipeline.train_batches(
+    bad_source,
+    bad_source.labels,
+    batch=BATCH,
+    image_size=SIZE,
+    seed=5,
+    first_step=0,
+    num_steps=3,
+  )
+  for _ in range(first_bad):
+    next(batches)
+  with pytest.raises(errors.UserError):
+    next(batches)
+  assert batches.step == first_bad
+
+
+def test_bad_images_are_replaced_by_the_next_good_row(source, bad_source):
+  good = _batches(source, 0, 6)
+  replacement = {3: 5, 4: 5, 21: 0}
+  with pipeline.train_batches(
+    bad_source,
+    bad_source.labels,
+    batch=BATCH,
+    image_size=SIZE,
+    seed=5,
+    first_step=0,
+    num_steps=6,
+    on_error='skip',
+  ) as stream:
+    assert stream.bad_rows == []
+    batches = list(stream)
+    assert stream.bad_rows == list(BAD)
+  for expected, batch in zip(good, batches, strict=True):
+    rows = [replacement.get(row, row) for row in expected['row'].tolist()]
+    np.testing.assert_array_equal(batch['row'], rows)
+    np.testing.assert_array_equal(batch['label'], np.array(rows) % 5)
+    np.testing.assert_array_equal(batch['mask'], expected['mask'])
+    np.testing.assert_array_equal(
+      batch['image'][:, 0, :, 0].min(1), 10 * np.array(rows)
+    )
+    is_bad = np.isin(expected['row'], BAD) & expected['mask']
+    assert batch['skipped'] == is_bad.sum()
+  assert sum(x['skipped'] for x in batches) == 6
+
+
+def test_skipping_does_not_depend_on_what_was_met_before(bad_source):
+  batches = _batches(bad_source, 0, 6, on_error='skip')
+  for bad_rows in ((), BAD, BAD[1:]):
+    resumed = _batches(bad_source, 4, 2, on_error='skip', bad_rows=bad_rows)
+    _assert_equal(resumed, batches[4:])
+
+
+def test_when_no_image_is_good_there_is_an_error(tmp_path):
+  (tmp_path / 'list').write_text('a.jpg 0\nb.jpg 1\n')
+  source = imagelist.build(root=str(tmp_path), list='list', check='none')
+  with pytest.raises(errors.UserError, match='None of the 2 images'):
+    _batches(source, 0, 1, batch=1, on_error='skip')
+
+
+def test_a_fault_of_the_source_itself_is_not_taken_for_a_bad_image(source):
+  class Faulty:
+    num_rows = NUM_ROWS
+    labels = source.labels
+
+    def read(self, rows):
+      raise KeyError('a fault')
+
+  with pytest.raises(KeyError, match='a fault'):
+    _batches(Faulty(), 0, 1, on_error='skip')
+
+
+def test_wrong_arguments_are_user_errors(source):
+  for options, message in (
+    ({'batch': 9, 'process_count': 2}, 'Choose a multiple of 2'),
+    ({'on_error': 'ignore'}, 'There are: error, skip'),
+    ({'bad_rows': [NUM_ROWS]}, 'of another data set'),
+    ({'threads': -1}, r'data\.threads is -1'),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      _batches(source, 0, 1, **options)
+  with pytest.raises(errors.UserError, match='3 labels were given for 22'):
+    pipeline.train_batches(
+      source,
+      source.labels[:3],
+      batch=2,
+      image_size=SIZE,
+      seed=0,
+      first_step=0,
+      num_steps=1,
+    )
+
+
+def test_evaluation_reads_in_order_and_pads(source):
+  batches = list(
+    pipeline.ordered_batches(source.files, batch=BATCH, image_size=SIZE)
+  )
+  rows = np.concatenate([x['row'] for x in batches])
+  mask = np.concatenate([x['mask'] for x in batches])
+  image = np.concatenate([x['image'] for x in batches])
+  assert image.shape == (24, SIZE, SIZE, 3) and image.dtype == np.uint8
+  np.testing.assert_array_equal(rows, [*range(NUM_ROWS), -1, -1])
+  np.testing.assert_array_equal(mask, rows >= 0)
+  np.testing.assert_array_equal(image[mask, 0, 0, 0], 10 * np.arange(NUM_ROWS))
+  assert not image[~mask].any()
+
+
+def test_evaluation_names_bad_images_or_leaves_them_out(bad_source):
+  options = {'batch': BATCH, 'image_size': SIZE}
+  with pytest.raises(errors.UserError, match=r'3\.png: truncated'):
+    list(pipeline.ordered_batches(bad_source.files, **options))
+  batches = list(
+    pipeline.ordered_batches(bad_source.files, on_error='skip', **options)
+  )
+  rows = np.concatenate([x['row'] for x in batches])
+  mask = np.concatenate([x['mask'] for x in batches])
+  assert set(range(24)) - set(rows[mask]) == {*BAD, 22, 23}
+  assert (rows[~mask] == -1).all()
+
+
+def test_checking_all_images_counts_and_names_the_bad(source, bad_source):
+  pipeline.check_images(source.files)
+  with pytest.raises(errors.UserError) as caught:
+    pipeline.check_images(bad_source.files)
+  assert str(caught.value).startswith('3 of 22 images cannot be used')
+  assert '3.png: truncated' in str(caught.value)
+  with pytest.raises(errors.UserError, match='3 of 22'):
+    imagelist.build(root=bad_source.files.root, list='list.txt', check='decode')
+
+
+def test_a_program_ends_while_batches_are_being_made(source, tmp_path):
+  code = f"""
+    from bfjax.data import pipeline
+    from bfjax.data.sources import imagelist
+    source = imagelist.build(root={source.files.root!r}, list='list.txt')
+    batches = pipeline.train_batches(
+      source, source.labels, batch=4, image_size=64, seed=0, first_step=0,
+      num_steps=10**9)
+    next(batches)
+    left = pipeline.ordered_batches(source.files, batch=4, image_size=64)
+    next(left)
+  """
+  done = subprocess.run(
+    [sys.executable, '-c', textwrap.dedent(code)],
+    env={**os.environ, 'PYTHONPATH': os.getcwd()},
+    cwd=pathlib.Path(__file__).parents[1],
+    capture_output=True,
+    timeout=50,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+
+
+def test_images_are_read_only_once_and_in_bounded_number(source):
+  class Counting:
+    num_rows = NUM_ROWS
+    labels = source.labels
+    num_read = 0
+
+    def read(self, rows):
+      self.num_read += len(rows)
+      return source.read(rows)
+
+  counting = Counting()
+  with pipeline.train_batches(
+    counting,
+    counting.labels,
+    batch=BATCH,
+    image_size=SIZE,
+    seed=0,
+    first_step=0,
+    num_steps=1000,
+    threads=2,
+  ) as batches:
+    for _ in range(3):
+      next(batches)
+  # 3 taken, 2 prefetched, and what is being made meanwhile.
+  assert 3 * BATCH <= counting.num_read <= 10 * BATCH
+
+
+def test_files_without_labels_are_enough_for_evaluation(source):
+  images = files.ImageFiles(['2.png', '1.png'], source.files.root)
+  [batch] = pipeline.ordered_batches(images, batch=2, image_size=SIZE)
+  np.testing.assert_array_equal(batch['image'][:, 0, 0, 0], [20, 10])
