@@ -1,0 +1,398 @@
+"""IR-ResNet against PyTorch; batch norm by groups; options and bad input."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bfjax import backbones, errors
+from bfjax.backbones import layers
+
+SMALL = dict(widths=(8, 8, 16, 16, 32), blocks=(1, 2, 1, 1), embedding_dim=16)
+TINY = dict(widths=(8, 16, 32), blocks=(1, 2), embedding_dim=16)
+MINI = dict(widths=(8, 16), blocks=(2,), embedding_dim=16, image_size=16)
+DEMO = dict(
+  widths=(32, 32, 64, 128),
+  blocks=(1, 1, 1),
+  stem_stride=2,
+  image_size=48,
+  embedding_dim=128,
+)
+
+
+def from_torch(state, tree, channels):
+  """Torch's values in a tree of ours (parameters or statistics), by name.
+
+  `channels` are those of the last map: torch flattens it channels first.
+  """
+
+  def leaf(path, ours):
+    *module, name = [key.key for key in path]
+    names = {'mean': 'running_mean', 'variance': 'running_var', 'bias': 'bias'}
+    theirs = state['.'.join([*module, names.get(name, 'weight')])].numpy()
+    if module == ['head_linear'] and theirs.ndim == 2:
+      side = round((theirs.shape[1] / channels) ** 0.5)
+      theirs = theirs.reshape(-1, channels, side, side)
+    if theirs.ndim == 4:
+      theirs = theirs.transpose(2, 3, 1, 0)
+    return theirs.reshape(ours.shape).copy()
+
+  return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def torch_pair(**options):
+  """The same net twice: torch's, in float64, and ours with its weights."""
+  torch = pytest.importorskip('torch')
+  import torch_iresnet
+
+  torch.manual_seed(0)
+  theirs = torch_iresnet.IResNet(**options)
+  with torch.no_grad():
+    for name, value in theirs.state_dict().items():
+      if value.ndim == 1 and name.endswith(('weight', 'bias')):
+        value.add_(0.2 * torch.randn(value.shape))
+      elif name.endswith(('running_mean', 'running_var')):
+        value.add_(0.3 * torch.rand(value.shape))
+  ours = backbones.build('iresnet', **options)
+  shapes = jax.eval_shape(ours.init, jax.random.key(0))
+  channels = theirs.head_norm.num_features
+  params, stats = (
+    from_torch(theirs.state_dict(), tree, channels) for tree in shapes
+  )
+  return torch, theirs.double(), ours, params, stats
+
+
+def random_weights(net, seed=0):
+  """Parameters and statistics without the time that compiling init takes."""
+  generator = np.random.default_rng(seed)
+
+  def leaf(shape):
+    if shape.ndim > 1:
+      scale = (2 / shape.size * shape.shape[-1]) ** 0.5
+      value = scale * generator.normal(size=shape.shape)
+    else:
+      value = generator.uniform(0.1, 1, shape.shape)
+    return value.astype(np.float32)
+
+  shapes = jax.eval_shape(net.init, jax.random.key(0))
+  return jax.tree.map(leaf, shapes)
+
+
+def random_images(rows, size, seed=0):
+  generator = np.random.default_rng(seed)
+  return generator.uniform(-1, 1, (rows, size, size, 3)).astype(np.float32)
+
+
+def to_torch(torch, images):
+  return torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float64))
+
+
+def assert_trees_close(ours, theirs, tolerance=1e-5):
+  """Differences relative to each leaf's largest value, or to 1 if smaller."""
+
+  def check(path, a, b):
+    np.testing.assert_allclose(
+      a,
+      b,
+      atol=tolerance * max(np.abs(b).max(), 1),
+      rtol=0,
+      err_msg=jax.tree_util.keystr(path),
+    )
+
+  jax.tree_util.tree_map_with_path(check, ours, theirs)
+
+
+@pytest.mark.parametrize(
+  ('mode', 'size', 'net'),
+  [
+    ('ir', 48, SMALL),
+    ('ir', 112, SMALL),
+    ('ir_se', 32, TINY),
+    ('ir_cam', 32, TINY),
+    ('ir_sam', 32, TINY),
+    ('ir_cbam', 32, TINY),
+  ],
+)
+def test_training_and_inference_equal_torch(mode, size, net):
+  torch, theirs, ours, params, stats = torch_pair(
+    mode=mode, image_size=size, dropout=0.0, **net
+  )
+  images = random_images(6, size)
+  weight = np.random.default_rng(1).normal(size=(6, 16)).astype(np.float32)
+
+  theirs.eval()
+  with torch.no_grad():
+    inference = theirs(to_torch(torch, images)).numpy()
+  infer = jax.jit(functools.partial(ours.apply, train=False))
+  embedding, same_stats = infer(params, stats, images)
+  np.testing.assert_allclose(embedding, inference, atol=1e-5, rtol=1e-5)
+  jax.tree.map(np.testing.assert_array_equal, same_stats, stats)
+
+  @jax.jit
+  @functools.partial(jax.grad, has_aux=True)
+  def gradient_of_loss(params):
+    embedding, new_stats = ours.apply(params, stats, images, train=True)
+    return jnp.sum(embedding * weight), (embedding, new_stats)
+
+  gradients, (embedding, new_stats) = gradient_of_loss(params)
+  theirs.train()
+  training = theirs(to_torch(torch, images))
+  (training * torch.from_numpy(weight)).sum().backward()
+  np.testing.assert_allclose(
+    embedding, training.detach().numpy(), atol=1e-5, rtol=1e-5
+  )
+  channels = theirs.head_norm.num_features
+  their_gradients = {name: p.grad for name, p in theirs.named_parameters()}
+  # Sums over up to 6 * 112 * 112 terms round more than the embeddings do.
+  assert_trees_close(
+    gradients, from_torch(their_gradients, params, channels), 3e-5
+  )
+  assert_trees_close(
+    new_stats, from_torch(theirs.state_dict(), stats, channels)
+  )
+
+
+def test_ir50_has_the_published_parameters_and_function():
+  torch, theirs, ours, params, stats = torch_pair()
+  assert sum(p.size for p in jax.tree.leaves(params)) == 43_590_848
+  images = random_images(2, 112)
+  theirs.eval()
+  with torch.no_grad():
+    inference = theirs(to_torch(torch, images)).numpy()
+  infer = jax.jit(functools.partial(ours.apply, train=False))
+  embedding, _ = infer(params, stats, images)
+  # Weights drawn at random let the map grow to hundreds along the way.
+  scale = np.abs(inference).max()
+  np.testing.assert_allclose(embedding / scale, inference / scale, atol=1e-5)
+
+
+def test_every_depth_and_mode_has_its_own_size():
+  counts = {}
+  for depth, mode in [(50, 'ir'), (100, 'ir'), (152, 'ir'), (50, 'ir_se')]:
+    net = backbones.build('iresnet', depth=depth, mode=mode)
+    params, _ = jax.eval_shape(net.init, jax.random.key(0))
+    counts[depth, mode] = sum(p.size for p in jax.tree.leaves(params))
+  assert counts[50, 'ir'] == 43_590_848
+  # Squeeze-excite: 2 * channels^2 / 16 a block.
+  squared = 3 * 64**2 + 4 * 128**2 + 14 * 256**2 + 3 * 512**2
+  assert counts[50, 'ir_se'] == 43_590_848 + squared // 8
+
+  # A further block: two convolutions, three norms and the slopes.
+  def block(channels):
+    return 18 * channels**2 + 7 * channels
+
+  extra = 9 * block(128) + 16 * block(256)
+  assert counts[100, 'ir'] == 43_590_848 + extra
+  extra = 4 * block(128) + 22 * block(256)
+  assert counts[152, 'ir'] == 43_590_848 + extra
+
+
+def test_initial_values_are_those_of_the_recipe():
+  net = backbones.build('iresnet', image_size=16, **TINY)
+  params, stats = jax.jit(net.init)(jax.random.key(0))
+  block = params['stage2_block1']
+  kernel = block['conv1']['kernel']
+  limit = (6 / (9 * (16 + 32))) ** 0.5
+  assert 0.95 * limit < jnp.max(jnp.abs(kernel)) <= limit
+  np.testing.assert_allclose(jnp.var(kernel), limit**2 / 3, rtol=0.1)
+  assert jnp.all(block['prelu']['slope'] == 0.25)
+  assert jnp.all(block['norm1']['scale'] == 1)
+  assert jnp.all(params['head_linear']['bias'] == 0)
+  assert jnp.all(stats['embedding_norm']['mean'] == 0)
+  assert jnp.all(stats['embedding_norm']['variance'] == 1)
+
+
+def test_groups_are_separate_batches_with_averaged_statistics():
+  torch = pytest.importorskip('torch')
+  generator = np.random.default_rng(0)
+  x = generator.normal(3, 2, (12, 5, 4, 8)).astype(np.float32)
+  weight = generator.normal(size=x.shape).astype(np.float32)
+  theirs = torch.nn.BatchNorm2d(8, momentum=1.0).double()
+  inputs = to_torch(torch, x).requires_grad_()
+  outputs, means, variances = [], [], []
+  for group in inputs.split(4):
+    outputs.append(theirs(group))
+    means.append(theirs.running_mean.numpy().copy())
+    variances.append(theirs.running_var.numpy().copy())
+  output = torch.cat(outputs)
+  (output * to_torch(torch, weight)).sum().backward()
+
+  norm = layers.BatchNorm(group_rows=4, momentum=0.1)
+  variables = norm.init(jax.random.key(0), x, train=False)
+
+  def loss(params, x):
+    y, updated = norm.apply(
+      {'params': params, 'batch_stats': variables['batch_stats']},
+      x,
+      train=True,
+      mutable=['batch_stats'],
+    )
+    return jnp.sum(y * weight), (y, updated['batch_stats'])
+
+  (gradients, dx), (y, stats) = jax.grad(loss, (0, 1), has_aux=True)(
+    variables['params'], x
+  )
+  np.testing.assert_allclose(
+    y, output.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5
+  )
+  np.testing.assert_allclose(
+    dx, inputs.grad.numpy().transpose(0, 2, 3, 1), atol=1e-5
+  )
+  np.testing.assert_allclose(gradients['scale'], theirs.weight.grad, atol=1e-4)
+  np.testing.assert_allclose(gradients['bias'], theirs.bias.grad, atol=1e-4)
+  np.testing.assert_allclose(
+    stats['mean'], 0.1 * np.mean(means, axis=0), rtol=1e-5
+  )
+  np.testing.assert_allclose(
+    stats['variance'], 0.9 + 0.1 * np.mean(variances, axis=0), rtol=1e-5
+  )
+
+
+def test_variance_survives_a_mean_far_above_the_spread():
+  generator = np.random.default_rng(0)
+  x = (1000 + 0.1 * generator.normal(size=(8, 6, 6, 4))).astype(np.float32)
+  exact = x.astype(np.float64).var(axis=(0, 1, 2))
+  _, _, variance = layers.normalize_groups(x, jnp.ones(4), jnp.zeros(4), 8)
+  np.testing.assert_allclose(variance[0], exact, rtol=1e-3)
+
+
+@pytest.mark.parametrize('batch_norm_rows', [0, 4, 16])
+def test_sharded_batch_gives_the_same_numbers(batch_norm_rows):
+  net = backbones.build(
+    'iresnet', mode='ir_se', batch_norm_rows=batch_norm_rows, **MINI
+  )
+  params, stats = random_weights(net)
+  images = random_images(32, 16)
+  weight = np.random.default_rng(1).normal(size=(32, 16)).astype(np.float32)
+
+  @jax.jit
+  @functools.partial(jax.grad, has_aux=True)
+  def gradient_of_loss(params, images):
+    embedding, new_stats = net.apply(
+      params, stats, images, train=True, dropout_key=jax.random.key(1)
+    )
+    return jnp.sum(embedding * weight), (embedding, new_stats)
+
+  mesh = jax.make_mesh(
+    (8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,)
+  )
+  rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
+  everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  one = gradient_of_loss(params, images)
+  eight = gradient_of_loss(
+    jax.device_put(params, everywhere), jax.device_put(images, rows)
+  )
+  # The sums over the batch are taken in another order.
+  assert_trees_close(eight, one, 1e-4)
+
+
+def test_bfloat16_computes_close_to_float32_and_keeps_float32_around():
+  options = dict(dropout=0.0, mode='ir_cbam', **MINI)
+  images = random_images(8, 16)
+  results = {}
+  for dtype in ('float32', 'bfloat16'):
+    net = backbones.build('iresnet', dtype=dtype, **options)
+    params, stats = random_weights(net)
+
+    @jax.jit
+    @functools.partial(jax.grad, has_aux=True)
+    def gradient_of_loss(params, net=net, stats=stats):
+      embedding, new_stats = net.apply(params, stats, images, train=True)
+      return jnp.sum(jnp.square(embedding[0])), (embedding, new_stats)
+
+    gradients, (embedding, new_stats) = gradient_of_loss(params)
+    for leaf in jax.tree.leaves((params, gradients, embedding, new_stats)):
+      assert leaf.dtype == jnp.float32
+      assert jnp.all(jnp.isfinite(leaf))
+    results[dtype] = embedding
+  error = jnp.abs(results['bfloat16'] - results['float32'])
+  # bfloat16 has 8 bits: 0.4 % a rounding, some ten of them in a row.
+  assert 0 < jnp.mean(error) < 0.05
+
+
+def test_prelu_has_the_derivative_of_torch():
+  torch = pytest.importorskip('torch')
+  x = np.array([[-2.0, 1.5], [0.0, 0.0], [3.0, -1.0]], np.float32)
+  slope = np.array([0.25, -0.5], np.float32)
+  inputs = torch.tensor(x, requires_grad=True)
+  weight = torch.tensor(slope, requires_grad=True)
+  output = torch.nn.functional.prelu(inputs, weight)
+  output.square().sum().backward()
+  ours = layers.prelu(x, slope)
+  dx, dslope = jax.grad(
+    lambda x, slope: jnp.sum(jnp.square(layers.prelu(x, slope))), (0, 1)
+  )(x, slope)
+  np.testing.assert_allclose(ours, output.detach().numpy())
+  np.testing.assert_allclose(dx, inputs.grad.numpy())
+  np.testing.assert_allclose(dslope, weight.grad.numpy())
+  ones = jnp.ones_like(x)
+  _, pullback = jax.vjp(layers.prelu, x, slope)
+  torch.nn.functional.prelu(inputs, weight).sum().backward()
+  np.testing.assert_allclose(pullback(ones)[0][1], slope)
+
+
+def test_dropout_follows_its_key_and_only_in_training():
+  net = backbones.build('iresnet', dropout=0.5, **MINI)
+  params, stats = random_weights(net)
+  images = random_images(8, 16)
+  train = jax.jit(functools.partial(net.apply, train=True))
+  first, again, other = (
+    train(params, stats, images, dropout_key=jax.random.key(seed))[0]
+    for seed in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(first, again)
+  assert jnp.any(first != other)
+
+
+def test_the_demo_net_embeds():
+  net = backbones.build('iresnet', **DEMO)
+  params, stats = jax.eval_shape(net.init, jax.random.key(0))
+  embedding, _ = jax.eval_shape(
+    functools.partial(net.apply, train=False),
+    params,
+    stats,
+    jax.ShapeDtypeStruct((4, 48, 48, 3), jnp.float32),
+  )
+  assert embedding.shape == (4, net.embedding_dim) == (4, 128)
+
+
+def test_pixels_are_scaled_to_plus_minus_one():
+  pixels = jnp.array([0, 51, 255], jnp.uint8)
+  scaled = backbones.scale_pixels(pixels)
+  assert scaled.dtype == jnp.float32
+  np.testing.assert_allclose(scaled, [-1, -0.6, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('options', 'said'),
+  [
+    (dict(name='vgg'), 'No backbone called .vgg.. There are: .*iresnet'),
+    (dict(name='layers'), 'No backbone called .layers.'),
+    (dict(width=3), 'No option of backbone .iresnet. called .width.*widths'),
+    (dict(depth=34), '34.*50, 100, 152'),
+    (dict(mode='se'), 'mode.*ir_cbam, ir_sam, ir_se'),
+    (dict(image_size=100), '100.*multiple of its total stride, 16'),
+    (dict(blocks=(1, 1)), '3 numbers'),
+    (dict(dtype='float16'), 'float16.*bfloat16, float32'),
+    (dict(dropout=1.0), 'dropout = 1.0'),
+    (dict(batch_norm_rows=-1), 'batch_norm_rows = -1'),
+    (dict(batch_norm_momentum=0.0), 'batch_norm_momentum = 0.0'),
+  ],
+)
+def test_bad_options_are_refused_with_the_remedy(options, said):
+  with pytest.raises(errors.UserError, match=said):
+    backbones.build(**{'name': 'iresnet', **options})
+
+
+def test_groups_that_do_not_divide_the_batch_are_refused():
+  net = backbones.build('iresnet', batch_norm_rows=4, **MINI)
+  params, stats = jax.eval_shape(net.init, jax.random.key(0))
+  with pytest.raises(errors.UserError, match=r'batch of 6 .*= 4 images'):
+    jax.eval_shape(
+      functools.partial(net.apply, train=True),
+      params,
+      stats,
+      jax.ShapeDtypeStruct((6, 16, 16, 3), jnp.float32),
+    )
