@@ -269,6 +269,8 @@ def test_tool_writes_a_folder_that_sources_and_benchmarks_read(tmp_path):
     'imagelist', root=str(out), list='train.txt', truth='flips.txt'
   )
   clean = sources.build('imagelist', root=str(out), list='clean.txt')
+  tree = sources.build('imagelist', root=str(out / 'images'))
+  np.testing.assert_array_equal(tree.labels, clean.labels)
   np.testing.assert_array_equal(source.true_labels, clean.labels)
   assert (source.labels != clean.labels).sum() == 8
   lfw, flags = (
@@ -300,6 +302,7 @@ def test_tool_overwrites_nothing(tmp_path):
     (('--flip-rate', 2), 'not 2.0'),
     (('--pairs', 7), 'multiple of twice the folds'),
     (('--size', 1), 'not 1'),
+    (('--processes', -1), 'not -1'),
   ],
 )
 def test_tool_names_bad_values(tmp_path, arguments, message):

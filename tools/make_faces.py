@@ -4,19 +4,22 @@
 
 The folder holds, in the formats of the field,
 
-    face_0000000/face_0000000_0001.jpg   the images, `name/name_%04d.jpg`
+    images/      a folder for each person, `name/name_%04d.jpg`
     train.txt    lines `path  label`, with wrong labels as asked
     clean.txt    the same images with their true labels
     flips.txt    the images with a wrong label, with their TRUE label
-    unseen/      other people, for verification: images laid out as above,
-      pairs.txt        LFW's format: `name a b` and `name1 a name2 b`
+    unseen/      the images of other people, for verification, and
+      pairs.txt        pairs in LFW's format: `name a b`, `name1 a name2 b`
       pairs-flags.txt  the same pairs as lines `left right flag`
 """
 
 import argparse
 import pathlib
 import shlex
+import shutil
 import sys
+
+import numpy as np
 
 # So that the tool also runs from a checkout that is not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -90,28 +93,48 @@ def make(arguments: argparse.Namespace) -> None:
       f'--identities must be at most {sets.FIRST_UNSEEN}, '
       f'not {train.identities}: the people after are those of the pairs.'
     )
+  true = train.labels()
   given = noise.flip_labels(
-    train.labels(), arguments.flip_rate, train.identities, arguments.seed
+    true, arguments.flip_rate, train.identities, arguments.seed
   )
+  chosen = None
   if arguments.pairs:
     chosen = pairs.choose_pairs(unseen, arguments.pairs, _FOLDS)
   out = arguments.out.resolve()
   partial = _prepare(out)
-  folder.write_images(partial, train, arguments.processes)
-  clean = sets.list_lines(train.names(), train.labels())
-  folder.write_text(partial / 'clean.txt', clean)
-  folder.write_lists(partial, train, given, 'train.txt', 'flips.txt')
-  if arguments.pairs:
-    root = partial / 'unseen'
-    root.mkdir()
-    folder.write_images(root, unseen, arguments.processes)
-    lfw = pairs.lfw_lines(unseen, chosen, _FOLDS)
-    folder.write_text(root / 'pairs.txt', lfw)
-    flags = pairs.flag_lines(unseen, chosen)
-    folder.write_text(root / 'pairs-flags.txt', flags)
-  partial.rename(out)
-  num_flips = int((given != train.labels()).sum())
-  print(_message(out, train, num_flips, arguments.pairs))
+  try:
+    _write_training(partial, train, given, arguments.processes)
+    if chosen:
+      _write_unseen(partial / 'unseen', unseen, chosen, arguments.processes)
+    partial.rename(out)
+  finally:
+    # Still there only if something has gone wrong, or Ctrl-C was pressed.
+    shutil.rmtree(partial, ignore_errors=True)
+  print(_message(out, train, int((given != true).sum()), arguments.pairs))
+
+
+def _write_training(
+  root: pathlib.Path, train: sets.FaceSet, given: np.ndarray, processes: int
+) -> None:
+  """The images to train on and their lists."""
+  (root / 'images').mkdir()
+  folder.write_images(root / 'images', train, processes)
+  names = [f'images/{name}' for name in train.names()]
+  true = train.labels()
+  folder.write_text(root / 'clean.txt', sets.list_lines(names, true))
+  folder.write_lists(root, names, true, given, 'train.txt', 'flips.txt')
+
+
+def _write_unseen(
+  root: pathlib.Path, unseen: sets.FaceSet, chosen: pairs.Pairs, processes: int
+) -> None:
+  """The images of other people and the two lists of their pairs."""
+  root.mkdir()
+  folder.write_images(root, unseen, processes)
+  lfw = pairs.lfw_lines(unseen, chosen, _FOLDS)
+  folder.write_text(root / 'pairs.txt', lfw)
+  flags = pairs.flag_lines(unseen, chosen)
+  folder.write_text(root / 'pairs-flags.txt', flags)
 
 
 def _prepare(out: pathlib.Path) -> pathlib.Path:
@@ -172,4 +195,4 @@ if __name__ == '__main__':
     print(f'make_faces: {error}', file=sys.stderr)
     sys.exit(2)
   except KeyboardInterrupt:
-    sys.exit('make_faces: stopped. Remove the unfinished *.partial folder.')
+    sys.exit('make_faces: stopped; nothing was written.')

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import uuid
+from collections.abc import Iterable
 
 import numpy as np
 import tqdm
@@ -132,7 +133,8 @@ def remedy(root: pathlib.Path):
 
 def write_lists(
   root: pathlib.Path,
-  face_set: sets.FaceSet,
+  names: Iterable[str],
+  true: np.ndarray,
   given: np.ndarray,
   train: str,
   flips: str,
@@ -141,7 +143,8 @@ def write_lists(
 
   Args:
     root: the folder they are written to.
-    face_set: the images.
+    names: the paths of the images.
+    true: int [images], their true labels.
     given: int [images], the labels with flips.
     train: name of the list of all images with the given labels.
     flips: name of the list of the flipped images with their true labels.
@@ -149,9 +152,9 @@ def write_lists(
   Raises:
     UserError: if a list cannot be written.
   """
-  lines = sets.list_lines(face_set.names(), given)
-  write_text(root / train, lines)
-  write_text(root / flips, sets.flip_lines(face_set, given))
+  names = list(names)
+  write_text(root / train, sets.list_lines(names, given))
+  write_text(root / flips, sets.flip_lines(names, true, given))
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """Which faces: sets of images, their names and their lists."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -91,20 +92,21 @@ def image_name(identity: int, image: int) -> str:
   return f'{person}/{person}_{image + 1:04d}.jpg'
 
 
-def list_lines(names, labels) -> str:
+def list_lines(names: Iterable[str], labels: np.ndarray) -> str:
   """The text of an image list: a line `path<two spaces>label` an image."""
   pairs = zip(names, np.asarray(labels).tolist(), strict=True)
   return ''.join(f'{name}  {label}\n' for name, label in pairs)
 
 
-def flip_lines(face_set: FaceSet, given: np.ndarray) -> str:
+def flip_lines(
+  names: Iterable[str], true: np.ndarray, given: np.ndarray
+) -> str:
   """The list of the images with a wrong label, with their TRUE label.
 
   Args:
-    face_set: the images.
+    names: the paths of all images.
+    true: int [images], their true labels.
     given: int [images], the labels with flips.
   """
-  true = face_set.labels()
   flipped = given != true
-  names = np.array(list(face_set.names()))[flipped]
-  return list_lines(names.tolist(), true[flipped])
+  return list_lines(itertools.compress(names, flipped), true[flipped])

@@ -64,7 +64,14 @@ def build(
   root = folder.cached(face_set, folder.cache_folder(cache_dir), processes)
   if flip_rate:
     name = f'flip{flip_rate:g}-seed{noise_seed}.txt'
-    folder.write_lists(root, face_set, labels, f'train-{name}', f'flips-{name}')
+    folder.write_lists(
+      root,
+      face_set.names(),
+      true_labels,
+      labels,
+      f'train-{name}',
+      f'flips-{name}',
+    )
   images = files.ImageFiles(face_set.names(), root)
   with folder.remedy(root):
     images.check_exist()
