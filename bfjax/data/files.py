@@ -101,8 +101,7 @@ class ImageFiles:
 
   def _read_one(self, row: int) -> bytes:
     try:
-      with open(self._path_bytes(row), 'rb', buffering=0) as file:
-        return file.read()
+      return _contents(self._path_bytes(row))
     except OSError as error:
       raise errors.UserError(
         f'Cannot read the image {printable(self.path(row))}: '
@@ -158,6 +157,19 @@ class ImageFiles:
         + f'\nThe paths are taken relative to {printable(self.root)}: is this '
         'the right root folder?'
       )
+
+
+def _contents(path: bytes) -> bytes:
+  # Half the CPU time of `open`, which is a tenth of the decoding.
+  file = os.open(path, os.O_RDONLY)
+  try:
+    size = os.fstat(file).st_size
+    content = os.read(file, size)
+    while len(content) < size and (more := os.read(file, size - len(content))):
+      content += more
+    return content
+  finally:
+    os.close(file)
 
 
 def printable(name: str) -> str:

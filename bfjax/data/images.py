@@ -1,21 +1,21 @@
-"""One encoded image to pixels, and what is wrong with one that fails.
+"""One encoded image to pixels, and which images of a data set are broken.
 
-TensorFlow decodes JPEG and PNG. Any other format that OpenCV knows (BMP, TIFF,
-...) is turned into PNG first. Greyscale becomes RGB, an alpha channel is
-dropped, 16 bits become 8, and an EXIF orientation is not applied: the images
-of face-recognition sets are crops.
+OpenCV decodes and resizes, as in the published code, so the pixels are the
+same; but they are RGB. It reads JPEG, PNG, BMP and more, in colour and grey, of
+8 and 16 bits, with or without an alpha channel.
 """
 
+import concurrent.futures
+import os
 import struct
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
-import tensorflow as tf
+import tqdm
 
 from bfjax import errors
-
-# The accelerators are JAX's: TensorFlow would otherwise take all their memory.
-tf.config.set_visible_devices([], 'GPU')
+from bfjax.data import files as image_files
 
 # A few kilobytes can declare gigabytes of pixels.
 MAX_PIXELS = 100_000_000
@@ -23,86 +23,107 @@ MAX_PIXELS = 100_000_000
 _SMALL_JPEG_BYTES = 1 << 16
 _JPEG = b'\xff\xd8'
 _PNG = b'\x89PNG\r\n\x1a\n'
+_CHECK_CHUNK = 256
 
 
-def prepare(encoded: bytes) -> bytes:
-  """Returns `encoded` as what `decode` can read, without decoding if it can.
+def decode(encoded: bytes, image_size: int) -> np.ndarray:
+  """Decodes an image, and resizes it if it is not of the size asked for.
 
-  Raises:
-    UserError: if the header declares more than MAX_PIXELS pixels.
-  """
-  if encoded.startswith(_JPEG):
-    if len(encoded) > _SMALL_JPEG_BYTES:
-      _check_size(*_jpeg_size(encoded))
-    return encoded
-  if encoded.startswith(_PNG):
-    if len(encoded) >= 24:
-      _check_size(*struct.unpack('>II', encoded[16:24]))
-    return encoded
-  if not encoded:
-    return encoded  # `decode` says what is wrong
-  try:
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-  except cv2.error:  # OpenCV's own limit on the number of pixels
-    image = None
-  return encoded if image is None else _to_png(image)
-
-
-def blank(image_size: int) -> bytes:
-  """A black PNG of `image_size` x `image_size` pixels."""
-  return _to_png(np.zeros([image_size, image_size, 3], np.uint8))
-
-
-def decode(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
-  """Decodes `encoded` and resizes what is not `image_size` x `image_size`.
-
-  Resizing is bilinear with half-pixel centres and without antialiasing, as
-  OpenCV's INTER_LINEAR.
+  Grey becomes RGB, an alpha channel is dropped, 16 bits become 8. Resizing is
+  bilinear with half-pixel centres and without antialiasing (INTER_LINEAR).
 
   Args:
-    encoded: string [n], n static; images that `prepare` has let pass.
+    encoded: the contents of an image file.
     image_size: height and width of the result.
 
   Returns:
-    uint8 [n, image_size, image_size, 3], RGB.
+    uint8 [image_size, image_size, 3], RGB.
 
   Raises:
-    tf.errors.InvalidArgumentError: when run on what is not an image.
+    UserError: if it is no image, cut off, or larger than MAX_PIXELS; the
+      message tells which but cannot name the image.
   """
-  shape = [image_size, image_size, 3]
-  images = [_decode_one(x) for x in tf.unstack(encoded)]
-
-  def stack():
-    return tf.stack([tf.ensure_shape(image, shape) for image in images])
-
-  def resize_and_stack():
-    return tf.stack([_resize(image, image_size) for image in images])
-
-  # One branch for all: a tf.cond per image costs a tenth of the decoding.
-  is_right = [tf.reduce_all(tf.equal(tf.shape(x), shape)) for x in images]
-  return tf.cond(tf.reduce_all(is_right), stack, resize_and_stack)
-
-
-def problem(encoded: bytes) -> str:
-  """'' if `encoded` is an image that can be decoded, else what is wrong."""
-  try:
-    _decode_one(tf.constant(prepare(encoded)))
-  except errors.UserError as error:
-    return str(error)
-  except tf.errors.InvalidArgumentError:
-    return _describe(encoded)
-  return ''
+  _check_declared_size(encoded)
+  pixels = None
+  if encoded:
+    try:
+      pixels = cv2.imdecode(
+        np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB
+      )
+    except cv2.error:  # of formats that are seldom met; None otherwise
+      pixels = None
+  if pixels is None:
+    raise errors.UserError(_describe(encoded))
+  if pixels.shape[:2] != (image_size, image_size):
+    pixels = cv2.resize(
+      pixels, (image_size, image_size), interpolation=cv2.INTER_LINEAR
+    )
+  return pixels
 
 
-def _decode_one(encoded):
-  # Reads PNG too. The accurate transform gives OpenCV's pixels exactly; the
-  # fast one is up to 11 grey levels off at quality 95 and saves only 2 %.
-  return tf.io.decode_jpeg(encoded, channels=3, dct_method='INTEGER_ACCURATE')
+def problems(source, rows: Iterable[int]) -> list[tuple[int, str]]:
+  """Reads and decodes the images of `rows` one at a time.
+
+  Args:
+    source: a `sources.Source` or `files.ImageFiles`.
+    rows: which.
+
+  Returns:
+    (row, what is wrong with it, naming the image) of those that are bad.
+  """
+  found = []
+  for row in rows:
+    row = int(row)
+    try:
+      [encoded] = source.read(np.array([row]))
+    except errors.UserError as error:
+      found.append((row, str(error)))
+      continue
+    try:
+      decode(encoded, 1)
+    except errors.UserError as error:
+      path = image_files.printable(source.path(row))
+      found.append((row, f'Cannot decode the image {path}: {error}.'))
+  return found
 
 
-def _resize(image, image_size):
-  resized = tf.image.resize(image, [image_size, image_size], 'bilinear')
-  return tf.cast(tf.round(resized), tf.uint8)
+def check_images(files: image_files.ImageFiles, progress: bool = True) -> None:
+  """Reads and decodes every image once.
+
+  Args:
+    files: the images.
+    progress: whether to show a progress bar, with the time left.
+
+  Raises:
+    UserError: if some cannot be used; the message tells how many and names
+      the first.
+  """
+  starts = range(0, files.num_rows, _CHECK_CHUNK)
+
+  def check(start):
+    stop = min(start + _CHECK_CHUNK, files.num_rows)
+    return problems(files, range(start, stop))
+
+  bad = []
+  with (
+    concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    tqdm.tqdm(
+      total=files.num_rows,
+      desc='Decoding the images',
+      unit='image',
+      unit_scale=True,
+      disable=not progress,
+    ) as bar,
+  ):
+    for start, found in zip(starts, pool.map(check, starts), strict=True):
+      bad += found
+      bar.update(min(_CHECK_CHUNK, files.num_rows - start))
+  if bad:
+    raise errors.UserError(
+      f'{len(bad)} of {files.num_rows} images cannot be used:\n'
+      + image_files.first_lines(text for _, text in bad)
+      + '\nRestore them or take them off the list.'
+    )
 
 
 def _describe(encoded: bytes) -> str:
@@ -117,7 +138,13 @@ def _describe(encoded: bytes) -> str:
   return f'not a JPEG or PNG image: it starts with {encoded[:12]!r}'
 
 
-def _check_size(height: int, width: int) -> None:
+def _check_declared_size(encoded: bytes) -> None:
+  height, width = 0, 0
+  if encoded.startswith(_JPEG):
+    if len(encoded) > _SMALL_JPEG_BYTES:
+      height, width = _jpeg_size(encoded)
+  elif encoded.startswith(_PNG) and len(encoded) >= 24:
+    width, height = struct.unpack_from('>II', encoded, 16)
   if height * width > MAX_PIXELS:
     raise errors.UserError(
       f'it declares {width} x {height} pixels, and {MAX_PIXELS} are the most '
@@ -136,8 +163,3 @@ def _jpeg_size(encoded: bytes) -> tuple[int, int]:
       return struct.unpack_from('>HH', encoded, at + 5)
     at += 2 + length
   return 0, 0
-
-
-def _to_png(image: np.ndarray) -> bytes:
-  _, encoded = cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, 0])
-  return encoded.tobytes()

@@ -108,7 +108,11 @@ class FileOrder:
     row += tf.range(self.rows_per_batch, dtype=tf.int64)
     is_bad = tf.reduce_any(row[:, None] == self._bad[None, :], axis=1)
     mask = (row < self._num_rows) & ~is_bad
-    return {'row': tf.where(mask, row, -1), 'mask': mask}
+    return {
+      'row': tf.where(mask, row, -1),
+      'mask': mask,
+      'flip': tf.zeros_like(mask),
+    }
 
 
 def _next_good(bad: np.ndarray, num_rows: int) -> np.ndarray:

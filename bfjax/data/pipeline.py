@@ -1,10 +1,8 @@
 """Batches of images: of training, shuffled; of evaluation, in order."""
 
-import concurrent.futures
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tqdm
 
 from bfjax import errors
 from bfjax.data import files as image_files
@@ -13,7 +11,6 @@ from bfjax.data import order, sources, streams
 steps_per_epoch = order.steps_per_epoch
 
 _ON_ERROR = ('error', 'skip')
-_CHECK_CHUNK = 256
 
 
 class TrainBatches:
@@ -185,41 +182,3 @@ def ordered_batches(
       yield {'image': found['image'], 'row': row, 'mask': found['mask']}
   finally:
     stream.close()
-
-
-def check_images(
-  files: image_files.ImageFiles, *, threads: int = 0, progress: bool = True
-) -> None:
-  """Reads and decodes every image once.
-
-  Raises:
-    UserError: if some cannot be used; the message tells how many and names
-      the first.
-  """
-  starts = range(0, files.num_rows, _CHECK_CHUNK)
-
-  def check(start):
-    return streams.problems(
-      files, range(start, min(start + _CHECK_CHUNK, files.num_rows))
-    )
-
-  bad = []
-  with (
-    concurrent.futures.ThreadPoolExecutor(streams.num_threads(threads)) as pool,
-    tqdm.tqdm(
-      total=files.num_rows,
-      desc='Decoding the images',
-      unit='image',
-      unit_scale=True,
-      disable=not progress,
-    ) as bar,
-  ):
-    for start, found in zip(starts, pool.map(check, starts), strict=True):
-      bad += found
-      bar.update(min(_CHECK_CHUNK, files.num_rows - start))
-  if bad:
-    raise errors.UserError(
-      f'{len(bad)} of {files.num_rows} images cannot be used:\n'
-      + image_files.first_lines(text for _, text in bad)
-      + '\nRestore them or take them off the list.'
-    )

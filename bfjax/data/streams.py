@@ -17,9 +17,12 @@ from bfjax import errors
 from bfjax.data import files as image_files
 from bfjax.data import images
 
-# Images are read and decoded in chunks: one call of TensorFlow's executor and
-# two of Python's per chunk, not per image.
-_MAX_CHUNK = 32
+# The accelerators are JAX's: TensorFlow would otherwise take all their memory.
+tf.config.set_visible_devices([], 'GPU')
+
+# Images are read and decoded in chunks, one call from TensorFlow for each: a
+# whole batch, if it is not too large to be shared out among the threads.
+_MAX_CHUNK = 128
 _MAX_DEFAULT_THREADS = 16
 _PREFETCHED_BATCHES = 2
 # A file that is unreadable for a moment is worth a second try.
@@ -88,7 +91,8 @@ class Stream:
         self._recover(error)
     self._num_failures = 0
     self.step += 1
-    return {k: v.reshape(-1, *v.shape[2:]) for k, v in batch.items()}
+    size, chunk_dims = self._plan.rows_per_batch, batch['row'].ndim
+    return {k: v.reshape(size, *v.shape[chunk_dims:]) for k, v in batch.items()}
 
   def _recover(self, error):
     """Finds the images that made the batch fail; raises, or leaves them out.
@@ -97,7 +101,7 @@ class Stream:
     """
     self._batches = iter(())
     rows = np.unique(self._plan(self.step)['row'].numpy())
-    found = problems(self._source, rows[rows >= 0])
+    found = images.problems(self._source, rows[rows >= 0])
     self._num_failures += 1
     if not found and self._num_failures > _MAX_UNEXPLAINED_FAILURES:
       raise error
@@ -112,33 +116,36 @@ class Stream:
 
 
 def _dataset(source, plan, *, steps, image_size, threads) -> tf.data.Dataset:
-  """Batches of `plan`, every value of shape [chunks, chunk, ...]."""
+  """Batches of `plan`; values are [chunks, chunk, ...] if in several chunks."""
   size = plan.rows_per_batch
   chunk = max(n for n in range(1, _MAX_CHUNK + 1) if size % n == 0)
-  blank = images.blank(image_size)
 
-  def rows_of(step):
-    return {k: tf.reshape(v, [-1, chunk]) for k, v in plan(step).items()}
+  def load(row, flip):
+    pixels = np.zeros([chunk, image_size, image_size, 3], np.uint8)
+    places = np.flatnonzero(row >= 0)
+    encoded = source.read(row[places])
+    for place, one in zip(places.tolist(), encoded, strict=True):
+      image = images.decode(one, image_size)
+      if flip[place]:
+        cv2.flip(image, 1, pixels[place])
+      else:
+        pixels[place] = image
+    return pixels
 
-  def read(rows):
-    encoded = iter(source.read(rows[rows >= 0]))
-    prepared = [
-      images.prepare(next(encoded)) if row >= 0 else blank for row in rows
-    ]
-    return np.array(prepared, object)
+  def add_images(batch):
+    inputs = [batch['row'], batch['flip']]
+    pixels = tf.numpy_function(load, inputs, tf.uint8, stateful=False)
+    shape = [chunk, image_size, image_size, 3]
+    return {**batch, 'image': tf.ensure_shape(pixels, shape)}
 
-  def load(element):
-    encoded = tf.numpy_function(read, [element['row']], tf.string, False)
-    pixels = images.decode(tf.ensure_shape(encoded, [chunk]), image_size)
-    if 'flip' in element:
-      flip = element.pop('flip')
-      pixels = tf.numpy_function(_mirror, [pixels, flip], tf.uint8, False)
-      pixels = tf.ensure_shape(pixels, [chunk, image_size, image_size, 3])
-    return {**element, 'image': pixels}
-
-  dataset = tf.data.Dataset.range(*steps).map(rows_of).unbatch()
-  dataset = dataset.map(load, num_parallel_calls=threads, deterministic=True)
-  dataset = dataset.batch(size // chunk, drop_remainder=True)
+  dataset = tf.data.Dataset.range(*steps).map(plan)
+  if chunk < size:
+    dataset = dataset.unbatch().batch(chunk)
+  dataset = dataset.map(
+    add_images, num_parallel_calls=threads, deterministic=True
+  )
+  if chunk < size:
+    dataset = dataset.batch(size // chunk)
   options = tf.data.Options()
   options.deterministic = True
   options.autotune.enabled = False  # memory stays bounded
@@ -146,37 +153,6 @@ def _dataset(source, plan, *, steps, image_size, threads) -> tf.data.Dataset:
   options.threading.private_threadpool_size = threads
   options.threading.max_intra_op_parallelism = 1
   return dataset.prefetch(_PREFETCHED_BATCHES).with_options(options)
-
-
-def _mirror(pixels: np.ndarray, flip: np.ndarray) -> np.ndarray:
-  """Mirrors the images [n, h, w, 3] where `flip` [n] says so.
-
-  By OpenCV: TensorFlow takes ten times as long to reverse three-byte pixels.
-  """
-  mirrored = np.empty_like(pixels)
-  for image, to, is_flipped in zip(pixels, mirrored, flip, strict=True):
-    if is_flipped:
-      cv2.flip(image, 1, to)
-    else:
-      to[:] = image
-  return mirrored
-
-
-def problems(source, rows) -> list[tuple[int, str]]:
-  """(row, what is wrong, naming the image) of those that cannot be used."""
-  found = []
-  for row in rows:
-    row = int(row)
-    try:
-      [encoded] = source.read(np.array([row]))
-    except errors.UserError as error:
-      found.append((row, str(error)))
-      continue
-    problem = images.problem(encoded)
-    if problem:
-      path = image_files.printable(source.path(row))
-      found.append((row, f'Cannot decode the image {path}: {problem}.'))
-  return found
 
 
 def num_threads(threads: int) -> int:

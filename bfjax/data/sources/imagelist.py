@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from bfjax import errors
-from bfjax.data import files, lists, sources
+from bfjax.data import files, images, lists, sources
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 _CHECKS = ('exist', 'decode', 'none')
@@ -90,30 +90,27 @@ def build(
     )
   if list:
     list_path = os.path.join(root, list)
-    images, given = _read_list(list_path, root, num_classes)
+    found, given = _read_list(list_path, root, num_classes)
     values, labels = np.unique(given, return_inverse=True)
     class_names = [str(value) for value in values.tolist()]
   else:
-    images, labels, class_names = _read_folders(root, num_classes)
+    found, labels, class_names = _read_folders(root, num_classes)
   labels = labels.astype(np.int32)
   true_labels = None
   if truth:
     truth_path = os.path.join(root, truth)
-    true_labels = _true_labels(truth_path, images, labels, class_names)
-  logging.info('%d images, %d classes', images.num_rows, len(class_names))
+    true_labels = _true_labels(truth_path, found, labels, class_names)
+  logging.info('%d images, %d classes', found.num_rows, len(class_names))
   if check == 'exist':
-    images.check_exist()
+    found.check_exist()
   elif check == 'decode':
-    # Not above: TensorFlow takes seconds to import and lists do not need it.
-    from bfjax.data import pipeline
-
-    pipeline.check_images(images)
+    images.check_images(found)
   return ImageList(
-    files=images,
+    files=found,
     labels=labels,
     true_labels=true_labels,
     class_names=class_names,
-    fingerprint=sources.fingerprint(images.names_bytes(), labels),
+    fingerprint=sources.fingerprint(found.names_bytes(), labels),
   )
 
 
