@@ -7,16 +7,18 @@ checkpoint that was cut short by a kill does not count and is swept away.
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
 
 import jax
 import orbax.checkpoint as ocp
-from absl import logging
 from orbax.checkpoint import checkpoint_managers
 
 from bfjax import errors
+
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -59,7 +61,7 @@ def open_manager(
     manager.close()
 
 
-def save(manager, step: int, state, record: Mapping, scores=None) -> None:
+def save(manager, step: int, state, record: Mapping, scores: Mapping) -> None:
   """Begins to save; training may go on at once.
 
   Args:
@@ -67,7 +69,7 @@ def save(manager, step: int, state, record: Mapping, scores=None) -> None:
     step: updates made.
     state: the training state.
     record: JSON values; see `check_same_run`.
-    scores: evaluation scores at this step, where there are any.
+    scores: those that the best checkpoint is chosen by, if evaluated.
   """
   manager.save(
     step,
@@ -140,7 +142,7 @@ def _compare(path, old, new):
       + '. Give the old values to go on with it, or another --workdir.'
     )
   for name, before, now in _differences(old['free'], new['free']):
-    logging.warning('%s was %r, now %r.', name, before, now)
+    _log.warning('%s was %r, now %r.', name, before, now)
 
 
 def _differences(old, new):

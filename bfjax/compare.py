@@ -1,12 +1,13 @@
 """Several runs in one command, and the table that compares them."""
 
 import json
+import logging
 import pathlib
 from collections.abc import Mapping
 
-from absl import logging
-
 from bfjax import errors, reports, train
+
+_log = logging.getLogger(__name__)
 
 # What the table shows of the scores, and under which heading.
 _COLUMNS = {
@@ -45,7 +46,7 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   """
   results = {}
   for number, (name, changed) in enumerate(run_configs(config).items(), 1):
-    logging.info('Run %d of %d: %s', number, len(config.compare), name)
+    _log.info('Run %d of %d: %s', number, len(config.compare), name)
     results[name] = train.train_and_evaluate(changed, workdir / name)
   shown = table(results)
   reports.write_text(workdir / 'comparison.md', shown + '\n')

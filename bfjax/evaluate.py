@@ -1,12 +1,13 @@
 """Evaluating a checkpoint after training: --mode=eval."""
 
 import json
+import logging
 import pathlib
-
-from absl import logging
 
 from bfjax import checkpoint, compare, errors, reports, runs
 from bfjax.evaluation import suite
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
@@ -47,7 +48,7 @@ def _score(config, workdir):
     workdir, best_metric=config.checkpoint.best_metric, read_only=True
   ) as manager:
     step = _choose_step(manager, str(config.eval.checkpoint))
-    logging.info('Evaluating the checkpoint of step %d.', step)
+    _log.info('Evaluating the checkpoint of step %d.', step)
     state = checkpoint.restore(manager, step, runs.make_state(run, config))
   return suite.run(benchmarks, state.params['backbone'], state.stats), step
 

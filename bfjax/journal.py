@@ -1,14 +1,16 @@
 """What a run writes down: numbers, correction logs, pictures, console lines."""
 
+import logging
 import math
 import pathlib
 
 import jax
 import numpy as np
-from absl import logging
 
 from bfjax import labels, metrics, progress, reports
 from bfjax.data import sources
+
+_log = logging.getLogger(__name__)
 
 # A run whose loss is still above this share of its first one has not learned.
 _STUCK = 0.95
@@ -51,7 +53,7 @@ class Journal:
     scalars = {f'train/{name}': mean for name, mean in means.items()}
     scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
     self._writer.write_scalars(done, scalars)
-    logging.info(
+    _log.info(
       'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
       '  lr %.3g  %.0f images/s  ETA %s',
       *(epoch, self._config.epochs, done, self._run.total_steps),
@@ -97,7 +99,7 @@ class Journal:
     """Logs what was measured at the end of an epoch."""
     self._writer.write_scalars(done, scores)
     shown = '  '.join(f'{k} {v:.4f}' for k, v in scores.items())
-    logging.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
+    _log.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
     self._clock.resume_clock()
 
   def note_skipped(self, rows) -> None:
@@ -107,16 +109,14 @@ class Journal:
     self.skipped = list(rows)
     if self._writes:
       reports.write_skipped(self._skipped_path, self._run.source, rows)
-    logging.warning(
-      '%d unreadable images, see %s', len(rows), self._skipped_path
-    )
+    _log.warning('%d unreadable images, see %s', len(rows), self._skipped_path)
 
   def _warn_if_stuck(self, epoch, num_corrected):
     head = self._config.head
     waited = epoch >= head.epoch_start + _PATIENCE_EPOCHS
     stuck = self._losses and self._losses[-1] > _STUCK * self._losses[0]
     if head.rule != 'none' and waited and stuck and not num_corrected:
-      logging.warning(
+      _log.warning(
         'No label is corrected and the loss has hardly fallen (%.2f -> %.2f):'
         ' the training has collapsed. A longer optim.warmup_epochs, a smaller'
         ' optim.lr or a smaller head.m cure that.',

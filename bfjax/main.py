@@ -1,12 +1,16 @@
 """The command: python -m bfjax.main --config=FILE --workdir=DIR."""
 
+import logging
 import pathlib
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from bfjax import runtime
+
+_log = logging.getLogger('bfjax.main')
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'The config file, such as configs/synthetic.py.'
@@ -54,7 +58,7 @@ def main(argv):
   try:
     (run_all if config.compare else run)(config, workdir)
   except train.Preempted as preempted:
-    logging.info('%s', preempted)
+    _log.info('%s', preempted)
   except errors.UserError as error:
     print(f'\nbfjax: {error}', file=sys.stderr)
     sys.exit(2)
@@ -73,8 +77,16 @@ def _join_processes():
 
 def entry():
   """Runs the command; the console script `bfjax`."""
-  logging.set_verbosity(logging.INFO)
-  logging.use_absl_handler()
+  # Our own lines, plain; of the libraries' only warnings.
+  console = logging.StreamHandler()
+  console.setFormatter(
+    logging.Formatter('%(asctime)s  %(message)s', '%H:%M:%S')
+  )
+  project = logging.getLogger('bfjax')
+  project.addHandler(console)
+  project.setLevel(logging.INFO)
+  project.propagate = False
+  absl_logging.set_verbosity(absl_logging.WARNING)
   app.run(main)
 
 

@@ -1,11 +1,12 @@
 """The training loop, from the config to the last checkpoint, in order."""
 
 import functools
+import logging
 import pathlib
 import signal
 
 import jax
-from absl import logging
+import numpy as np
 from jax.experimental import multihost_utils
 
 from bfjax import (
@@ -19,6 +20,8 @@ from bfjax import (
 )
 from bfjax.data import pipeline
 from bfjax.evaluation import suite
+
+_log = logging.getLogger(__name__)
 
 
 class Preempted(Exception):
@@ -51,11 +54,11 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   ) as manager:
     first_step = manager.latest_step() or 0
     if first_step >= run.total_steps:
-      logging.info('%s is finished (step %d).', workdir, first_step)
+      _log.info('%s is finished (step %d).', workdir, first_step)
     else:
       state = runs.make_state(run, config)
       if first_step:
-        logging.info('Going on from the checkpoint of step %d.', first_step)
+        _log.info('Going on from the checkpoint of step %d.', first_step)
         state = checkpoint.restore(manager, first_step, state)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
     return final_scores(workdir)
@@ -112,18 +115,31 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       scores = book.write_corrections(done, state.table)
       if epoch % config.eval.every_epochs == 0 or done == run.total_steps:
         params = state.params['backbone']
-        scores |= suite.run(benchmarks, params, state.stats)
+        evaluated = suite.run(benchmarks, params, state.stats)
+        if config.checkpoint.best_metric:
+          errors.choose(
+            'score', config.checkpoint.best_metric, evaluated | scores
+          )
+        scores |= evaluated
       book.write_scores(done, scores)
     stop = must_stop(done)
     if stop or _is_due(config.checkpoint, done, is_epoch_end and epoch, run):
       _check_finite(before, manager)
       book.flush()
-      checkpoint.save(manager, done, state, run.record, scores)
+      checkpoint.save(
+        manager, done, state, run.record, _to_choose_by(scores, config)
+      )
     if stop and done < run.total_steps:
       manager.wait_until_finished()
       raise Preempted(f'Saved step {done}. The same command goes on from it.')
   manager.wait_until_finished()
   book.close()
+
+
+def _to_choose_by(scores, config):
+  """The score that the best checkpoint is chosen by, if it was measured."""
+  name = config.checkpoint.best_metric
+  return {name: scores[name]} if name in scores else {}
 
 
 def _is_due(periods, done, ended_epoch, run):
@@ -137,9 +153,11 @@ def _is_due(periods, done, ended_epoch, run):
 
 def _to_devices(batch, mesh):
   """Each process's rows -> arrays over all devices."""
+  rows = len(batch['mask'])
+  skipped = np.full(rows, batch['skipped'] / rows, np.float32)
   return {
     name: jax.make_array_from_process_local_data(sharding.rows(mesh), rows)
-    for name, rows in batch.items()
+    for name, rows in (batch | {'skipped': skipped}).items()
   }
 
 

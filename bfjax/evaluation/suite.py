@@ -1,15 +1,17 @@
 """The benchmarks of a config: opened before training, run on a model."""
 
+import logging
 import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from absl import logging
 
 from bfjax import errors, sharding
 from bfjax.evaluation import benchmarks as benchmarks_lib
 from bfjax.evaluation import embed
+
+_log = logging.getLogger(__name__)
 
 
 class Suite(NamedTuple):
@@ -44,7 +46,7 @@ def open_suite(config, backbone, mesh) -> Suite:
     options = dict(errors.choose('benchmark', name, config.benchmarks))
     opened[name] = benchmarks_lib.build(options.pop('kind'), **options)
   if not opened:
-    logging.warning(
+    _log.warning(
       'Nothing will be evaluated: neither config.eval.root nor'
       ' config.eval.benchmarks is given.'
     )
