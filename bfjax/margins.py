@@ -6,7 +6,8 @@ elementwise or per row: no collectives, no labels, no epochs, no scale. All
 angles are in radians.
 
 phi never decreases as the cosine grows, so that the largest phi over some
-classes is the phi of their largest cosine. `bfjax.softmax` relies on it.
+classes is the phi of their largest cosine, and it never exceeds the cosine,
+so that no other class beats the nearest one. `bfjax.softmax` relies on both.
 """
 
 import inspect
@@ -20,11 +21,6 @@ import jax.numpy as jnp
 from bfjax import errors
 
 
-def _identity(cosine, target_cosine, state):
-  del target_cosine, state
-  return cosine
-
-
 def _keep(values, mask, state):
   del values, mask
   return state
@@ -36,8 +32,8 @@ class Margin(NamedTuple):
   Attributes:
     phi: (cosine [n], norm [n], state) -> [n], the target logit (unscaled) of
       a class at that cosine; `norm` is the length of the row's embedding.
-    others: (cosine [n, c], target_cosine [n, 1], state) -> [n, c], the logits
-      (unscaled) of the classes that are not the target.
+    others: (cosine [c, n], target_cosine [n], state) -> [c, n], the logits
+      (unscaled) of the classes that are not the target; None: the cosines.
     init_state: () -> dict of float32 scalars that training carries along.
     see_norms: (norm [n], mask bool [n], state) -> state, called once a step
       before the label is decided; only rows with `mask` count.
@@ -46,7 +42,7 @@ class Margin(NamedTuple):
   """
 
   phi: Callable
-  others: Callable = _identity
+  others: Callable | None = None
   init_state: Callable = dict
   see_norms: Callable = _keep
   see_targets: Callable = _keep
@@ -70,7 +66,12 @@ def arcface(*, m: float = 0.5) -> Margin:
 
 
 def cosface(*, m: float = 0.35) -> Margin:
-  """Additive cosine: phi(c) = c - m (CosFace, Wang et al. 2018)."""
+  """Additive cosine: phi(c) = c - m (CosFace, Wang et al. 2018).
+
+  Raises:
+    UserError: if m is below 0.
+  """
+  _check_least('m', m, 0)
   return combined(m1=1.0, m2=0.0, m3=m)
 
 
@@ -82,14 +83,12 @@ def combined(*, m1: float = 1.0, m2: float = 0.3, m3: float = 0.2) -> Margin:
   k = floor(a / pi).
 
   Raises:
-    UserError: if m1 is not positive or m2 not an angle from 0 to pi / 2:
-      phi would fall as the cosine grows.
+    UserError: if m1 is below 1, m2 not an angle from 0 to pi / 2, or m3
+      below 0: phi would exceed the cosine or fall as it grows.
   """
+  _check_least('m1', m1, 1)
   _check_angle('m2', m2)
-  if not m1 > 0:
-    raise errors.UserError(
-      f'The factor m1 of an angle must be above 0, not {m1}.'
-    )
+  _check_least('m3', m3, 0)
 
   def phi(cosine, norm, state):
     del norm, state
@@ -118,7 +117,7 @@ def mv_arc_softmax(*, m: float = 0.5, t: float = 0.2) -> Margin:
     return _clip(_add_angle(cosine, m), -1.0, 1.0)
 
   def others(cosine, target_cosine, state):
-    hard = cosine >= phi(target_cosine, None, state)
+    hard = cosine >= phi(target_cosine, None, state)[None]
     return _clip(jnp.where(hard, cosine + t, cosine), -1.0, 1.0)
 
   return Margin(phi, others)
@@ -142,7 +141,7 @@ def curricularface(*, m: float = 0.5, t_alpha: float = 0.01) -> Margin:
 
   def others(cosine, target_cosine, state):
     # The comparison alone has no continuation beyond the angle pi.
-    hard = cosine > _cos_of_sum(target_cosine, m)
+    hard = cosine > _cos_of_sum(target_cosine, m)[None]
     return jnp.where(hard, cosine * (state['t'] + cosine), cosine)
 
   def init_state():
@@ -239,6 +238,13 @@ def _check_angle(name, angle):
     raise errors.UserError(
       f'The margin {name} is an angle from 0 to pi/2 = 1.5708 radians, not '
       f'{angle}. (The usual one is 0.5.)'
+    )
+
+
+def _check_least(name, number, least):
+  if not number >= least:
+    raise errors.UserError(
+      f'The margin {name} must be at least {least}, not {number}.'
     )
 
 

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from bfjax import errors, margins, sharding
 
 AXIS = sharding.AXIS
+_BLOCK = 4096  # classes that are searched at a time
 
 
 class HeadOutput(NamedTuple):
@@ -125,7 +126,6 @@ def _head(
 ):
   """One device's part: its own rows and classes in, its own rows out."""
   unit, norm = _normalise(embedding.astype(centres.dtype))
-  state = jax.tree.map(lambda x: jnp.asarray(x, centres.dtype), state)
   unit = jax.lax.all_gather(unit, AXIS, tiled=True)
   norm, given, mask = (
     jax.lax.all_gather(
@@ -133,43 +133,72 @@ def _head(
     )
     for x in (norm, label, mask)
   )
-  classes = jax.lax.axis_index(AXIS) * len(centres) + jnp.arange(len(centres))
-  classes = classes.astype(given.dtype)
-  real = classes < num_classes
-  # A padded class is as far as can be, and after every real one in a tie.
-  cosine = jnp.where(real[None], _cosines(unit, centres), -1)
+  mine = _Classes(jax.lax.axis_index(AXIS) * len(centres), len(centres))
+  real = mine.first + jnp.arange(mine.count) < num_classes
+  cosine = jnp.where(real[:, None], _cosines(centres, unit), -jnp.inf)
 
-  given_cosine = _read(cosine, classes, given)
-  other_cosine = _nearest_other(cosine, classes, given)
-  correct = jax.lax.stop_gradient(given_cosine) > other_cosine
+  state = jax.tree.map(lambda x: jnp.asarray(x, cosine.dtype), state)
   state = margin.see_norms(norm, mask, state)
-  label, target_cosine = given, given_cosine
+  label = given
   if rule is not None:
-    other = _lowest_equal(cosine, classes, given, other_cosine)
-    other_phi = margin.phi(other_cosine, norm, state)
-    accept = rule(other_phi, jax.lax.stop_gradient(given_cosine))
-    label = jnp.where(correcting & accept, other, given)
-    target_cosine = _read(cosine, classes, label)
-    other_cosine = _nearest_other(cosine, classes, label)
+    nearest, accept = _decide(cosine, given, norm, state, mine, margin, rule)
+    label = jnp.where(correcting & accept, nearest, given)
+  target_cosine, cosine = _read(cosine, label, mine)
+  rest = _hide(cosine, label, mine)
+  other_cosine = _largest(rest)
+  correct = (label == given) & (target_cosine > other_cosine)
   state = margin.see_targets(jax.lax.stop_gradient(target_cosine), mask, state)
 
   target_phi = margin.phi(target_cosine, norm, state)
-  # Cast before it is broadcast: the transpose of the cast is a sum over the
-  # devices, which is to be of [n] numbers and not of [n, c].
-  local_phi = jax.lax.pcast(target_phi, AXIS, to='varying')
-  logits = scale * jnp.where(
-    classes[None] == label[:, None],
-    local_phi[:, None],
-    margin.others(cosine, target_cosine[:, None], state),
-  )
-  loss = _log_sum_exp(logits, real) - scale * target_phi
-  extra = jnp.zeros_like(loss)
+  extra = jnp.zeros_like(target_phi)
   if penalty is not None:
-    other = _lowest_equal(cosine, classes, label, other_cosine)
-    extra = penalty(_read(cosine, classes, other), target_phi)
+    # Read where it lies, so that a tie gives its gradient to the lowest class.
+    other = _lowest_equal(rest, other_cosine, mine)
+    value, rest = _read(rest, other, mine)
+    extra = penalty(value, target_phi)
+  largest = other_cosine
+  if margin.others is not None:
+    seen = rest >= -1  # neither hidden nor padding
+    others = margin.others(jnp.where(seen, rest, 0), target_cosine, state)
+    rest = jnp.where(seen, others, -jnp.inf)
+    largest = _largest(rest)
+  # log(1 + sum_j exp(s z_j) / exp(s z_y)): the cross-entropy, without a
+  # difference of nearly equal numbers where the row is sure of its label.
+  others = _log_sum_exp(rest, largest, scale)
+  loss = jax.nn.softplus(others - scale * target_phi)
 
-  mine = (loss, extra, label, target_cosine, other_cosine, correct)
-  return HeadOutput(*map(_own_rows, mine), state=state)
+  rows = (loss, extra, label, target_cosine, other_cosine, correct)
+  return HeadOutput(*map(_own_rows, rows), state=state)
+
+
+class _Classes(NamedTuple):
+  """The classes of this device: `count` of them from `first` on."""
+
+  first: jax.Array
+  count: int
+
+  def place(self, label):
+    """Index of each row's label and the row in cosines [count, n].
+
+    The label of another device gets the index `count`, out of bounds.
+    """
+    local = label - self.first
+    inside = (local >= 0) & (local < self.count)
+    return jnp.where(inside, local, self.count), jnp.arange(len(label))
+
+
+def _decide(cosine, given, norm, state, mine, margin, rule):
+  """The nearest class and whether the rule takes it for the label: [n] each.
+
+  Where the given label is itself the nearest, taking it changes nothing. So
+  the nearest of all classes serves for the nearest of the others, since phi
+  never exceeds the cosine.
+  """
+  cosine = jax.lax.stop_gradient(cosine)
+  nearest_cosine = _largest(cosine)
+  nearest = _lowest_equal(cosine, nearest_cosine, mine)
+  given_cosine, _ = _read(cosine, given, mine)
+  return nearest, rule(margin.phi(nearest_cosine, norm, state), given_cosine)
 
 
 def _normalise(vectors):
@@ -180,8 +209,8 @@ def _normalise(vectors):
   return unit, jnp.where(square > 0, norm, 0)
 
 
-def _cosines(unit, centres):
-  """Cosines [n, c] of unit vectors [n, d] with centres [c, d].
+def _cosines(centres, unit):
+  """Cosines [c, n] of centres [c, d] with unit vectors [n, d].
 
   The products are divided by the centres' lengths, rather than the centres,
   which saves two arrays of the centres' size.
@@ -190,37 +219,79 @@ def _cosines(unit, centres):
   inverse = jnp.where(
     square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0
   )
-  product = jnp.matmul(unit, centres.T, precision=jax.lax.Precision.HIGHEST)
-  return jax.lax.clamp(-1.0, product * inverse[None], 1.0)
+  product = jnp.matmul(centres, unit.T, precision=jax.lax.Precision.HIGHEST)
+  return jax.lax.clamp(-1.0, product * inverse[:, None], 1.0)
 
 
-def _read(values, classes, label):
-  """values[i, label[i]], wherever that class lies: [n]; has a gradient."""
-  at_label = classes[None] == label[:, None]
-  return jax.lax.psum(jnp.where(at_label, values, 0).sum(-1), AXIS)
+def _read(cosine, label, mine):
+  """The entry of each row at `label`, of any device: [n]; and `cosine` again.
+
+  What follows goes on with the cosines handed back: on the way back the
+  entries' gradients are then added to that of the whole. JAX's own rule makes
+  an array of zeros of its size for them.
+  """
+  value, cosine = _read_local(cosine, mine.place(label))
+  return jax.lax.psum(value, AXIS), cosine
 
 
-def _nearest_other(cosine, classes, label):
-  """The largest cosine but for that of `label`: [n], no gradient."""
-  cosine = jax.lax.stop_gradient(cosine)
-  others = jnp.where(classes[None] == label[:, None], -jnp.inf, cosine)
-  return jax.lax.pmax(others.max(-1), AXIS)
+@jax.custom_vjp
+def _read_local(cosine, place):
+  return cosine.at[place].get(mode='fill', fill_value=0), cosine
 
 
-def _lowest_equal(cosine, classes, label, value):
-  """The lowest class but `label` whose cosine equals `value`: int32 [n]."""
-  # An arg-max carries two numbers along, which XLA:CPU does not vectorise.
-  found = (cosine == value[:, None]) & (classes[None] != label[:, None])
-  last = jnp.iinfo(classes.dtype).max
-  return jax.lax.pmin(jnp.where(found, classes[None], last).min(-1), AXIS)
+def _read_forward(cosine, place):
+  return _read_local(cosine, place), place
 
 
-def _log_sum_exp(logits, real):
-  """log(sum(exp(logits))) over the real classes of all devices: [n]."""
-  logits = jnp.where(real[None], logits, -jnp.inf)
-  top = jax.lax.pmax(jax.lax.stop_gradient(logits).max(-1), AXIS)
-  total = jax.lax.psum(jnp.exp(logits - top[:, None]).sum(-1), AXIS)
-  return jnp.log(total) + top
+def _read_backward(place, gradients):
+  value, cosine = gradients
+  return cosine.at[place].add(value, mode='drop', unique_indices=True), None
+
+
+_read_local.defvjp(_read_forward, _read_backward)
+
+
+def _hide(cosine, label, mine):
+  """The cosines with minus infinity at each row's label."""
+  place = mine.place(label)
+  return cosine.at[place].set(-jnp.inf, mode='drop', unique_indices=True)
+
+
+def _largest(cosine):
+  """The largest entry of each row on any device: [n], no gradient."""
+  return jax.lax.pmax(jax.lax.stop_gradient(cosine).max(0), AXIS)
+
+
+def _lowest_equal(cosine, value, mine):
+  """The lowest class of all devices whose entry equals `value`: int32 [n]."""
+  # In blocks that stay in the processor's cache: an arg-max, which carries two
+  # numbers along, is not vectorised by XLA:CPU, and in one piece the class
+  # numbers would be an array of the size of the cosines.
+  width = min(len(cosine), _BLOCK)
+  none = jnp.iinfo(jnp.int32).max
+
+  def look(block, lowest):
+    # The last block overlaps the one before it, which does the least no harm.
+    start = jnp.minimum(block * width, len(cosine) - width)
+    part = jax.lax.dynamic_slice_in_dim(cosine, start, width)
+    classes = mine.first + start + jnp.arange(width, dtype=jnp.int32)
+    found = jnp.where(part == value[None], classes[:, None], none)
+    return jnp.minimum(lowest, found.min(0))
+
+  lowest = jnp.full(value.shape, none, jnp.int32)
+  lowest = jax.lax.pcast(lowest, AXIS, to='varying')
+  blocks = -(-len(cosine) // width)
+  return jax.lax.pmin(jax.lax.fori_loop(0, blocks, look, lowest), AXIS)
+
+
+def _log_sum_exp(values, largest, scale):
+  """log sum_j exp(scale * values_j) over the classes of all devices: [n]."""
+
+  @jax.checkpoint  # the exponentials are sooner computed again than stored
+  def total(values):
+    return jnp.exp(scale * (values - largest[None])).sum(0)
+
+  return jnp.log(jax.lax.psum(total(values), AXIS)) + scale * largest
 
 
 def _own_rows(values):

@@ -18,12 +18,13 @@ def phi(margin, cosine):
 
 
 @pytest.mark.parametrize('name', margins.MARGINS)
-def test_phi_never_falls_and_is_finite_with_its_gradient(name):
+def test_phi_never_falls_nor_exceeds_the_cosine_and_is_finite(name):
   margin = margins.build(name)
   cosine = np.sort(np.concatenate([np.linspace(-1, 1, 2001), EDGES]))
   cosine = np.float32(cosine)
   values = np.asarray(phi(margin, cosine))
   assert (np.diff(values) >= -2e-7).all()
+  assert (values <= cosine + 1e-7).all()
   gradient = jax.vmap(jax.grad(lambda c: phi(margin, c)))(cosine)
   assert np.isfinite(gradient).all() and np.isfinite(values).all()
 
@@ -104,7 +105,8 @@ def test_state_is_float32_scalars():
     ('arcface', {'margin': 1}, "no option 'margin'. It has: m."),
     ('softmax', {'m': 1}, "no option 'm'. It has: none."),
     ('arcface', {'m': 28.6}, 'radians, not 28.6'),
-    ('combined', {'m1': 0}, 'above 0, not 0'),
+    ('combined', {'m1': 0.5}, 'm1 must be at least 1, not 0.5'),
+    ('cosface', {'m': -0.1}, 'm must be at least 0, not -0.1'),
   ],
 )
 def test_wrong_options_are_named(name, numbers, message):

@@ -1,0 +1,154 @@
+"""The head alone, forward and backward, against the one-hot formulation.
+
+BoundaryFace (ArcFace margin, boundary rule and penalty) at batch 256 and 512
+dimensions, float32: the loss and its gradients with respect to embeddings and
+centres, on one CPU device. The other side is PyTorch with one-hot products
+over [batch, classes], as the published code is written.
+"""
+
+import ctypes
+import math
+import pathlib
+import re
+import threading
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from benchmarks import timing
+from bfjax import corrections, margins, sharding, softmax
+
+ROWS, DIM = 256, 512
+CLASSES = (10_000, 100_000)
+SCALE, MARGIN, WEIGHT = 32.0, 0.5, math.pi
+
+
+def run(*, repeats: int = 5) -> list[timing.Row]:
+  """Rows of time and of peak memory at each number of classes."""
+  table = []
+  for classes in CLASSES:
+    arrays = _arrays(classes)
+    steps = {'ours': _our_step(*arrays), 'theirs': _their_step(*arrays)}
+    _check_equal(steps)
+    secs = timing.interleaved(steps, repeats=repeats)
+    size = {name: [_peak_bytes(step)] for name, step in steps.items()}
+    what = f'head, {ROWS} rows, {classes:,} classes, forward and backward'
+    sides = ('class-parallel softmax', 'PyTorch, one-hot products')
+    table += [
+      timing.Row(what, *sides, secs['ours'], secs['theirs'], 'at least 3'),
+      timing.Row(
+        f'{what}: memory',
+        *sides,
+        size['ours'],
+        size['theirs'],
+        '',
+        note='peak of the process over what it held before, gradients included',
+        unit='B',
+      ),
+    ]
+  return table
+
+
+def _arrays(classes):
+  """Embeddings near their centres, 20 % of the labels flipped."""
+  rng = np.random.default_rng(0)
+  centres = rng.standard_normal((classes, DIM), dtype='f4')
+  label = rng.integers(0, classes, ROWS)
+  noise = rng.standard_normal((ROWS, DIM), dtype='f4')
+  embedding = centres[label] + noise
+  flipped = rng.random(ROWS) < 0.2
+  label = np.where(flipped, rng.integers(0, classes, ROWS), label)
+  return embedding, centres, label.astype('i4')
+
+
+def _our_step(embedding, centres, label) -> Callable:
+  mesh = sharding.make_mesh(jax.devices('cpu')[:1])
+  head = softmax.make_head(
+    mesh,
+    margin=margins.build('arcface', m=MARGIN),
+    rule=corrections.RULES['boundary'],
+    penalty=corrections.PENALTIES['boundary'],
+    num_classes=len(centres),
+    scale=SCALE,
+  )
+
+  def objective(embedding, centres, label, mask):
+    out = head(embedding, centres, label, mask, {}, True)
+    return (out.loss + WEIGHT * out.penalty).mean()
+
+  step = jax.jit(jax.value_and_grad(objective, (0, 1)))
+  arrays = embedding, centres, label, np.ones(ROWS, bool)
+  arrays = jax.device_put(arrays, sharding.rows(mesh))
+  return lambda: jax.block_until_ready(step(*arrays))
+
+
+def _their_step(embedding, centres, label) -> Callable:
+  embedding = torch.tensor(embedding, requires_grad=True)
+  centres = torch.tensor(centres, requires_grad=True)
+  label = torch.tensor(label, dtype=torch.int64)
+
+  def step():
+    loss = _one_hot_loss(embedding, centres, label)
+    return loss.detach(), torch.autograd.grad(loss, (embedding, centres))
+
+  return step
+
+
+def _one_hot_loss(embedding, centres, label):
+  """BoundaryFace with every choice of a class written as a product."""
+  normalise = torch.nn.functional.normalize
+  cosine = torch.mm(normalise(embedding), normalise(centres).T)
+  phi = cosine * math.cos(MARGIN)
+  phi = phi - torch.sqrt(1 - cosine**2) * math.sin(MARGIN)
+  beyond = cosine - MARGIN * math.sin(math.pi - MARGIN)
+  phi = torch.where(cosine > math.cos(math.pi - MARGIN), phi, beyond)
+  one_hot = torch.zeros_like(cosine).scatter_(1, label[:, None], 1)
+  with torch.no_grad():
+    other_phi, other = ((1 - one_hot) * phi).max(1)
+    target_cosine, _ = (one_hot * cosine).max(1)
+    label = torch.where(other_phi > target_cosine, other, label)
+  one_hot = torch.zeros_like(cosine).scatter_(1, label[:, None], 1)
+  logits = one_hot * phi + (1 - one_hot) * cosine
+  loss = torch.nn.functional.cross_entropy(SCALE * logits, label)
+  other_cosine, _ = ((1 - one_hot) * cosine).max(1)
+  target_phi, _ = (one_hot * phi).max(1)
+  return loss + WEIGHT * torch.relu(other_cosine - target_phi).mean()
+
+
+def _check_equal(steps):
+  """Both sides do the same work, or the ratio means nothing."""
+  (ours, our_gradients), (theirs, their_gradients) = (
+    steps[name]() for name in ('ours', 'theirs')
+  )
+  np.testing.assert_allclose(float(ours), float(theirs), rtol=1e-4)
+  for a, b in zip(our_gradients, their_gradients, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-4 * float(jnp.abs(a).max()))
+
+
+def _peak_bytes(step) -> int:
+  """The most memory the process held during `step`, less that before it."""
+  # What the allocator keeps for later use would hide what the step takes.
+  ctypes.CDLL(None).malloc_trim(0)
+  done = threading.Event()
+  held = _resident_bytes()
+  peak = held
+
+  def watch():
+    nonlocal peak
+    while not done.wait(0.001):
+      peak = max(peak, _resident_bytes())
+
+  watcher = threading.Thread(target=watch)
+  watcher.start()
+  step()
+  done.set()
+  watcher.join()
+  return peak - held
+
+
+def _resident_bytes() -> int:
+  status = pathlib.Path('/proc/self/status').read_text()
+  return 1024 * int(re.search(r'VmRSS:\s*(\d+) kB', status)[1])
