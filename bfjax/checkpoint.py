@@ -118,12 +118,18 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
       value would make a different run, a changed free one is only told.
 
   Raises:
-    UserError: if a fixed value differs; both values are named.
+    UserError: if a fixed value differs (both values are named), or there are
+      checkpoints without a record.
   """
   path = workdir / 'run.json'
   if path.exists():
     _compare(path, json.loads(path.read_text()), record)
     return
+  if (workdir / 'checkpoints').exists():
+    raise errors.UserError(
+      f'{workdir} has checkpoints but no run.json that says of which run.'
+      ' Give another --workdir.'
+    )
   if jax.process_index():
     return
   workdir.mkdir(parents=True, exist_ok=True)

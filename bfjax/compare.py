@@ -25,7 +25,7 @@ def run_configs(config) -> dict[str, object]:
   """
   configs = {}
   for name, changes in config.compare.items():
-    changed = config.copy_and_resolve_references()
+    changed = config.copy_and_resolve_references().lock()
     try:
       changed.update(changes)
     except (KeyError, TypeError, AttributeError) as error:

@@ -33,15 +33,16 @@ class Journal:
       if 'train/loss' in line
     ]
 
-  def begin(self) -> None:
+  def __enter__(self):
     """Writes the config and the class names beside the run."""
-    if not self._writes:
-      return
-    reports.write_text(
-      self._workdir / 'config.json',
-      self._config.to_json_best_effort(indent=2, sort_keys=True) + '\n',
-    )
-    sources.save_class_names(self._workdir / 'classes.tsv', self._run.source)
+    if self._writes:
+      settings = self._config.to_json_best_effort(indent=2, sort_keys=True)
+      reports.write_text(self._workdir / 'config.json', settings + '\n')
+      sources.save_class_names(self._workdir / 'classes.tsv', self._run.source)
+    return self
+
+  def __exit__(self, *exception):
+    self._writer.close()
 
   def write_training(self, done: int, values: metrics.TrainMetrics) -> None:
     """Logs the averages of the stretch of training that ends at `done`."""
@@ -125,6 +126,3 @@ class Journal:
 
   def flush(self) -> None:
     self._writer.flush()
-
-  def close(self) -> None:
-    self._writer.close()

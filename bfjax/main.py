@@ -77,7 +77,7 @@ def _join_processes():
 
 def entry():
   """Runs the command; the console script `bfjax`."""
-  # Our own lines, plain; of the libraries' only warnings.
+  # Our own lines, plain; of the libraries' only errors.
   console = logging.StreamHandler()
   console.setFormatter(
     logging.Formatter('%(asctime)s  %(message)s', '%H:%M:%S')
@@ -86,7 +86,7 @@ def entry():
   project.addHandler(console)
   project.setLevel(logging.INFO)
   project.propagate = False
-  absl_logging.set_verbosity(absl_logging.WARNING)
+  absl_logging.set_verbosity(absl_logging.ERROR)
   app.run(main)
 
 

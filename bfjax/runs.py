@@ -82,9 +82,17 @@ def open_source(config) -> tuple[sources.Source, np.ndarray]:
   return source, source.true_labels
 
 
-def open_run(config) -> Run:
-  """Builds every part, checking what can be checked before training."""
-  mesh = sharding.make_mesh()
+def open_run(config, mesh: jax.sharding.Mesh | None = None) -> Run:
+  """Builds every part, checking what can be checked before training.
+
+  Args:
+    config: see `defaults.get_config`.
+    mesh: the devices; None for all there are.
+
+  Raises:
+    UserError: for whatever is wrong with the config or the data.
+  """
+  mesh = mesh or sharding.make_mesh()
   batch = config.batch * config.accumulate
   _check_batch(config, mesh)
   backbone = backbones.build(

@@ -1,6 +1,7 @@
 """The training state and the training step, a pure function of arrays."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -140,8 +141,24 @@ def state_shardings(state, mesh):
   return jax.tree_util.tree_map_with_path(of, state)
 
 
+def compile_step(recipe: Recipe, state: TrainState) -> Callable:
+  """Returns the compiled `train_step` of a recipe: (state, batch) -> ...
+
+  The state given to it is used up. What it returns lies as `state` does, so
+  nothing is compiled twice.
+  """
+  return jax.jit(
+    functools.partial(train_step, recipe=recipe),
+    donate_argnums=0,
+    out_shardings=(
+      state_shardings(state, recipe.mesh),
+      sharding.replicated(recipe.mesh),
+    ),
+  )
+
+
 def train_step(state: TrainState, batch: dict, recipe: Recipe):
-  """One update. Pure; jit it with the recipe bound and the state donated.
+  """One update, a pure function.
 
   Args:
     state: before the update.
@@ -180,7 +197,7 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   loss = jnp.sum(jnp.where(batch['mask'], out['loss'], 0)) / jnp.sum(
     batch['mask']
   )
-  finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads))
+  finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
   new_state = state.replace(
     step=state.step + 1,
     params=optax.apply_updates(state.params, updates),

@@ -1,6 +1,6 @@
 """The training loop, from the config to the last checkpoint, in order."""
 
-import functools
+import contextlib
 import logging
 import pathlib
 import signal
@@ -77,9 +77,45 @@ def final_scores(workdir: pathlib.Path) -> dict[str, float]:
 
 
 def _train(config, workdir, run, benchmarks, manager, state, first_step):
-  book = journal.Journal(workdir, first_step, run, config)
-  book.begin()
-  batches = pipeline.train_batches(
+  """Takes the steps from `first_step` to the last."""
+  with (
+    journal.Journal(workdir, first_step, run, config) as book,
+    _open_batches(config, run, first_step, book.skipped) as batches,
+    _catching_sigterm() as must_stop,
+  ):
+    train_step = step.compile_step(run.recipe, state)
+    before = None
+    for done, batch in enumerate(batches, start=first_step + 1):
+      state, outcome = train_step(state, _to_devices(batch, run.mesh))
+      # A step late, so that the devices never wait for this check.
+      _check_finite(before, manager)
+      before = (done, outcome)
+      book.note_skipped(batches.bad_rows)
+      epoch, is_epoch_end = run.epoch_of(done)
+      if is_epoch_end or done % config.log_every_steps == 0:
+        book.write_training(done, state.metrics)
+        state = state.replace(metrics=_no_metrics(run.mesh))
+      scores = {}
+      if is_epoch_end:
+        _check_finite(before, manager)
+        scores = book.write_corrections(done, state.table)
+        if epoch % config.eval.every_epochs == 0 or done == run.total_steps:
+          scores |= _evaluate(benchmarks, state, config)
+        book.write_scores(done, scores)
+      stop = must_stop(done)
+      if stop or _is_due(config.checkpoint, done, is_epoch_end and epoch, run):
+        _check_finite(before, manager)
+        book.flush()
+        chosen_by = config.checkpoint.best_metric
+        best = {chosen_by: scores[chosen_by]} if chosen_by in scores else {}
+        checkpoint.save(manager, done, state, run.record, best)
+      if stop and done < run.total_steps:
+        manager.wait_until_finished()
+        raise Preempted(f'Saved step {done}. The same command goes on from it.')
+
+
+def _open_batches(config, run, first_step, bad_rows):
+  return pipeline.train_batches(
     run.source,
     run.given,
     batch=run.batch,
@@ -91,55 +127,16 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
     process_count=jax.process_count(),
     flip=config.data.flip,
     on_error=config.data.on_error,
-    bad_rows=book.skipped,
+    bad_rows=bad_rows,
     threads=config.data.threads,
   )
-  train_step = jax.jit(
-    functools.partial(step.train_step, recipe=run.recipe), donate_argnums=0
-  )
-  must_stop = _catch_sigterm()
-  before = None
-  for done, batch in enumerate(batches, start=first_step + 1):
-    state, outcome = train_step(state, _to_devices(batch, run.mesh))
-    # A step late, so that the devices never wait for this check.
-    _check_finite(before, manager)
-    before = (done, outcome)
-    book.note_skipped(batches.bad_rows)
-    epoch, is_epoch_end = run.epoch_of(done)
-    if is_epoch_end or done % config.log_every_steps == 0:
-      book.write_training(done, state.metrics)
-      state = state.replace(metrics=_no_metrics(run.mesh))
-    scores = {}
-    if is_epoch_end:
-      _check_finite(before, manager)
-      scores = book.write_corrections(done, state.table)
-      if epoch % config.eval.every_epochs == 0 or done == run.total_steps:
-        params = state.params['backbone']
-        evaluated = suite.run(benchmarks, params, state.stats)
-        if config.checkpoint.best_metric:
-          errors.choose(
-            'score', config.checkpoint.best_metric, evaluated | scores
-          )
-        scores |= evaluated
-      book.write_scores(done, scores)
-    stop = must_stop(done)
-    if stop or _is_due(config.checkpoint, done, is_epoch_end and epoch, run):
-      _check_finite(before, manager)
-      book.flush()
-      checkpoint.save(
-        manager, done, state, run.record, _to_choose_by(scores, config)
-      )
-    if stop and done < run.total_steps:
-      manager.wait_until_finished()
-      raise Preempted(f'Saved step {done}. The same command goes on from it.')
-  manager.wait_until_finished()
-  book.close()
 
 
-def _to_choose_by(scores, config):
-  """The score that the best checkpoint is chosen by, if it was measured."""
-  name = config.checkpoint.best_metric
-  return {name: scores[name]} if name in scores else {}
+def _evaluate(benchmarks, state, config):
+  scores = suite.run(benchmarks, state.params['backbone'], state.stats)
+  if config.checkpoint.best_metric:
+    errors.choose('score', config.checkpoint.best_metric, scores)
+  return scores
 
 
 def _is_due(periods, done, ended_epoch, run):
@@ -182,10 +179,15 @@ def _check_finite(outcome, manager):
   )
 
 
-def _catch_sigterm():
-  """Returns step -> whether to save and stop, the same on every process."""
+@contextlib.contextmanager
+def _catching_sigterm():
+  """Gives step -> whether to save and stop, the same on every process."""
   if jax.process_count() > 1:
-    return multihost_utils.reached_preemption_sync_point
+    yield multihost_utils.reached_preemption_sync_point
+    return
   caught = []
-  signal.signal(signal.SIGTERM, lambda *_: caught.append(True))
-  return lambda step: bool(caught)
+  handler = signal.signal(signal.SIGTERM, lambda *_: caught.append(True))
+  try:
+    yield lambda step: bool(caught)
+  finally:
+    signal.signal(signal.SIGTERM, handler)

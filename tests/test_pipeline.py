@@ -295,17 +295,23 @@ def test_a_list_can_be_checked_by_decoding_it(bad_source):
     imagelist.build(root=bad_source.files.root, list='list.txt', check='decode')
 
 
-def test_a_program_ends_while_batches_are_being_made(source, tmp_path):
+def test_a_program_ends_while_batches_are_being_made(source):
   code = f"""
+    import time
     from bfjax.data import pipeline
     from bfjax.data.sources import imagelist
     source = imagelist.build(root={source.files.root!r}, list='list.txt')
-    batches = pipeline.train_batches(
-      source, source.labels, batch=4, image_size=64, seed=0, first_step=0,
-      num_steps=10**9)
-    next(batches)
-    left = pipeline.ordered_batches(source.files, batch=4, image_size=64)
-    next(left)
+    class Slow:
+      num_rows = source.num_rows
+      def read(self, rows):
+        time.sleep(0.1)
+        return source.read(rows)
+    options = dict(batch=4, image_size=16, threads=4)
+    train = pipeline.train_batches(
+      Slow(), source.labels, seed=0, first_step=0, num_steps=10**9, **options)
+    next(train)
+    ordered = pipeline.ordered_batches(Slow(), **options)
+    next(ordered)
   """
   done = subprocess.run(
     [sys.executable, '-c', textwrap.dedent(code)],

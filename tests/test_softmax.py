@@ -26,8 +26,8 @@ def mesh_of(devices):
 
 
 @functools.cache
-def compiled(devices, name, options, rule, penalty):
-  """(arrays, state, correcting) -> (output, gradients), jitted."""
+def compiled(devices, name, options, rule, penalty, dtype):
+  """(arrays, state, correcting) -> (gradients, output), jitted."""
   head = softmax.make_head(
     mesh_of(devices),
     margin=margins.build(name, **dict(options)),
@@ -37,7 +37,10 @@ def compiled(devices, name, options, rule, penalty):
     scale=SCALE,
   )
 
-  @jax.jit
+  # In float64 the formulas are tested, in float32 the code as it is used.
+  compiler = {'xla_backend_optimization_level': 0} if dtype == 'f8' else {}
+
+  @functools.partial(jax.jit, compiler_options=compiler)
   def run(embedding, centres, label, mask, state, correcting):
     def objective(embedding, centres):
       out = head(embedding, centres, label, mask, state, correcting)
@@ -59,7 +62,7 @@ def run(
   filled = np.full((padded, DIM), embedding[0] * 1e3)
   filled[:CLASSES] = centres
   state = margins.build(name, **dict(options)).init_state()
-  function = compiled(devices, name, options, rule, penalty)
+  function = compiled(devices, name, options, rule, penalty, dtype)
   (de, dw), out = function(
     embedding.astype(dtype),
     filled.astype('f4' if dtype == jnp.bfloat16 else dtype),
@@ -170,8 +173,12 @@ SPHERE = (('m1', 1.7), ('m2', 0.2), ('m3', 0.1))
 MARGINS = [(name, ()) for name in margins.MARGINS] + [('combined', SPHERE)]
 
 
-@pytest.mark.parametrize('devices', [1, 2, 8])
-@pytest.mark.parametrize('name, options', MARGINS)
+# On two devices, a margin without a state and those with one.
+@pytest.mark.parametrize(
+  'name, options, devices',
+  [(*margin, devices) for margin in MARGINS for devices in (1, 8)]
+  + [(name, (), 2) for name in ('adaface', 'arcface', 'curricularface')],
+)
 def test_boundary_heads_equal_the_oracle(name, options, devices):
   how = dict(tol=1e-10, dtype='f8', options=options)
   with jax.enable_x64(True):
@@ -206,7 +213,7 @@ def test_float32_heads_equal_the_oracle(name, options):
     check(case, 8, name, 'boundary', 'boundary', **how)
 
 
-@pytest.mark.parametrize('name', margins.MARGINS)
+@pytest.mark.parametrize('name', ['adaface', 'arcface', 'curricularface'])
 def test_bfloat16_embeddings_are_computed_with_in_float32(name):
   how = dict(devices=8, name=name, rule='boundary', penalty='boundary')
   for case in CASES.values():
@@ -290,7 +297,7 @@ def test_start_of_correction_compiles_nothing():
   case = noisy_case()
   how = dict(devices=8, name='arcface', rule='boundary', penalty='boundary')
   off, *_ = run(case, correcting=False, dtype='f4', **how)
-  function = compiled(8, 'arcface', (), 'boundary', 'boundary')
+  function = compiled(8, 'arcface', (), 'boundary', 'boundary', 'f4')
   count = function._cache_size()
   on, *_ = run(case, correcting=True, dtype='f4', **how)
   assert function._cache_size() == count

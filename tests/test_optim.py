@@ -1,0 +1,100 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bfjax import errors, optim
+
+
+def schedule(name, **options):
+  return optim.make_schedule(
+    **{
+      'lr': 0.1,
+      'batch': 128,
+      'lr_batch': 64,
+      'schedule': name,
+      'total_steps': 100,
+      'steps_per_epoch': 10,
+    }
+    | options
+  )
+
+
+@pytest.mark.parametrize('nesterov', [True, False])
+def test_sgd_is_that_of_torch(nesterov):
+  torch = pytest.importorskip('torch')
+  rng = np.random.default_rng(0)
+  target = rng.normal(size=(5, 3)).astype(np.float32)
+  start = rng.normal(size=(5, 3)).astype(np.float32)
+  rates = [0.1] * 10 + [0.01] * 10
+  options = {'momentum': 0.9, 'nesterov': nesterov, 'weight_decay': 5e-4}
+
+  parameter = torch.nn.Parameter(torch.tensor(start))
+  theirs = torch.optim.SGD([parameter], lr=0.1, **options)
+  for rate in rates:
+    theirs.param_groups[0]['lr'] = rate
+    theirs.zero_grad()
+    ((parameter - torch.tensor(target)) ** 4).mean().backward()
+    theirs.step()
+
+  ours = optim.sgd(lambda step: jnp.array(rates)[step], **options)
+  value, state = jnp.array(start), ours.init(jnp.array(start))
+  gradient = jax.grad(lambda p: jnp.mean((p - target) ** 4))
+  for _ in rates:
+    updates, state = ours.update(gradient(value), state, value)
+    value = optax.apply_updates(value, updates)
+  np.testing.assert_allclose(value, parameter.detach().numpy(), atol=1e-6)
+
+
+def test_clipping_bounds_the_norm_of_the_whole_gradient():
+  sgd = optim.sgd(
+    lambda step: 1.0,
+    momentum=0.0,
+    nesterov=False,
+    weight_decay=0.0,
+    clip_norm=1.0,
+  )
+  params = {'a': jnp.zeros(3), 'b': jnp.zeros(4)}
+  grads = jax.tree.map(lambda x: x + 5, params)
+  updates, _ = sgd.update(grads, sgd.init(params), params)
+  np.testing.assert_allclose(optax.tree.norm(updates), 1.0, rtol=1e-6)
+
+
+def test_a_milestone_holds_from_the_first_step_of_its_epoch():
+  rate = schedule('multistep', milestones=(2, 4))
+  found = [float(rate(step)) for step in (0, 9, 10, 29, 30, 99)]
+  np.testing.assert_allclose(
+    found, [0.2, 0.2, 0.02, 0.02, 0.002, 0.002], rtol=1e-6
+  )
+
+
+def test_warm_up_rises_linearly_to_the_scaled_rate():
+  rate = schedule('constant', warmup_epochs=2)
+  np.testing.assert_allclose(rate(0), 0.2 / 20, rtol=1e-6)
+  np.testing.assert_allclose(rate(9), 0.1, rtol=1e-6)
+  np.testing.assert_allclose([rate(19), rate(50)], 0.2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('name', 'middle'), [('cosine', 0.1), ('polynomial', 0.2 * 0.5**2)]
+)
+def test_smooth_schedules_go_from_the_peak_to_zero(name, middle):
+  rate = schedule(name, warmup_epochs=2, total_steps=120)
+  np.testing.assert_allclose(
+    [float(rate(s)) for s in (20, 70, 120)], [0.2, middle, 0], atol=1e-7
+  )
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'schedule': 'step'}, 'constant, cosine, multistep, polynomial'),
+    ({'warmup_epochs': 10}, 'warmup_epochs=10 is 100 steps'),
+    ({'milestones': (4, 2)}, 'milestones'),
+    ({'milestones': (0,)}, 'counted from 1'),
+  ],
+)
+def test_an_impossible_schedule_is_refused(options, message):
+  with pytest.raises(errors.UserError, match=message):
+    schedule(options.pop('schedule', 'multistep'), **options)

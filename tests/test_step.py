@@ -1,0 +1,126 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from bfjax import errors, runs, sharding, step
+
+
+@pytest.fixture(scope='module')
+def cache_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp('faces')
+
+
+def mesh_of(count):
+  return sharding.make_mesh(jax.devices()[:count])
+
+
+def batches(run, count, size=16):
+  rng = np.random.default_rng(0)
+  for _ in range(count):
+    rows = rng.permutation(run.source.num_rows)[:size].astype(np.int32)
+    yield {
+      'image': rng.integers(0, 256, (size, 16, 16, 3), np.uint8),
+      'label': run.given[rows],
+      'row': rows,
+      'mask': np.arange(size) < size - 3,
+      'skipped': np.zeros(size, np.float32),
+    }
+
+
+def train(config, devices, count=3, size=16):
+  run = runs.open_run(config, mesh_of(devices))
+  state = runs.make_state(run, config)
+  take = step.compile_step(run.recipe, state)
+  for batch in batches(run, count, size):
+    state, outcome = take(state, jax.device_put(batch, sharding.rows(run.mesh)))
+    assert bool(outcome['finite'])
+  return run, jax.device_get(state)
+
+
+def test_any_number_of_devices_trains_the_same_model(cache_dir):
+  config = tiny.config(cache_dir)
+  config.head.epoch_start = 0
+  config.labels.carry = 'persist'
+  config.backbone.dropout = 0.4
+  # A wide margin of the rule, so that untrained cosines are corrected too.
+  config.head.m = 0.0
+  results = {}
+  for count in (1, 2, 8):
+    run, state = train(config, count)
+    classes, rows = run.source.num_classes, run.source.num_rows
+    state.params['centres'] = state.params['centres'][:classes]
+    results[count] = (state.params, state.stats, state.table[:rows])
+  assert np.any(results[1][2] != run.given)
+  for count in (2, 8):
+    jax.tree.map(
+      functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-5),
+      results[count],
+      results[1],
+    )
+
+
+def test_accumulated_batches_are_one_large_batch(cache_dir):
+  # Statistics of two rows, so that micro-batches have the groups of the whole.
+  config = tiny.config(cache_dir, backbone={'batch_norm_rows': 1})
+  config.head.epoch_start = 0
+  config.backbone.dropout = 0.0
+  _, whole = train(config, 2)
+  config.batch, config.accumulate = 8, 2
+  _, parts = train(config, 2)
+  for name in ('params', 'table', 'metrics'):
+    jax.tree.map(
+      functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-5),
+      getattr(parts, name),
+      getattr(whole, name),
+    )
+
+
+def test_labels_are_corrected_from_the_epoch_after_epoch_start(cache_dir):
+  config = tiny.config(cache_dir)
+  config.head.m = 0.0
+  config.head.epoch_start = 1
+  run = runs.open_run(config, mesh_of(1))
+  assert run.steps_per_epoch == 8
+  state = runs.make_state(run, config)
+  compiled = step.compile_step(run.recipe, state)
+  corrected = []
+  for batch in batches(run, 9):
+    state, _ = compiled(state, jax.device_put(batch, sharding.rows(run.mesh)))
+    corrected.append(
+      np.any(np.asarray(state.table)[: len(run.given)] != run.given)
+    )
+  assert corrected == [False] * 8 + [True]
+  assert compiled._cache_size() == 1  # nothing recompiles at the epoch
+
+
+def test_the_centres_are_spread_over_the_devices_and_the_net_is_not(cache_dir):
+  config = tiny.config(cache_dir)
+  run = runs.open_run(config, mesh_of(8))
+  state = runs.make_state(run, config)
+  assert len(state.params['centres']) == 16  # 10 classes, padded
+  assert state.params['centres'].sharding == sharding.rows(run.mesh)
+  momentum = [
+    x
+    for path, x in jax.tree.leaves_with_path(state.opt_state)
+    if 'centres' in jax.tree_util.keystr(path)
+  ]
+  assert [x.sharding for x in momentum] == [sharding.rows(run.mesh)]
+  for leaf in jax.tree.leaves(state.params['backbone']):
+    assert leaf.sharding.is_fully_replicated
+
+
+def test_lambda_follows_its_schedule():
+  weight = step.make_penalty_weight(3.0, ((2, 0.0), (4, 1.0)))
+  found = [float(weight(jnp.float32(epoch))) for epoch in (1, 2, 3, 4, 9)]
+  np.testing.assert_allclose(found, [0, 0, 0.5, 1, 1])
+  assert step.make_penalty_weight(3.0, ())(jnp.float32(5)) == 3
+
+
+@pytest.mark.parametrize('schedule', [(1, 2), ((3, 1.0), (2, 1.0))])
+def test_a_schedule_that_is_none_is_refused(schedule):
+  with pytest.raises(errors.UserError, match='lambda_schedule'):
+    step.make_penalty_weight(1.0, schedule)

@@ -1,0 +1,173 @@
+"""The main job end to end, in this process, on tiny faces."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from bfjax import checkpoint, compare, errors, evaluate, journal, runs, train
+
+# Not the same from run to run, and not meant to be.
+TIMINGS = ('images_per_sec',)
+
+
+@pytest.fixture(scope='module')
+def cache_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp('faces')
+
+
+@pytest.fixture(scope='module')
+def finished(cache_dir, tmp_path_factory):
+  """The workdir of a run that was never interrupted."""
+  workdir = tmp_path_factory.mktemp('finished')
+  train.train_and_evaluate(tiny.config(cache_dir), workdir)
+  return workdir
+
+
+def last_state(config, workdir):
+  run = runs.open_run(config)
+  with checkpoint.open_manager(workdir, read_only=True) as manager:
+    step = manager.latest_step()
+    state = checkpoint.restore(manager, step, runs.make_state(run, config))
+  return jax.device_get(state)
+
+
+def metrics_lines(workdir):
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  return [
+    {k: v for k, v in json.loads(line).items() if k not in TIMINGS}
+    for line in lines
+  ]
+
+
+class Killed(BaseException):
+  """Stands for a kill: nothing of the run may catch it."""
+
+
+@pytest.mark.parametrize('killed_at', [5, 13])
+def test_interrupted_run_equals_uninterrupted_run(
+  cache_dir, finished, tmp_path, monkeypatch, killed_at
+):
+  config = tiny.config(cache_dir, checkpoint={'every_steps': 3})
+  write = journal.Journal.note_skipped
+  done = []
+
+  def write_until_killed(self, rows):
+    done.append(True)
+    if len(done) == killed_at:
+      raise Killed
+    write(self, rows)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(journal.Journal, 'note_skipped', write_until_killed)
+    with pytest.raises(Killed):
+      train.train_and_evaluate(config, tmp_path)
+  scores = train.train_and_evaluate(config, tmp_path)
+  assert len(done) == killed_at
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_state(config, tmp_path),
+    last_state(config, finished),
+  )
+  assert metrics_lines(tmp_path) == metrics_lines(finished)
+  assert scores == train.train_and_evaluate(config, finished)
+
+
+def test_a_run_leaves_its_records(cache_dir, finished):
+  config = tiny.config(cache_dir)
+  run = runs.open_run(config)
+  lines = metrics_lines(finished)
+  training = [line for line in lines if 'train/loss' in line]
+  assert [line['step'] for line in training] == [3, 6, 8, 9, 12, 15, 16]
+  for name in ('lr', 'accuracy', 'cosine_target', 'cosine_other', 'corrected'):
+    assert all(np.isfinite(line[f'train/{name}']) for line in training)
+  at_end = train.final_scores(finished)
+  assert 0 <= at_end['unseen/boundaryface/accuracy'] <= 1
+  assert at_end['corrections/wrong_labels'] > 0
+  assert json.loads((finished / 'config.json').read_text())['batch'] == 16
+  classes = (finished / 'classes.tsv').read_text().splitlines()
+  assert classes[3].split('\t') == ['3', run.source.class_names[3]]
+  assert list((finished / 'tensorboard').iterdir())
+
+
+def test_the_correction_log_is_the_label_table(cache_dir, finished):
+  config = tiny.config(cache_dir)
+  run = runs.open_run(config)
+  table = last_state(config, finished).table[: run.source.num_rows]
+  log = (finished / 'corrections' / 'epoch_002.tsv').read_text().splitlines()
+  assert log[0].split('\t') == ['row', 'path', 'given_label', 'new_label']
+  logged = {tuple(line.split('\t')) for line in log[1:]}
+  names = run.source.class_names
+  assert logged == {
+    (str(row), run.source.name(row), names[run.given[row]], names[table[row]])
+    for row in np.flatnonzero(table != run.given)
+  }
+
+
+def test_a_checkpoint_is_evaluated_afterwards_as_it_was_in_training(
+  cache_dir, finished, capsys
+):
+  scores = evaluate.evaluate(tiny.config(cache_dir), finished)
+  in_training = train.final_scores(finished)
+  for name, value in scores.items():
+    np.testing.assert_allclose(value, in_training[name], atol=1e-12)
+  assert 'unseen/boundaryface/accuracy' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'data': {'identities': 9}}, 'number of classes was 10, now 9'),
+    ({'backbone': {'widths': (8, 8, 24)}}, r'widths was \[8, 8, 16\], now'),
+    ({'data': {'noise_seed': 1}}, 'data list'),
+    ({'seed': 1}, 'seed was 0, now 1'),
+  ],
+)
+def test_what_would_be_another_run_is_refused(
+  cache_dir, finished, change, message
+):
+  config = tiny.config(cache_dir)
+  config.data.noise_seed = 0
+  config.update(change)
+  with pytest.raises(errors.UserError, match=message):
+    train.train_and_evaluate(config, finished)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(
+  cache_dir, tmp_path
+):
+  config = tiny.config(cache_dir, optim={'lr': 1e30, 'warmup_epochs': 0.0})
+  with pytest.raises(errors.UserError, match=r'not finite at step \d'):
+    train.train_and_evaluate(config, tmp_path)
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused(cache_dir, tmp_path):
+  config = tiny.config(cache_dir, batch=12)
+  with pytest.raises(errors.UserError, match=r'12 rows .* 8 devices'):
+    train.train_and_evaluate(config, tmp_path)
+  assert not list(tmp_path.iterdir())
+
+
+def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):
+  config = tiny.config(cache_dir, epochs=1)
+  config.compare.boundary = {}
+  config.compare.true_labels = {
+    'data': {'labels': 'true'},
+    'head': {'rule': 'none', 'penalty': 'none'},
+  }
+  results = compare.train_all(config, tmp_path)
+  assert set(results) == {'boundary', 'true_labels'}
+  assert results['boundary']['corrections/wrong_labels'] > 0
+  assert results['true_labels']['corrections/wrong_labels'] == 0
+  shown = capsys.readouterr().out
+  assert (tmp_path / 'comparison.md').read_text().strip() in shown
+  assert 'unseen/boundaryface' in shown
+
+
+def test_a_comparison_that_changes_an_unknown_key_is_refused(cache_dir):
+  config = tiny.config(cache_dir)
+  config.compare.wrong = {'head': {'margn': 'arcface'}}
+  with pytest.raises(errors.UserError, match='margn'):
+    compare.run_configs(config)
