@@ -5,7 +5,9 @@
 The stages are tf.data's.
 """
 
+import atexit
 import os
+import weakref
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -27,6 +29,16 @@ _MAX_DEFAULT_THREADS = 16
 _PREFETCHED_BATCHES = 2
 # A file that is unreadable for a moment is worth a second try.
 _MAX_UNEXPLAINED_FAILURES = 2
+
+# A thread of TensorFlow that calls Python after the interpreter has gone hangs
+# the program or aborts it, so what is still open is closed before.
+_open_streams = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+  for stream in list(_open_streams):
+    stream.close()
 
 
 class Stream:
@@ -59,6 +71,7 @@ class Stream:
     self._remedy = remedy
     self._num_failures = 0
     self._start(bad_rows)
+    _open_streams.add(self)
 
   def _start(self, bad_rows):
     self.bad_rows = sorted({int(row) for row in bad_rows})
@@ -73,6 +86,7 @@ class Stream:
     self._batches = dataset.as_numpy_iterator()
 
   def close(self):
+    """Stops the threads and waits for them; there are no more batches."""
     self._batches = iter(())
     self._stop = self.step
 
