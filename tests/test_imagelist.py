@@ -191,7 +191,9 @@ def test_sources_are_found_by_file_name(tmp_path):
   assert source.num_rows == 1
   with pytest.raises(errors.UserError, match=r"'list'. There are: .*imagelist"):
     sources.build('list', root='')
-  with pytest.raises(errors.UserError, match=r"no option 'path'.*root, list"):
+  with pytest.raises(
+    errors.UserError, match=r"'path'. There are: .*list, .*root"
+  ):
     sources.build('imagelist', path='x')
   with pytest.raises(errors.UserError, match="needs the option 'root'"):
     sources.build('imagelist', list='x')

@@ -5,16 +5,13 @@ is what `data.source` of a config says. A new one needs no other change.
 """
 
 import hashlib
-import importlib
-import inspect
 import os
-import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import plugins
 
 
 class Source(Protocol):
@@ -53,11 +50,6 @@ class Source(Protocol):
     """Where it lies, for messages: its absolute path."""
 
 
-def names() -> list[str]:
-  """The names of the sources there are."""
-  return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
 def build(name: str, **options) -> Source:
   """Returns the source called `name`, made by its `build(**options)`.
 
@@ -65,22 +57,7 @@ def build(name: str, **options) -> Source:
     UserError: if there is no such source, or it has no such option, or one
       that it needs is missing; and whatever the source finds wrong.
   """
-  errors.choose('source', name, dict.fromkeys(names()))
-  make = importlib.import_module(f'{__name__}.{name}').build
-  parameters = inspect.signature(make).parameters
-  known = ', '.join(parameters)
-  for option in options:
-    if option not in parameters:
-      raise errors.UserError(
-        f'The source {name!r} has no option {option!r}. There are: {known}.'
-      )
-  for option, parameter in parameters.items():
-    if parameter.default is parameter.empty and option not in options:
-      raise errors.UserError(
-        f'The source {name!r} needs the option {option!r}. Its options are: '
-        f'{known}.'
-      )
-  return make(**options)
+  return plugins.build('source', __name__, name, **options)
 
 
 def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:

@@ -133,14 +133,14 @@ def _read_list(path, root, num_classes):
     hashes.append(hash(image))
   if not labels:
     raise errors.UserError(f'{path}: the list is empty.')
-  images = files.ImageFiles.from_blob(
+  found = files.ImageFiles.from_blob(
     bytes(blob), np.frombuffer(offsets, np.int64), root
   )
-  _refuse_duplicates(path, images, np.frombuffer(hashes, np.int64))
-  return images, np.frombuffer(labels, np.int64)
+  _refuse_duplicates(path, found, np.frombuffer(hashes, np.int64))
+  return found, np.frombuffer(labels, np.int64)
 
 
-def _refuse_duplicates(path, images, hashes):
+def _refuse_duplicates(path, found, hashes):
   """Raises if a path is listed twice.
 
   Hashes are sorted first, and only paths of equal hashes compared: a set of
@@ -150,11 +150,11 @@ def _refuse_duplicates(path, images, hashes):
   equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
   for i in equal:
     first, second = sorted((int(order[i]), int(order[i + 1])))
-    if images.name(first) == images.name(second):
+    if found.name(first) == found.name(second):
       lines = (number for number, _, _ in lists.parse_lines(path))
       numbers = [*itertools.islice(lines, second + 1)]
       raise errors.UserError(
-        f'{path}:{numbers[second]}: {files.printable(images.name(second))} is '
+        f'{path}:{numbers[second]}: {files.printable(found.name(second))} is '
         f'listed already in line {numbers[first]}. Remove one of the two.'
       )
 
@@ -213,7 +213,7 @@ def _images_of(root, name) -> tuple[list[str], int]:
   return sorted(found), num_files - len(found)
 
 
-def _true_labels(path, images, labels, class_names) -> np.ndarray:
+def _true_labels(path, found, labels, class_names) -> np.ndarray:
   """`labels` with those of the images in the list `path` replaced."""
   class_of = {name: i for i, name in enumerate(class_names)}
   truth = {}
@@ -229,7 +229,7 @@ def _true_labels(path, images, labels, class_names) -> np.ndarray:
       )
     truth[image] = number, class_of[str(label)]
   true_labels = labels.copy()
-  for row, image in enumerate(images.names_bytes()):
+  for row, image in enumerate(found.names_bytes()):
     if image in truth:
       true_labels[row] = truth.pop(image)[1]
   for image, (number, _) in truth.items():
