@@ -25,7 +25,7 @@ def test_phi_never_falls_nor_exceeds_the_cosine_and_is_finite(name):
   values = np.asarray(phi(margin, cosine))
   assert (np.diff(values) >= -2e-7).all()
   assert (values <= cosine + 1e-7).all()
-  gradient = jax.vmap(jax.grad(lambda c: phi(margin, c)))(cosine)
+  gradient = jax.jit(jax.vmap(jax.grad(lambda c: phi(margin, c))))(cosine)
   assert np.isfinite(gradient).all() and np.isfinite(values).all()
 
 
