@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import files, pipeline
+from bfjax.data import files, order, pipeline
 from bfjax.data.sources import imagelist
 
 NUM_ROWS = 22
@@ -136,6 +136,28 @@ def test_half_of_the_rows_are_mirrored_and_others_next_time(source):
   changed = mirrored[1:] != mirrored[:-1]
   assert abs(changed.mean() - 0.5) < 0.07
   assert not any(_mirrored(x).any() for x in _batches(source, 0, 3, flip=False))
+
+
+def test_mirroring_is_a_hash_of_seed_epoch_and_row(source):
+  def mix(bits):
+    bits = (bits + 0x9E3779B97F4A7C15) % 2**64
+    bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    bits = (bits ^ bits >> 27) * 0x94D049BB133111EB % 2**64
+    return bits ^ bits >> 31
+
+  for step, batch in enumerate(_batches(source, 0, 6)):
+    expected = [
+      mix(mix(mix(5) ^ step // 3) ^ row) % 2 == 1
+      for row in batch['row'].tolist()
+    ]
+    np.testing.assert_array_equal(_mirrored(batch), expected)
+
+
+def test_the_order_is_that_of_earlier_versions():
+  """A run begun with another TensorFlow goes on with the same rows."""
+  rows = order.TrainOrder(num_rows=NUM_ROWS, batch=8, seed=5)
+  assert rows(0)['row'].numpy().tolist() == [12, 0, 6, 18, 2, 13, 16, 9]
+  assert rows(3)['row'].numpy().tolist() == [3, 10, 1, 18, 13, 20, 16, 6]
 
 
 def test_a_batch_may_be_larger_than_the_data_set(source):

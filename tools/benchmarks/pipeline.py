@@ -87,7 +87,10 @@ def check_pixels(images: files.ImageFiles, encoded: list[bytes]) -> None:
   batches = pipeline.ordered_batches(images, batch=8, image_size=IMAGE_SIZE)
   with contextlib.closing(batches):
     found = next(batches)['image']
-  expected = [cv2.imdecode(np.frombuffer(x, np.uint8), 1) for x in encoded[:8]]
+  expected = [
+    cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR)
+    for one in encoded[:8]
+  ]
   np.testing.assert_array_equal(found, np.stack(expected)[..., ::-1])
 
 
@@ -118,8 +121,6 @@ class Faces(torch.utils.data.Dataset):
 
   def __init__(self, paths: list[str]):
     self.paths = paths
-    # One image at a time in each worker, as torch keeps its own threads.
-    cv2.setNumThreads(1)
 
   def __len__(self) -> int:
     return len(self.paths)
