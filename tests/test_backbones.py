@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bfjax import backbones, errors
-from bfjax.backbones import layers
+from bfjax.backbones import convolution, layers
 
 SMALL = dict(widths=(8, 8, 16, 16, 32), blocks=(1, 2, 1, 1), embedding_dim=16)
 TINY = dict(widths=(8, 16, 32), blocks=(1, 2), embedding_dim=16)
@@ -310,6 +310,34 @@ def test_bfloat16_computes_close_to_float32_and_keeps_float32_around():
   error = jnp.abs(results['bfloat16'] - results['float32'])
   # bfloat16 has 8 bits: 0.4 % a rounding, some ten of them in a row.
   assert 0 < jnp.mean(error) < 0.05
+
+
+@pytest.mark.parametrize(
+  ('size', 'side', 'stride'),
+  [(3, 6, 1), (3, 6, 2), (3, 7, 2), (1, 6, 2), (1, 7, 2)],
+)
+def test_convolution_and_its_derivative_equal_torch(size, side, stride):
+  torch = pytest.importorskip('torch')
+  generator = np.random.default_rng(0)
+  x = generator.normal(size=(2, side, side, 3)).astype(np.float32)
+  kernel = generator.normal(size=(size, size, 3, 4)).astype(np.float32)
+  inputs = to_torch(torch, x).requires_grad_()
+  weight = torch.from_numpy(kernel.transpose(3, 2, 0, 1).astype(np.float64))
+  weight.requires_grad_()
+  output = torch.nn.functional.conv2d(
+    inputs, weight, stride=stride, padding=size // 2
+  )
+  output.square().sum().backward()
+  y, pullback = jax.vjp(
+    lambda x, kernel: convolution.convolve(x, kernel, stride), x, kernel
+  )
+  dx, dkernel = pullback(2 * y)
+  for ours, theirs, axes in (
+    (y, output.detach(), (0, 2, 3, 1)),
+    (dx, inputs.grad, (0, 2, 3, 1)),
+    (dkernel, weight.grad, (2, 3, 1, 0)),
+  ):
+    assert_trees_close(ours, theirs.numpy().transpose(axes))
 
 
 def test_prelu_has_the_derivative_of_torch():

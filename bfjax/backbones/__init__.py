@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from bfjax import errors
 
 # Parts that backbones are made of, which are none themselves.
-_PARTS = ('attention', 'layers')
+_PARTS = ('attention', 'convolution', 'layers')
 
 
 class Backbone(NamedTuple):

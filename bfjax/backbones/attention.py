@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bfjax.backbones import layers
+from bfjax.backbones import convolution
 
 # A channel attention's hidden layer has channels / REDUCTION units, or one.
 REDUCTION = 16
@@ -52,7 +52,7 @@ class _ChannelWeights(nn.Module):
       nn.Dense,
       use_bias=False,
       dtype=pooled.dtype,
-      kernel_init=layers.xavier_uniform,
+      kernel_init=convolution.xavier_uniform,
     )
     hidden = dense(max(channels // REDUCTION, 1), name='squeeze')(pooled)
     return dense(channels, name='expand')(nn.relu(hidden))
@@ -87,7 +87,7 @@ class SpatialAttention(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     pooled = jnp.stack([jnp.mean(x, axis=-1), maximum(x, -1)], axis=-1)
-    weights = layers.conv(1, 3, dtype=x.dtype, name='conv')(pooled)
+    weights = convolution.Conv(1, 3, name='conv')(pooled)
     return x * nn.sigmoid(weights)
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bfjax import backbones, errors
-from bfjax.backbones import attention, layers
+from bfjax.backbones import attention, convolution, layers
 
 # Blocks in each stage, by depth.
 BLOCKS = {50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
@@ -48,8 +48,7 @@ class _Block(nn.Module):
       return self.norm(name=name)(y, train=train)
 
     def conv(y, size, stride, name):
-      build = layers.conv(self.features, size, stride, dtype=x.dtype, name=name)
-      return build(y)
+      return convolution.Conv(self.features, size, stride, name=name)(y)
 
     stride = 2 if self.first else 1
     branch = conv(norm(x, 'norm1'), 3, 1, 'conv1')
@@ -93,9 +92,9 @@ class IResNet(nn.Module):
       momentum=self.batch_norm_momentum,
     )
     x = images.astype(self.dtype)
-    x = layers.conv(
-      self.widths[0], 3, self.stem_stride, dtype=self.dtype, name='stem_conv'
-    )(x)
+    x = convolution.Conv(self.widths[0], 3, self.stem_stride, name='stem_conv')(
+      x
+    )
     x = norm(name='stem_norm')(x, train=train)
     x = layers.PReLU(name='stem_prelu')(x)
     for i, (features, blocks) in enumerate(
@@ -113,7 +112,7 @@ class IResNet(nn.Module):
     x = nn.Dense(
       self.embedding_dim,
       dtype=self.dtype,
-      kernel_init=layers.xavier_uniform,
+      kernel_init=convolution.xavier_uniform,
       name='head_linear',
     )(x.reshape(x.shape[0], -1))
     x = x.astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Layers whose torch meaning Flax lacks: batch norm by groups, PReLU, conv.
+"""Layers whose torch meaning Flax lacks: batch norm by groups and PReLU.
 
 Maps are [rows, height, width, channels] and vectors [rows, channels].
 Parameters and statistics are float32; a layer computes in its `dtype`.
@@ -14,9 +14,6 @@ from bfjax import errors
 
 # What batch norm adds to a variance, in torch and here.
 EPSILON = 1e-5
-
-# Uniform with variance 2 / (fan_in + fan_out), torch's xavier_uniform_.
-xavier_uniform = nn.initializers.xavier_uniform()
 
 
 def _row_mean(x: jax.Array) -> jax.Array:
@@ -208,19 +205,3 @@ class PReLU(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     init = nn.initializers.constant(0.25)
     return prelu(x, self.param('slope', init, (x.shape[-1],)))
-
-
-def conv(
-  features: int, size: int, stride: int = 1, *, dtype, name: str
-) -> nn.Conv:
-  """A square convolution without bias, padded as torch's with size // 2."""
-  return nn.Conv(
-    features,
-    (size, size),
-    strides=stride,
-    padding=size // 2,
-    use_bias=False,
-    dtype=dtype,
-    kernel_init=xavier_uniform,
-    name=name,
-  )

@@ -1,0 +1,132 @@
+"""IR-50, a training step and inference, against the same net in PyTorch.
+
+Batch 16, 112x112, float32, all cores on both sides. A step is: forward in
+training mode with dropout, the gradient of a fixed linear function of the
+embeddings, and SGD with momentum. PyTorch runs in its own layout (channels
+first, as the published code) and, as a second line, channels last.
+"""
+
+import importlib.util
+import os
+import pathlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from benchmarks import timing
+from bfjax import backbones, runtime
+
+ROWS, SIZE, DIM = 16, 112, 512
+# Small steps: hundreds of them on one batch must not run away.
+RATE, MOMENTUM = 1e-4, 0.9
+
+
+def run(*, repeats: int = 5) -> list[timing.Row]:
+  """Rows of the training step and of inference, each against both layouts."""
+  runtime.start()
+  torch.set_num_threads(os.cpu_count())
+  rng = np.random.default_rng(0)
+  images = rng.uniform(-1, 1, (ROWS, SIZE, SIZE, 3)).astype(np.float32)
+  weight = rng.standard_normal((ROWS, DIM), dtype=np.float32)
+  sides = {
+    'ours': _ours(images, weight),
+    'PyTorch': _theirs(images, weight, torch.contiguous_format),
+    'PyTorch, channels last': _theirs(images, weight, torch.channels_last),
+  }
+  table = []
+  for part, name, goal in (
+    (0, 'training step', 'at least 0.9'),
+    (1, 'inference', 'at least 0.95'),
+  ):
+    calls = {side: parts[part] for side, parts in sides.items()}
+    secs = timing.interleaved(calls, repeats=repeats)
+    what = f'IR-50 {name}, batch {ROWS}, {SIZE}x{SIZE}, float32'
+    ours = secs.pop('ours')
+    table += [
+      timing.Row(
+        what, 'backbones.iresnet', side, ours, theirs, goal if i == 0 else ''
+      )
+      for i, (side, theirs) in enumerate(secs.items())
+    ]
+  return table
+
+
+def _ours(images, weight) -> tuple[Callable, Callable]:
+  """A training step and an inference, each a function of no arguments."""
+  net = backbones.build('iresnet')
+  params, stats = jax.jit(net.init)(jax.random.key(0))
+  images, weight = jnp.asarray(images), jnp.asarray(weight)
+
+  def step(params, velocity, stats, key):
+    def loss(params):
+      embedding, new_stats = net.apply(
+        params, stats, images, train=True, dropout_key=key
+      )
+      return jnp.sum(embedding * weight), new_stats
+
+    gradients, stats_after = jax.grad(loss, has_aux=True)(params)
+    velocity = jax.tree.map(
+      lambda v, gradient: MOMENTUM * v + gradient, velocity, gradients
+    )
+    params = jax.tree.map(lambda p, v: p - RATE * v, params, velocity)
+    return params, velocity, stats_after, jax.random.split(key, 1)[0]
+
+  step = jax.jit(step, donate_argnums=(0, 1, 2, 3))
+
+  @jax.jit
+  def infer(params, stats):
+    return net.apply(params, stats, images, train=False)[0]
+
+  velocity = jax.tree.map(jnp.zeros_like, params)
+  # The step gives its state away, and inference has its own.
+  state = jax.tree.map(jnp.copy, (params, velocity, stats))
+  state = (*state, jax.random.key(1))
+
+  def train():
+    nonlocal state
+    state = step(*state)
+    return state
+
+  return train, lambda: infer(params, stats)
+
+
+def _theirs(images, weight, layout) -> tuple[Callable, Callable]:
+  net = _torch_iresnet().IResNet().to(memory_format=layout)
+  images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+  images = images.contiguous(memory_format=layout)
+  weight = torch.from_numpy(weight)
+  optimizer = torch.optim.SGD(net.parameters(), RATE, momentum=MOMENTUM)
+
+  def train():
+    net.train()
+    optimizer.zero_grad()
+    (net(images) * weight).sum().backward()
+    optimizer.step()
+
+  def infer():
+    net.eval()
+    with torch.inference_mode():
+      net(images)
+
+  return train, infer
+
+
+def _torch_iresnet():
+  """The tests' model: `tests` is no package, so it is loaded by its path."""
+  root = pathlib.Path(__file__).parents[2]
+  spec = importlib.util.spec_from_file_location(
+    'torch_iresnet', root / 'tests' / 'torch_iresnet.py'
+  )
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+# Read when JAX starts its devices, which is at the first computation: XLA's
+# other convolutions are slower on this net.
+runtime.add_xla_flag(
+  '--xla_cpu_experimental_ynn_fusion_type=-individual_convolution'
+)
