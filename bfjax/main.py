@@ -8,7 +8,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from bfjax import runtime
+from bfjax import errors, runtime
 
 _log = logging.getLogger('bfjax.main')
 
@@ -37,6 +37,15 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'Which of them this one is, from 0.'
 )
+# What ml_collections raises for a wrong key, type, value or file.
+_CONFIG_ERRORS = (
+  AttributeError,
+  KeyError,
+  OSError,
+  TypeError,
+  ValueError,
+  errors.UserError,
+)
 flags.mark_flags_as_required(['config', 'workdir'])
 
 
@@ -48,7 +57,7 @@ def main(argv):
   if _COORDINATOR.value:
     _join_processes()
   # After the runtime's flags are set.
-  from bfjax import compare, errors, evaluate, train
+  from bfjax import compare, evaluate, train
 
   workdir = pathlib.Path(_WORKDIR.value)
   run, run_all = {
@@ -87,7 +96,16 @@ def entry():
   project.setLevel(logging.INFO)
   project.propagate = False
   absl_logging.set_verbosity(absl_logging.ERROR)
-  app.run(main)
+  app.run(main, flags_parser=_parse)
+
+
+def _parse(argv):
+  """Parses the flags; a wrong key or value of the config is one message."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except _CONFIG_ERRORS as error:
+    print(f'\nbfjax: {error}', file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == '__main__':

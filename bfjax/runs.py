@@ -121,7 +121,7 @@ def open_run(config, mesh: jax.sharding.Mesh | None = None) -> Run:
     batch=batch,
     total_steps=total_steps,
     steps_per_epoch=steps_per_epoch,
-    **{k: config.optim[k] for k in _SCHEDULE_KEYS},
+    **{k: config.optim[k] for k in SCHEDULE_KEYS},
   )
   recipe = step.Recipe(
     backbone=backbone,
@@ -154,7 +154,7 @@ def open_run(config, mesh: jax.sharding.Mesh | None = None) -> Run:
   )
 
 
-_SCHEDULE_KEYS = (
+SCHEDULE_KEYS = (
   'lr',
   'lr_batch',
   'schedule',

@@ -35,7 +35,9 @@ def start(compilation_cache_dir: str | None = None) -> None:
     compilation_cache_dir: where compiled functions are kept between runs;
       None for the default, '' for no cache.
   """
+  # TensorFlow only feeds data here and need not speak.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
   import jax  # after the environment is set
 
   if compilation_cache_dir is None:

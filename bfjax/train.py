@@ -84,6 +84,9 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
     _catching_sigterm() as must_stop,
   ):
     train_step = step.compile_step(run.recipe, state)
+    no_metrics = jax.jit(
+      metrics.TrainMetrics.empty, out_shardings=sharding.replicated(run.mesh)
+    )
     before = None
     for done, batch in enumerate(batches, start=first_step + 1):
       state, outcome = train_step(state, _to_devices(batch, run.mesh))
@@ -94,7 +97,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       epoch, is_epoch_end = run.epoch_of(done)
       if is_epoch_end or done % config.log_every_steps == 0:
         book.write_training(done, state.metrics)
-        state = state.replace(metrics=_no_metrics(run.mesh))
+        state = state.replace(metrics=no_metrics())
       scores = {}
       if is_epoch_end:
         _check_finite(before, manager)
@@ -156,10 +159,6 @@ def _to_devices(batch, mesh):
     name: jax.make_array_from_process_local_data(sharding.rows(mesh), rows)
     for name, rows in (batch | {'skipped': skipped}).items()
   }
-
-
-def _no_metrics(mesh):
-  return jax.device_put(metrics.TrainMetrics.empty(), sharding.replicated(mesh))
 
 
 def _check_finite(outcome, manager):

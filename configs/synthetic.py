@@ -18,8 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
   c.data = ml_collections.ConfigDict()
   c.data.source = 'synthetic'
   c.data.seed = 1  # of the people
-  c.data.identities = 208
-  c.data.images_per_identity = 24
+  c.data.identities = 256
+  c.data.images_per_identity = 20
   c.data.image_size = 48
   c.data.flip_rate = 0.2  # of the labels
   c.data.noise_seed = 0

@@ -5,8 +5,8 @@ import json
 import jax
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from bfjax import checkpoint, compare, errors, evaluate, journal, runs, train
 
 # Not the same from run to run, and not meant to be.

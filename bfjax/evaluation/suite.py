@@ -1,11 +1,10 @@
 """The benchmarks of a config: opened before training, run on a model."""
 
-import logging
 import functools
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-
 
 from bfjax import errors, sharding
 from bfjax.evaluation import benchmarks as benchmarks_lib

@@ -1,0 +1,95 @@
+import pathlib
+import sys
+from unittest import mock
+
+import jax
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from bfjax import backbones, errors, optim, runs, step
+
+FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
+NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
+
+
+def load(argument, *overrides):
+  """The config as the command line gives it."""
+  values = flags.FlagValues()
+  config = config_flags.DEFINE_config_file('config', flag_values=values)
+  command = ['test', f'--config={FOLDER}/{argument}', *overrides]
+  with mock.patch.object(sys, 'argv', command):  # it looks there for overrides
+    values(command)
+  return config.value
+
+
+def test_every_recipe_of_the_issue_is_there():
+  assert NAMES == ['casia', 'casia_noisy', 'ms1m', 'ms1mv2', 'synthetic']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_config_describes_a_run(name):
+  config = load(f'{name}.py')
+  backbone = backbones.build(
+    **config.backbone, image_size=config.data.image_size
+  )
+  params, _ = jax.eval_shape(backbone.init, jax.random.key(0))
+  assert jax.tree.leaves(params)
+  assert runs.open_margin(config.head)
+  step.make_penalty_weight(config.head.lambda_, config.head.lambda_schedule)
+  options = {k: config.optim[k] for k in runs.SCHEDULE_KEYS}
+  optim.make_schedule(
+    batch=config.batch, total_steps=1000, steps_per_epoch=10, **options
+  )
+
+
+@pytest.mark.parametrize(
+  ('mix', 'm'),
+  [
+    ('closed10', 0.5),
+    ('closed20', 0.5),
+    ('closed30', 0.5),
+    ('C20O20', 0.3),
+    ('C10O30', 0.3),
+    ('C30O10', 0.5),
+  ],
+)
+def test_the_mix_of_noise_sets_the_margin(mix, m):
+  assert load(f'casia_noisy.py:{mix}').head.m == m
+
+
+def test_an_unknown_mix_is_refused():
+  with pytest.raises(errors.UserError, match='closed30'):
+    load('casia_noisy.py:closed99')
+
+
+def test_the_command_line_changes_any_value():
+  config = load(
+    'casia_noisy.py',
+    '--config.head.m=0.3',
+    '--config.head.lambda_schedule=((2, 0.0), (9, 3.0))',
+    '--config.backbone.dtype=bfloat16',
+    '--config.optim.milestones=(3, 5)',
+  )
+  assert config.head.m == 0.3
+  assert config.head.lambda_schedule == ((2, 0.0), (9, 3.0))
+  assert config.backbone.dtype == 'bfloat16'
+  assert config.optim.milestones == (3, 5)
+
+
+@pytest.mark.parametrize(
+  'override', ['--config.head.margn=arcface', '--config.epochs=many']
+)
+def test_a_wrong_key_or_type_is_refused(override):
+  with pytest.raises((AttributeError, flags.IllegalFlagValueError, KeyError)):
+    load('casia.py', override)
+
+
+def test_the_published_recipes_count_epochs_from_one():
+  # Reference: CASIA drops at 6, 12, 19 and corrects once epoch > 7, counted
+  # from 1; MS1M drops at 10, 18, 22 and corrects once epoch > 10, from 0.
+  casia, ms1m = load('casia.py'), load('ms1m.py')
+  assert casia.optim.milestones == (6, 12, 19)
+  assert casia.head.epoch_start == 7
+  assert ms1m.optim.milestones == (10 + 1, 18 + 1, 22 + 1)
+  assert ms1m.head.epoch_start == 10 + 1
