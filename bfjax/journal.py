@@ -67,18 +67,26 @@ class Journal:
 
     Returns:
       'corrections/share' (of all rows) and, where the true labels are known,
-      the scores of `labels.score_corrections`.
+      the scores of `labels.score_corrections`; of a run that corrects
+      nothing, the share of wrong labels alone.
     """
     run, config = self._run, self._config
     epoch, _ = run.epoch_of(done)
     table = reports.fetch_table(table, run.source.num_rows)
     num_corrected = int(np.sum(table != run.given))
-    scores = {'corrections/share': num_corrected / run.source.num_rows}
+    scores = {}
+    if config.head.rule != 'none':
+      scores['corrections/share'] = num_corrected / run.source.num_rows
     if run.source.true_labels is not None:
-      known = labels.score_corrections(run.given, table, run.source.true_labels)
+      known = labels.score_corrections(
+        run.given, table, run.source.true_labels
+      )
+      shown = known._asdict()
+      if config.head.rule == 'none':
+        shown = {'wrong_labels': known.wrong_labels}
       scores |= {
         f'corrections/{name}': rate
-        for name, rate in known._asdict().items()
+        for name, rate in shown.items()
         if not math.isnan(rate)
       }
     if self._writes and config.head.rule != 'none':

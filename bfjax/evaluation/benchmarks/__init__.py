@@ -5,14 +5,11 @@ returns a `Benchmark`; its file name is its name in a config. Adding one means
 adding a file.
 """
 
-import importlib
-import inspect
-import pkgutil
 from typing import Protocol
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import plugins
 
 
 class Files(Protocol):
@@ -54,31 +51,11 @@ class Benchmark(Protocol):
     """
 
 
-def names() -> list[str]:
-  """The benchmarks there are."""
-  return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
 def build(name: str, **options) -> Benchmark:
-  """Builds the benchmark called `name`.
-
-  Args:
-    name: the name of a module of this package.
-    options: what its `build` takes, by keyword.
+  """Builds the benchmark called `name`, a module of this package.
 
   Raises:
     UserError: if there is no such benchmark, it has no such option, an option
       without a default is missing, or the benchmark finds its files wanting.
   """
-  errors.choose('benchmark', name, dict.fromkeys(names()))
-  module = importlib.import_module(f'{__name__}.{name}')
-  parameters = inspect.signature(module.build).parameters
-  for option in options:
-    errors.choose(f'option of the benchmark {name!r}', option, parameters)
-  for option, parameter in parameters.items():
-    if parameter.default is parameter.empty and option not in options:
-      raise errors.UserError(
-        f'The benchmark {name!r} needs the option {option!r}. Its options: '
-        f'{", ".join(parameters)}.'
-      )
-  return module.build(**options)
+  return plugins.build('benchmark', __name__, name, **options)
