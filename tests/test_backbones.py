@@ -258,7 +258,7 @@ def test_variance_survives_a_mean_far_above_the_spread():
   np.testing.assert_allclose(variance[0], exact, rtol=1e-3)
 
 
-@pytest.mark.parametrize('batch_norm_rows', [0, 4, 16])
+@pytest.mark.parametrize('batch_norm_rows', [4, 16])
 def test_sharded_batch_gives_the_same_numbers(batch_norm_rows):
   net = backbones.build(
     'iresnet', mode='ir_se', batch_norm_rows=batch_norm_rows, **MINI
