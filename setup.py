@@ -18,11 +18,11 @@ setuptools.setup(
     'absl-py',
     'clu',
     'flax',
-    'jax',
+    'jax>=0.10.2,<0.11',  # `runtime` sets flags that others may not know
     'matplotlib',
     'ml-collections',
     'numpy',
-    'opencv-python-headless',
+    'opencv-python-headless>=5',
     'optax',
     'orbax-checkpoint',
     # CLU writes its summaries with it and does not ask for it.

@@ -15,6 +15,8 @@ _log = logging.getLogger(__name__)
 # A run whose loss is still above this share of its first one has not learned.
 _STUCK = 0.95
 _PATIENCE_EPOCHS = 2
+# Scores that are no rates, or too many: in the metrics file alone.
+_NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far')
 
 
 class Journal:
@@ -78,9 +80,7 @@ class Journal:
     if config.head.rule != 'none':
       scores['corrections/share'] = num_corrected / run.source.num_rows
     if run.source.true_labels is not None:
-      known = labels.score_corrections(
-        run.given, table, run.source.true_labels
-      )
+      known = labels.score_corrections(run.given, table, run.source.true_labels)
       shown = known._asdict()
       if config.head.rule == 'none':
         shown = {'wrong_labels': known.wrong_labels}
@@ -107,7 +107,11 @@ class Journal:
   def write_scores(self, done: int, scores: dict[str, float]) -> None:
     """Logs what was measured at the end of an epoch."""
     self._writer.write_scalars(done, scores)
-    shown = '  '.join(f'{k} {v:.4f}' for k, v in scores.items())
+    shown = '  '.join(
+      f'{name} {100 * value:.2f} %'
+      for name, value in scores.items()
+      if not name.endswith(_NOT_ON_CONSOLE)
+    )
     _log.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
     self._clock.resume_clock()
 

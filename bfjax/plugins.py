@@ -13,9 +13,10 @@ from bfjax import errors
 
 
 def names(package: str) -> list[str]:
-  """The modules of a package, as 'bfjax.backbones', that are parts."""
+  """The parts in a package such as 'bfjax.backbones': its modules."""
   path = importlib.import_module(package).__path__
-  return sorted(module.name for module in pkgutil.iter_modules(path))
+  found = pkgutil.iter_modules(path)
+  return sorted(module.name for module in found if not module.ispkg)
 
 
 def options(kind: str, package: str, name: str) -> Mapping:

@@ -38,6 +38,8 @@ def start(compilation_cache_dir: str | None = None) -> None:
   # TensorFlow only feeds data here and need not speak.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+  # XLA:CPU runs convolutions faster without YNNPACK. GPUs ignore the flag.
+  add_xla_flag('--xla_cpu_experimental_ynn_fusion_type=-individual_convolution')
   import jax  # after the environment is set
 
   if compilation_cache_dir is None:

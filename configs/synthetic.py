@@ -1,7 +1,13 @@
-"""BoundaryFace and its two bounds on the built-in faces: the demo.
+"""The demo: BoundaryFace between its two bounds, on the built-in faces.
 
 Command:   python -m bfjax.main --config=configs/synthetic.py --workdir=DIR
-Hardware:  2 CPU cores; nothing else is needed.
+           --config=configs/synthetic.py:2 for other people, other flips and
+           another initialisation (the argument is the seed, 1 by default).
+Hardware:  2 CPU cores; no data, no GPU.
+To expect: three trainings of 15 epochs, on 256 people x 20 images of 48 x 48
+  pixels with 20 % of the labels flipped: ArcFace on the noisy labels, ArcFace
+  on the true ones, BoundaryFace on the noisy ones; two to four minutes each.
+  Verification on 6,000 pairs of unseen people: README.md has our numbers.
 """
 
 import ml_collections
@@ -9,20 +15,21 @@ import ml_collections
 from bfjax import defaults
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(seed: str = '1') -> ml_collections.ConfigDict:
   c = defaults.get_config()
+  c.seed = int(seed)
   c.epochs = 15
   c.batch = 128
   c.log_every_steps = 20
 
   c.data = ml_collections.ConfigDict()
   c.data.source = 'synthetic'
-  c.data.seed = 1  # of the people
+  c.data.seed = int(seed)  # of the people
   c.data.identities = 256
   c.data.images_per_identity = 20
   c.data.image_size = 48
   c.data.flip_rate = 0.2  # of the labels
-  c.data.noise_seed = 0
+  c.data.noise_seed = int(seed)
   c.data.cache_dir = ''  # of the rendered images; empty: the user's cache
   c.data.labels = 'given'
   c.data.flip = True
@@ -48,7 +55,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.benchmarks.unseen = ml_collections.ConfigDict(
     {
       'kind': 'synthetic_pairs',
-      'seed': 1,
+      'seed': int(seed),
       'num_pairs': 6000,
       'image_size': 48,
       'cache_dir': '',

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bfjax import backbones, errors
-from bfjax.backbones import convolution, layers
+from bfjax.backbones.parts import convolution, layers
 
 SMALL = dict(widths=(8, 8, 16, 16, 32), blocks=(1, 2, 1, 1), embedding_dim=16)
 TINY = dict(widths=(8, 16, 32), blocks=(1, 2), embedding_dim=16)

@@ -27,7 +27,6 @@ from collections.abc import Sequence
 
 try:
   from benchmarks import timing
-
   from bfjax import errors
 except ModuleNotFoundError as error:
   sys.exit(

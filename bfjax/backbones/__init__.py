@@ -2,23 +2,18 @@
 
 A file of this package whose name is `name` has `build(**options)` and is used
 by `backbones.build('name', **options)`: adding a backbone is adding a file.
+What several are made of is in `parts`.
 All of them return a `Backbone`, two pure functions of arrays, so that nothing
 outside this package knows which library the network is written in.
 """
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from bfjax import errors
-
-# Parts that backbones are made of, which are none themselves.
-_PARTS = ('attention', 'convolution', 'layers')
+from bfjax import plugins
 
 
 class Backbone(NamedTuple):
@@ -44,25 +39,11 @@ class Backbone(NamedTuple):
 def build(name: str, **options) -> Backbone:
   """Builds the backbone of the file `bfjax/backbones/<name>.py`.
 
-  Args:
-    name: the name of a backbone, such as 'iresnet'.
-    **options: the arguments of that file's `build`.
-
   Raises:
     UserError: if there is no such backbone or it has no such option (the
       message lists those there are), or if it refuses an option's value.
   """
-  names = [
-    found.name
-    for found in pkgutil.iter_modules(__path__)
-    if found.name not in _PARTS
-  ]
-  errors.choose('backbone', name, dict.fromkeys(names))
-  backbone = importlib.import_module(f'{__name__}.{name}')
-  known = inspect.signature(backbone.build).parameters
-  for option in options:
-    errors.choose(f'option of backbone {name!r}', option, known)
-  return backbone.build(**options)
+  return plugins.build('backbone', __name__, name, **options)
 
 
 def scale_pixels(images: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bfjax import backbones, errors
-from bfjax.backbones import attention, convolution, layers
+from bfjax.backbones.parts import attention, convolution, layers
 
 # Blocks in each stage, by depth.
 BLOCKS = {50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}

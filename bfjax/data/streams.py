@@ -6,6 +6,7 @@ The stages are tf.data's.
 """
 
 import atexit
+import logging
 import os
 import weakref
 from collections.abc import Callable, Sequence
@@ -13,11 +14,12 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from bfjax import errors
 from bfjax.data import files as image_files
 from bfjax.data import images
+
+_log = logging.getLogger(__name__)
 
 # The accelerators are JAX's: TensorFlow would otherwise take all their memory.
 tf.config.set_visible_devices([], 'GPU')
@@ -125,7 +127,7 @@ class Stream:
         + f'\n{self._remedy}'
       ) from None
     for _, text in found:
-      logging.warning('Skipped: %s', image_files.printable(text))
+      _log.warning('Skipped: %s', image_files.printable(text))
     self._start([*self.bad_rows, *(row for row, _ in found)])
 
 

@@ -90,7 +90,7 @@ def embed_files(
     total=-(-part_rows // local_batch),
     desc=progress,
     unit='batch',
-    disable=not progress,
+    disable=None if progress else True,  # None: shown on terminals only
     leave=False,
   ):
     images = jax.make_array_from_process_local_data(

@@ -83,7 +83,16 @@ def run(suite: Suite, params, stats, progress: bool = True) -> dict[str, float]:
 
 
 def table(scores: Mapping[str, float]) -> str:
-  """A Markdown table of scores, a line each, in per cent."""
-  lines = ['| benchmark | score |', '|---|---|']
-  lines += [f'| {name} | {value:.2f} |' for name, value in scores.items()]
+  """A Markdown table of scores, a line each; rates in per cent.
+
+  Thresholds (of the cosine or the squared distance) are as they are.
+  """
+  lines = ['| score | value |', '|---|---|']
+  for name, value in scores.items():
+    is_rate = not name.endswith('/threshold')
+    lines.append(
+      f'| {name} | {100 * value:.2f} % |'
+      if is_rate
+      else f'| {name} | {value:.4f} |'
+    )
   return '\n'.join(lines)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import pathlib
 import shutil
@@ -10,10 +11,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import tqdm
-from absl import logging
 
 from bfjax import errors, runtime
 from bfjax.data.faces import sets, workers
+
+_log = logging.getLogger(__name__)
 
 _IMAGES_PER_PROCESS = 500
 
@@ -114,7 +116,7 @@ def _locked(path: pathlib.Path):
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-      logging.info('Waiting for another process that renders the same faces')
+      _log.info('Waiting for another process that renders the same faces')
       fcntl.flock(file, fcntl.LOCK_EX)
     yield
 

@@ -3,14 +3,16 @@
 import array
 import dataclasses
 import itertools
+import logging
 import os
 from collections.abc import Sequence
 
 import numpy as np
-from absl import logging
 
 from bfjax import errors
 from bfjax.data import files, images, lists, sources
+
+_log = logging.getLogger(__name__)
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 _CHECKS = ('exist', 'decode', 'none')
@@ -100,7 +102,7 @@ def build(
   if truth:
     truth_path = os.path.join(root, truth)
     true_labels = _true_labels(truth_path, found, labels, class_names)
-  logging.info('%d images, %d classes', found.num_rows, len(class_names))
+  _log.info('%d images, %d classes', found.num_rows, len(class_names))
   if check == 'exist':
     found.check_exist()
   elif check == 'decode':
@@ -190,7 +192,7 @@ def _read_folders(root, num_classes):
     counts.append(len(found))
     num_others += others
   if num_others:
-    logging.warning(
+    _log.warning(
       '%d files under %s are not images (%s) and are not used.',
       num_others,
       root,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bfjax.backbones import convolution
+from bfjax.backbones.parts import convolution
 
 # A channel attention's hidden layer has channels / REDUCTION units, or one.
 REDUCTION = 16
