@@ -153,8 +153,9 @@ def _is_due(periods, done, ended_epoch, run):
 
 def _to_devices(batch, mesh):
   """Each process's rows -> arrays over all devices."""
-  rows = len(batch['mask'])
-  skipped = np.full(rows, batch['skipped'] / rows, np.float32)
+  mask = batch['mask']
+  share = batch['skipped'] / max(mask.sum(), 1)
+  skipped = np.full(len(mask), share, np.float32)
   return {
     name: jax.make_array_from_process_local_data(sharding.rows(mesh), rows)
     for name, rows in (batch | {'skipped': skipped}).items()

@@ -1,13 +1,23 @@
 """The main job end to end, in this process, on tiny faces."""
 
 import json
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 
 import tiny
-from bfjax import checkpoint, compare, errors, evaluate, journal, runs, train
+from bfjax import (
+  checkpoint,
+  compare,
+  corrections,
+  errors,
+  evaluate,
+  journal,
+  runs,
+  train,
+)
 
 # Not the same from run to run, and not meant to be.
 TIMINGS = ('images_per_sec',)
@@ -148,6 +158,40 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(cache_dir, tmp_path):
   with pytest.raises(errors.UserError, match=r'12 rows .* 8 devices'):
     train.train_and_evaluate(config, tmp_path)
   assert not list(tmp_path.iterdir())
+
+
+def test_an_unreadable_image_is_skipped_counted_and_listed_if_so_wished(
+  tmp_path,
+):
+  config = tiny.config(tmp_path / 'faces', epochs=1)
+  source, _ = runs.open_source(config)
+  pathlib.Path(source.path(30)).write_bytes(b'no image')
+  with pytest.raises(errors.UserError, match=source.name(30)):
+    train.train_and_evaluate(config, tmp_path / 'strict')
+
+  config.data.on_error = 'skip'
+  workdir = tmp_path / 'lenient'
+  train.train_and_evaluate(config, workdir)
+  listed = (workdir / 'skipped_images.tsv').read_text()
+  assert listed == f'30\t{source.name(30)}\n'
+  skipped = [x['train/skipped'] for x in metrics_lines(workdir) if 'epoch' in x]
+  # One of 120 rows, in one of the lines of 48, 48 and 24.
+  [share] = [value for value in skipped if value]
+  np.testing.assert_allclose(share, 1 / (24 if skipped[2] else 48), rtol=1e-6)
+
+
+def test_a_run_that_learns_nothing_is_told_so(
+  cache_dir, tmp_path, monkeypatch, caplog
+):
+  config = tiny.config(cache_dir, epochs=3, log_every_steps=8)
+  config.head.epoch_start = 0
+  config.optim.lr = 0.0
+  # A rule that never accepts stands for a collapsed run.
+  monkeypatch.setitem(
+    corrections.RULES, 'boundary', lambda phi, cosine: phi > 2
+  )
+  train.train_and_evaluate(config, tmp_path)
+  assert 'the training has collapsed' in caplog.text
 
 
 def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):
