@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from bfjax import errors
@@ -118,21 +119,33 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
       value would make a different run, a changed free one is only told.
 
   Raises:
-    UserError: if a fixed value differs (both values are named), or there are
-      checkpoints without a record.
+    UserError: if a fixed value differs (both values are named), there are
+      checkpoints without a record, or the folder cannot be made.
   """
   path = workdir / 'run.json'
-  if path.exists():
-    _compare(path, json.loads(path.read_text()), record)
-    return
+  if jax.process_index() == 0 and not path.exists():
+    _write_record(workdir, path, record)
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices('run.json')
+  try:
+    old = json.loads(path.read_text())
+  except json.JSONDecodeError as error:
+    raise errors.UserError(f'{path} cannot be read: {error}.') from error
+  _compare(path, old, record)
+
+
+def _write_record(workdir, path, record):
   if (workdir / 'checkpoints').exists():
     raise errors.UserError(
       f'{workdir} has checkpoints but no run.json that says of which run.'
       ' Give another --workdir.'
     )
-  if jax.process_index():
-    return
-  workdir.mkdir(parents=True, exist_ok=True)
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.UserError(
+      f'--workdir={workdir} cannot be made a folder: {error.strerror}.'
+    ) from error
   draft = workdir / 'run.json.tmp'
   draft.write_text(json.dumps(record, indent=2, sort_keys=True) + '\n')
   os.replace(draft, path)

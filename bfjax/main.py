@@ -82,6 +82,8 @@ def _join_processes():
     jax.distributed.initialize(
       _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
     )
+  if jax.process_index():
+    logging.getLogger('bfjax').setLevel(logging.WARNING)
 
 
 def entry():

@@ -136,7 +136,12 @@ def _open_batches(config, run, first_step, bad_rows):
 
 
 def _evaluate(benchmarks, state, config):
-  scores = suite.run(benchmarks, state.params['backbone'], state.stats)
+  scores = suite.run(
+    benchmarks,
+    state.params['backbone'],
+    state.stats,
+    progress=jax.process_index() == 0,
+  )
   if config.checkpoint.best_metric:
     errors.choose('score', config.checkpoint.best_metric, scores)
   return scores
