@@ -12,9 +12,11 @@ from bfjax.data import sources
 
 _log = logging.getLogger(__name__)
 
-# A run whose loss is still above this share of its first one has not learned.
-_STUCK = 0.95
+# A run has collapsed if over so many epochs no label is corrected, the loss
+# stays above this share of what it was, and most rows are still told wrongly.
 _PATIENCE_EPOCHS = 2
+_STUCK = 0.95
+_HARDLY_LEARNED = 0.5
 # Scores that are no rates, or too many: in the metrics file alone.
 _NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far')
 
@@ -29,11 +31,12 @@ class Journal:
     self._clock = progress.Progress(first_step, run.total_steps, run.batch)
     self._skipped_path = workdir / 'skipped_images.tsv'
     self.skipped = reports.read_skipped(self._skipped_path)
-    self._losses = [
-      line['train/loss']
+    # epoch -> the last training line in it
+    self._lines = {
+      line['epoch']: line
       for line in metrics.read_metrics(workdir / 'metrics.jsonl')
       if 'train/loss' in line
-    ]
+    }
 
   def __enter__(self):
     """Writes the config and the class names beside the run."""
@@ -52,9 +55,9 @@ class Journal:
     epoch, _ = self._run.epoch_of(done)
     lr = float(self._run.learning_rate(done - 1))
     means = {k: float(v) for k, v in jax.device_get(values.compute()).items()}
-    self._losses.append(means['loss'])
     scalars = {f'train/{name}': mean for name, mean in means.items()}
     scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
+    self._lines[epoch] = scalars
     self._writer.write_scalars(done, scalars)
     _log.info(
       'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
@@ -126,14 +129,20 @@ class Journal:
 
   def _warn_if_stuck(self, epoch, num_corrected):
     head = self._config.head
+    before = self._lines.get(epoch - _PATIENCE_EPOCHS)
+    now = self._lines.get(epoch)
+    if head.rule == 'none' or num_corrected or not before or not now:
+      return
     waited = epoch >= head.epoch_start + _PATIENCE_EPOCHS
-    stuck = self._losses and self._losses[-1] > _STUCK * self._losses[0]
-    if head.rule != 'none' and waited and stuck and not num_corrected:
+    stuck = now['train/loss'] > _STUCK * before['train/loss']
+    if waited and stuck and now['train/accuracy'] < _HARDLY_LEARNED:
       _log.warning(
-        'No label is corrected and the loss has hardly fallen (%.2f -> %.2f):'
-        ' the training has collapsed. A longer optim.warmup_epochs, a smaller'
-        ' optim.lr or a smaller head.m cure that.',
-        *(self._losses[0], self._losses[-1]),
+        'No label is corrected, the loss has hardly fallen in %d epochs (%.2f'
+        ' -> %.2f), and %.0f %% of the rows are told rightly: the training has'
+        ' collapsed. A longer optim.warmup_epochs, a smaller optim.lr, head.m'
+        ' or head.lambda_, or a later head.epoch_start cure that.',
+        *(_PATIENCE_EPOCHS, before['train/loss'], now['train/loss']),
+        100 * now['train/accuracy'],
       )
 
   def flush(self) -> None:
