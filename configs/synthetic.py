@@ -4,7 +4,7 @@ Command:   python -m bfjax.main --config=configs/synthetic.py --workdir=DIR
            --config=configs/synthetic.py:2 for other people, other flips and
            another initialisation (the argument is the seed, 1 by default).
 Hardware:  2 CPU cores; no data, no GPU.
-To expect: three trainings of 15 epochs, on 256 people x 20 images of 48 x 48
+To expect: three trainings of 15 epochs, on 192 people x 20 images of 48 x 48
   pixels with 20 % of the labels flipped: ArcFace on the noisy labels, ArcFace
   on the true ones, BoundaryFace on the noisy ones; two to four minutes each.
   Verification on 6,000 pairs of unseen people: README.md has our numbers.
@@ -25,7 +25,7 @@ def get_config(seed: str = '1') -> ml_collections.ConfigDict:
   c.data = ml_collections.ConfigDict()
   c.data.source = 'synthetic'
   c.data.seed = int(seed)  # of the people
-  c.data.identities = 256
+  c.data.identities = 192
   c.data.images_per_identity = 20
   c.data.image_size = 48
   c.data.flip_rate = 0.2  # of the labels
