@@ -9,6 +9,11 @@ from bfjax import errors, reports, train
 
 _log = logging.getLogger(__name__)
 
+_LEGEND = (
+  'In per cent: verification accuracy +- its standard deviation over the folds;'
+  ' corrections\nof the last epoch against the known wrong labels; the share of'
+  ' labels still wrong.'
+)
 # What the table shows of the scores, and under which heading.
 _COLUMNS = {
   'corrections/precision': 'precision of corrections',
@@ -48,7 +53,7 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   for number, (name, changed) in enumerate(run_configs(config).items(), 1):
     _log.info('Run %d of %d: %s', number, len(config.compare), name)
     results[name] = train.train_and_evaluate(changed, workdir / name)
-  shown = table(results)
+  shown = f'{table(results)}\n\n{_LEGEND}'
   reports.write_text(workdir / 'comparison.md', shown + '\n')
   reports.write_text(
     workdir / 'comparison.json', json.dumps(results, indent=2) + '\n'
@@ -64,7 +69,7 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
   of a run that corrects nothing have no precision.
   """
   accuracies = {
-    name: name.removesuffix('/accuracy')
+    name: 'accuracy on {} ({})'.format(*name.split('/'))
     for scores in results.values()
     for name in scores
     if name.endswith('/accuracy')

@@ -88,6 +88,7 @@ def _join_processes():
 
 def entry():
   """Runs the command; the console script `bfjax`."""
+  runtime.keep_memory()
   # Our own lines, plain; of the libraries' only errors.
   console = logging.StreamHandler()
   console.setFormatter(

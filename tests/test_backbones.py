@@ -398,7 +398,10 @@ def test_pixels_are_scaled_to_plus_minus_one():
   [
     (dict(name='vgg'), 'No backbone called .vgg.. There are: .*iresnet'),
     (dict(name='layers'), 'No backbone called .layers.'),
-    (dict(width=3), 'No option of backbone .iresnet. called .width.*widths'),
+    (
+      dict(width=3),
+      'No option of the backbone .iresnet. called .width.*widths',
+    ),
     (dict(depth=34), '34.*50, 100, 152'),
     (dict(mode='se'), 'mode.*ir_cbam, ir_sam, ir_se'),
     (dict(image_size=100), '100.*multiple of its total stride, 16'),

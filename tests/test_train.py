@@ -207,7 +207,7 @@ def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):
   assert results['true_labels']['corrections/wrong_labels'] == 0
   shown = capsys.readouterr().out
   assert (tmp_path / 'comparison.md').read_text().strip() in shown
-  assert 'unseen/boundaryface' in shown
+  assert 'accuracy on unseen (boundaryface)' in shown
 
 
 def test_a_comparison_that_changes_an_unknown_key_is_refused(cache_dir):

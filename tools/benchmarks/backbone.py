@@ -2,8 +2,9 @@
 
 Batch 16, 112x112, float32, all cores on both sides. A step is: forward in
 training mode with dropout, the gradient of a fixed linear function of the
-embeddings, and SGD with momentum. PyTorch runs in its own layout (channels
-first, as the published code) and, as a second line, channels last.
+embeddings, and SGD with momentum. Each side has a process of its own, as its
+users run it, and they are called in turn. PyTorch runs in its own layout
+(channels first, as the published code) and, as a second line, channels last.
 """
 
 import importlib.util
@@ -23,25 +24,22 @@ ROWS, SIZE, DIM = 16, 112, 512
 # Small steps: hundreds of them on one batch must not run away.
 RATE, MOMENTUM = 1e-4, 0.9
 
+_PARTS = (
+  ('training step', 'at least 0.9'),
+  ('inference', 'at least 0.95'),
+)
+
 
 def run(*, repeats: int = 5) -> list[timing.Row]:
   """Rows of the training step and of inference, each against both layouts."""
-  runtime.start()
-  torch.set_num_threads(os.cpu_count())
-  rng = np.random.default_rng(0)
-  images = rng.uniform(-1, 1, (ROWS, SIZE, SIZE, 3)).astype(np.float32)
-  weight = rng.standard_normal((ROWS, DIM), dtype=np.float32)
   sides = {
-    'ours': _ours(images, weight),
-    'PyTorch': _theirs(images, weight, torch.contiguous_format),
-    'PyTorch, channels last': _theirs(images, weight, torch.channels_last),
+    'ours': timing.Apart(_ours),
+    'PyTorch': timing.Apart(_theirs, 'contiguous_format'),
+    'PyTorch, channels last': timing.Apart(_theirs, 'channels_last'),
   }
   table = []
-  for part, name, goal in (
-    (0, 'training step', 'at least 0.9'),
-    (1, 'inference', 'at least 0.95'),
-  ):
-    calls = {side: parts[part] for side, parts in sides.items()}
+  for name, goal in _PARTS:
+    calls = {side: apart.call(name) for side, apart in sides.items()}
     secs = timing.interleaved(calls, repeats=repeats)
     what = f'IR-50 {name}, batch {ROWS}, {SIZE}x{SIZE}, float32'
     ours = secs.pop('ours')
@@ -51,14 +49,25 @@ def run(*, repeats: int = 5) -> list[timing.Row]:
       )
       for i, (side, theirs) in enumerate(secs.items())
     ]
+  for apart in sides.values():
+    apart.close()
   return table
 
 
-def _ours(images, weight) -> tuple[Callable, Callable]:
+def _data() -> tuple[np.ndarray, np.ndarray]:
+  """Images and the weights of the linear function, the same on all sides."""
+  rng = np.random.default_rng(0)
+  images = rng.uniform(-1, 1, (ROWS, SIZE, SIZE, 3)).astype(np.float32)
+  return images, rng.standard_normal((ROWS, DIM), dtype=np.float32)
+
+
+def _ours() -> dict[str, Callable]:
   """A training step and an inference, each a function of no arguments."""
+  runtime.keep_memory()
+  runtime.start()
+  images, weight = map(jnp.asarray, _data())
   net = backbones.build('iresnet')
   params, stats = jax.jit(net.init)(jax.random.key(0))
-  images, weight = jnp.asarray(images), jnp.asarray(weight)
 
   def step(params, velocity, stats, key):
     def loss(params):
@@ -90,10 +99,17 @@ def _ours(images, weight) -> tuple[Callable, Callable]:
     state = step(*state)
     return state
 
-  return train, lambda: infer(params, stats)
+  return {
+    'training step': train,
+    'inference': lambda: infer(params, stats),
+  }
 
 
-def _theirs(images, weight, layout) -> tuple[Callable, Callable]:
+def _theirs(layout: str) -> dict[str, Callable]:
+  """The same in PyTorch, in a memory format."""
+  torch.set_num_threads(os.cpu_count())
+  layout = getattr(torch, layout)
+  images, weight = _data()
   net = _torch_iresnet().IResNet().to(memory_format=layout)
   images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
   images = images.contiguous(memory_format=layout)
@@ -111,7 +127,7 @@ def _theirs(images, weight, layout) -> tuple[Callable, Callable]:
     with torch.inference_mode():
       net(images)
 
-  return train, infer
+  return {'training step': train, 'inference': infer}
 
 
 def _torch_iresnet():
@@ -123,10 +139,3 @@ def _torch_iresnet():
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
-
-
-# Read when JAX starts its devices, which is at the first computation: XLA's
-# other convolutions are slower on this net.
-runtime.add_xla_flag(
-  '--xla_cpu_experimental_ynn_fusion_type=-individual_convolution'
-)

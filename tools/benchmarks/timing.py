@@ -4,6 +4,7 @@ Candidates are called in turn, one call of each per repeat, so that a slow
 minute of the machine falls on all of them; every number is a median.
 """
 
+import multiprocessing
 import statistics
 import sys
 import time
@@ -81,6 +82,49 @@ def interleaved(
       _wait(call())
       secs[name].append(time.perf_counter() - start)
   return secs
+
+
+class Apart:
+  """Calls that are made in a process of their own, as a user would make them.
+
+  Two frameworks in one process disturb each other: threads of the one spin
+  while the other works, and both share an allocator whose habits the first
+  large arrays set.
+  """
+
+  def __init__(self, make: Callable, *arguments):
+    """Starts the process.
+
+    Args:
+      make: a function at the top of a module, returns name -> function of no
+        arguments; called in the new process.
+      *arguments: of `make`.
+    """
+    context = multiprocessing.get_context('spawn')
+    self._pipe, end = context.Pipe()
+    self._process = context.Process(target=_serve, args=(end, make, arguments))
+    self._process.start()
+
+  def call(self, name: str) -> Callable[[], None]:
+    """Returns a function that has the call `name` made and waits for it."""
+
+    def remote():
+      self._pipe.send(name)
+      self._pipe.recv()
+
+    return remote
+
+  def close(self) -> None:
+    """Ends the process."""
+    self._pipe.send(None)
+    self._process.join()
+
+
+def _serve(pipe, make, arguments):
+  calls = make(*arguments)
+  while (name := pipe.recv()) is not None:
+    _wait(calls[name]())
+    pipe.send(name)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
