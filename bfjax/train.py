@@ -46,11 +46,18 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   """
   run = runs.open_run(config)
   benchmarks = suite.open_suite(config, run.recipe.backbone, run.mesh)
+  best_metric = config.checkpoint.best_metric
+  if best_metric:
+    errors.choose(
+      'benchmark of checkpoint.best_metric',
+      best_metric.split('/')[0],
+      benchmarks.benchmarks,
+    )
   checkpoint.claim_workdir(workdir, run.record)
   with checkpoint.open_manager(
     workdir,
     max_to_keep=config.checkpoint.max_to_keep,
-    best_metric=config.checkpoint.best_metric,
+    best_metric=best_metric,
   ) as manager:
     first_step = manager.latest_step() or 0
     if first_step >= run.total_steps:

@@ -160,6 +160,13 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(cache_dir, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_a_best_score_of_no_benchmark_is_refused(cache_dir, tmp_path):
+  config = tiny.config(cache_dir, checkpoint={'best_metric': 'lfw/accuracy'})
+  with pytest.raises(errors.UserError, match=r"called 'lfw'.*unseen"):
+    train.train_and_evaluate(config, tmp_path)
+  assert not list(tmp_path.iterdir())
+
+
 def test_an_unreadable_image_is_skipped_counted_and_listed_if_so_wished(
   tmp_path,
 ):
