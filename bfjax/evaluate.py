@@ -17,7 +17,8 @@ def evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   checkpoint, `config.eval.checkpoint` says: 'last', 'best' or a step.
 
   Raises:
-    UserError: if there is no such checkpoint or it is not of this config.
+    UserError: if the config has no benchmark, or there is no such checkpoint
+      or it is not of this config.
   """
   scores, step = _score(config, workdir)
   reports.write_text(
@@ -41,6 +42,10 @@ def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
 def _score(config, workdir):
   run = runs.open_run(config)
   benchmarks = suite.open_suite(config, run.recipe.backbone, run.mesh)
+  if not benchmarks.benchmarks:
+    raise errors.UserError(
+      'Nothing to evaluate on: give config.eval.root or config.eval.benchmarks.'
+    )
   if not (workdir / 'run.json').exists():
     raise errors.UserError(f'{workdir} holds no run: nothing to evaluate.')
   checkpoint.claim_workdir(workdir, run.record)

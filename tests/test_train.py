@@ -126,6 +126,13 @@ def test_a_checkpoint_is_evaluated_afterwards_as_it_was_in_training(
   assert 'unseen/boundaryface/accuracy' in capsys.readouterr().out
 
 
+def test_evaluating_on_nothing_is_refused(cache_dir, finished):
+  config = tiny.config(cache_dir)
+  config.eval.benchmarks = ()
+  with pytest.raises(errors.UserError, match='Nothing to evaluate on'):
+    evaluate.evaluate(config, finished)
+
+
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
