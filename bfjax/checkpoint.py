@@ -8,7 +8,6 @@ checkpoint that was cut short by a kill does not count and is swept away.
 import contextlib
 import json
 import logging
-import os
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +16,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from bfjax import errors
+from bfjax import atomic, errors
 
 _log = logging.getLogger(__name__)
 
@@ -146,9 +145,7 @@ def _write_record(workdir, path, record):
     raise errors.UserError(
       f'--workdir={workdir} cannot be made a folder: {error.strerror}.'
     ) from error
-  draft = workdir / 'run.json.tmp'
-  draft.write_text(json.dumps(record, indent=2, sort_keys=True) + '\n')
-  os.replace(draft, path)
+  atomic.write_text(path, json.dumps(record, indent=2, sort_keys=True) + '\n')
 
 
 def _compare(path, old, new):

@@ -2,12 +2,13 @@
 
 import json
 import math
-import os
 import pathlib
 
 import flax
 from clu import metric_writers
 from clu import metrics as clu_metrics
+
+from bfjax import atomic
 
 
 @flax.struct.dataclass
@@ -45,9 +46,7 @@ class MetricsFile(metric_writers.MetricWriter):
 
   def __init__(self, path: pathlib.Path, last_step: int):
     kept = [s for s in read_metrics(path) if s['step'] <= last_step]
-    draft = path.with_suffix('.tmp')
-    draft.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-    os.replace(draft, path)
+    atomic.write_text(path, ''.join(json.dumps(x) + '\n' for x in kept))
     self._file = path.open('a')
 
   def write_scalars(self, step, scalars):

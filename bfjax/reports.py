@@ -1,6 +1,5 @@
 """What a run leaves for people: the correction log and its pictures."""
 
-import os
 import pathlib
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from matplotlib import figure
 
+from bfjax import atomic
 from bfjax.data import files, sources
 
 PICTURED = 8  # corrected samples in a picture
@@ -26,7 +26,7 @@ def write_corrections(
   source: sources.Source,
   given: np.ndarray,
   table: np.ndarray,
-) -> np.ndarray:
+) -> None:
   """Writes one line for every row whose label is not the given one.
 
   The columns, between tabs: row (from 0, as in the list), path, given label,
@@ -37,22 +37,18 @@ def write_corrections(
     source: the data set.
     given: int32 [rows], the labels that training was given.
     table: int32 [rows], the labels now.
-
-  Returns:
-    The corrected rows, int64 [n], ascending.
   """
-  rows = np.flatnonzero(given != table)
   name = source.class_names
   path.parent.mkdir(parents=True, exist_ok=True)
-  draft = path.with_suffix('.tmp')
-  with draft.open('w', encoding='utf-8', errors='surrogateescape') as log:
+  with (
+    atomic.writing(path) as draft,
+    draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
+  ):
     log.write('row\tpath\tgiven_label\tnew_label\n')
-    for row in rows:
+    for row in np.flatnonzero(given != table):
       log.write(
         f'{row}\t{source.name(row)}\t{name[given[row]]}\t{name[table[row]]}\n'
       )
-  os.replace(draft, path)
-  return rows
 
 
 def picture_corrections(
@@ -104,9 +100,8 @@ def picture_corrections(
     line[1].set_title(f'given: {source.class_names[old]}', fontsize=8, pad=3)
     line[4].set_title(f'new: {source.class_names[new]}', fontsize=8, pad=3)
   axes[0][0].set_title('corrected', fontsize=8, pad=3)
-  draft = path.with_suffix('.tmp')
-  sheet.savefig(draft, format='png')
-  os.replace(draft, path)
+  with atomic.writing(path) as draft:
+    sheet.savefig(draft, format='png')
   return _decode(path.read_bytes())
 
 
@@ -127,9 +122,7 @@ def _examples(rng, wanted):
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes a file at once or not at all; its folder is made."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  draft = path.with_name(path.name + '.tmp')
-  draft.write_text(text, encoding='utf-8')
-  os.replace(draft, path)
+  atomic.write_text(path, text)
 
 
 def write_skipped(path: pathlib.Path, source, rows) -> None:

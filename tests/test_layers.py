@@ -10,7 +10,7 @@ FILES = sorted(ROOT.rglob('*.py'))
 
 # A module imports only from its own layer's folder and the layers above it.
 LAYERS = (
-  ('errors', 'runtime', 'sharding'),
+  ('atomic', 'errors', 'runtime', 'sharding'),
   ('plugins', 'margins', 'corrections', 'labels', 'optim', 'metrics'),
   ('progress', 'checkpoint'),
   ('softmax', 'backbones'),

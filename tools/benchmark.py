@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 try:
   from benchmarks import timing
-  from bfjax import errors
+  from bfjax import atomic, errors
 except ModuleNotFoundError as error:
   sys.exit(
     f'No module called {error.name}. Install the project with what it is '
@@ -206,14 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   text = report(rows, loads, options.repeats)
   print(text)
   if options.markdown:
-    _write(options.markdown, text)
+    atomic.write_text(options.markdown, text)
   return 0
-
-
-def _write(path: str, text: str) -> None:
-  temporary = f'{path}.part'
-  pathlib.Path(temporary).write_text(text)
-  os.replace(temporary, path)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import tqdm
 
-from bfjax import errors, runtime
+from bfjax import atomic, errors, runtime
 from bfjax.data.faces import sets, workers
 
 _log = logging.getLogger(__name__)
@@ -167,11 +167,9 @@ def write_text(path: pathlib.Path, text: str) -> None:
   Raises:
     UserError: if the file cannot be written.
   """
-  partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
   try:
     if path.exists() and path.read_text(encoding='utf-8') == text:
       return
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
+    atomic.write_text(path, text)
   except OSError as error:
     raise errors.UserError(f'Cannot write {path}: {error.strerror}.') from error

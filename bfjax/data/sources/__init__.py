@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bfjax import plugins
+from bfjax import atomic, plugins
 
 
 class Source(Protocol):
@@ -80,12 +80,9 @@ def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:
 
 
 def save_class_names(path: str | os.PathLike, source: Source) -> None:
-  """Writes the lines `class<TAB>label as given`, in the order of the classes.
-
-  The file is written under another name first and then renamed.
-  """
-  path = os.fspath(path)
-  partial = f'{path}.{os.getpid()}.partial'
-  with open(partial, 'w', encoding='utf-8', errors='surrogateescape') as file:
+  """Writes the lines `class<TAB>label as given`, in order of the classes."""
+  with (
+    atomic.writing(path) as draft,
+    draft.open('w', encoding='utf-8', errors='surrogateescape') as file,
+  ):
     file.writelines(f'{i}\t{x}\n' for i, x in enumerate(source.class_names))
-  os.replace(partial, path)
