@@ -49,15 +49,19 @@ def bad_source(source, tmp_path):
   return imagelist.build(root=str(tmp_path), list='list.txt', check='none')
 
 
-def _batches(source, first_step, num_steps, **options):
+def _open(source, first_step, num_steps, **options):
   options = {'batch': BATCH, 'image_size': SIZE, 'seed': 5, **options}
-  with pipeline.train_batches(
+  return pipeline.train_batches(
     source,
     source.labels,
     first_step=first_step,
     num_steps=num_steps,
     **options,
-  ) as batches:
+  )
+
+
+def _batches(source, first_step, num_steps, **options):
+  with _open(source, first_step, num_steps, **options) as batches:
     return list(batches)
 
 
@@ -193,15 +197,7 @@ def test_a_bad_image_is_named_and_nothing_else_is_said(bad_source):
 def test_a_bad_image_ends_the_stream_at_its_own_step(bad_source):
   good = _batches(bad_source, 0, 3, on_error='skip')
   first_bad = next(i for i, x in enumerate(good) if x['skipped'])
-  batches = pipeline.train_batches(
-    bad_source,
-    bad_source.labels,
-    batch=BATCH,
-    image_size=SIZE,
-    seed=5,
-    first_step=0,
-    num_steps=3,
-  )
+  batches = _open(bad_source, 0, 3)
   for _ in range(first_bad):
     next(batches)
   with pytest.raises(errors.UserError):
@@ -212,16 +208,7 @@ def test_a_bad_image_ends_the_stream_at_its_own_step(bad_source):
 def test_bad_images_are_replaced_by_the_next_good_row(source, bad_source):
   good = _batches(source, 0, 6)
   replacement = {3: 5, 4: 5, 21: 0}
-  with pipeline.train_batches(
-    bad_source,
-    bad_source.labels,
-    batch=BATCH,
-    image_size=SIZE,
-    seed=5,
-    first_step=0,
-    num_steps=6,
-    on_error='skip',
-  ) as stream:
+  with _open(bad_source, 0, 6, on_error='skip') as stream:
     assert stream.bad_rows == []
     batches = list(stream)
     assert stream.bad_rows == list(BAD)
