@@ -4,6 +4,8 @@ import pathlib
 
 import setuptools
 
+_CONVERT = ['jax2onnx', 'onnx', 'onnxruntime', 'safetensors', 'torch']
+
 setuptools.setup(
   name='bfjax',
   version='0.1.0',
@@ -16,15 +18,18 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['bfjax', 'bfjax.*']),
   install_requires=[
     'absl-py',
+    'array_record',
     'clu',
     'flax',
     'jax>=0.10.2,<0.11',  # `runtime` sets flags that others may not know
+    'jinja2',
     'matplotlib',
     'ml-collections',
     'numpy',
     'opencv-python-headless>=5',
     'optax',
     'orbax-checkpoint',
+    'pyarrow',
     # CLU writes its summaries with it and does not ask for it.
     'tensorboard',
     'tensorflow; platform_machine != "x86_64"',
@@ -35,14 +40,18 @@ setuptools.setup(
   ],
   extras_require={
     'cuda': ['jax[cuda12]'],
+    # Checkpoints of PyTorch and ONNX.
+    'convert': _CONVERT,
+    'fuzz': ['atheris; platform_machine == "x86_64"'],
     'test': [
+      *_CONVERT,
+      'faiss-cpu',
       'hypothesis',
       'psutil',
       'pytest',
       'ruff',
       'scikit-learn',
       'scipy',
-      'torch',
     ],
   },
   entry_points={'console_scripts': ['bfjax = bfjax.main:entry']},

@@ -11,7 +11,15 @@ FILES = sorted(ROOT.rglob('*.py'))
 # A module imports only from its own layer's folder and the layers above it.
 LAYERS = (
   ('atomic', 'errors', 'runtime', 'sharding'),
-  ('plugins', 'margins', 'corrections', 'labels', 'optim', 'metrics'),
+  (
+    'command',
+    'plugins',
+    'margins',
+    'corrections',
+    'labels',
+    'optim',
+    'metrics',
+  ),
   ('progress', 'checkpoint'),
   ('softmax', 'backbones'),
   ('data', 'step'),

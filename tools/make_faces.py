@@ -17,14 +17,10 @@ import argparse
 import pathlib
 import shlex
 import shutil
-import sys
 
 import numpy as np
 
-# So that the tool also runs from a checkout that is not installed.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
-from bfjax import errors
+from bfjax import command, errors
 from bfjax.data import noise
 from bfjax.data.faces import difficulties, folder, pairs, sets
 
@@ -189,10 +185,4 @@ def _message(
 
 
 if __name__ == '__main__':
-  try:
-    make(parse_arguments())
-  except errors.UserError as error:
-    print(f'make_faces: {error}', file=sys.stderr)
-    sys.exit(2)
-  except KeyboardInterrupt:
-    sys.exit('make_faces: stopped; nothing was written.')
+  command.run('make_faces', lambda: make(parse_arguments()))

@@ -1,0 +1,22 @@
+"""How the command-line tools end: with a message and an exit status."""
+
+import sys
+from collections.abc import Callable
+
+from bfjax import errors
+
+
+def run(name: str, job: Callable[[], object]) -> None:
+  """Runs `job` as the command `name` and exits.
+
+  The status is 0; 2 with the message of a `UserError` on standard error, and
+  no stack trace; 130 after Ctrl-C.
+  """
+  try:
+    job()
+  except errors.UserError as error:
+    print(f'{name}: {error}', file=sys.stderr)
+    sys.exit(2)
+  except KeyboardInterrupt:
+    print(f'{name}: stopped.', file=sys.stderr)
+    sys.exit(130)
