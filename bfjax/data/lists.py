@@ -32,6 +32,11 @@ def parse_lines(path: str) -> Iterator[tuple[int, bytes, int]]:
     ) from error
 
 
+def line(path: bytes, label: int) -> bytes:
+  """The line of such a file, with the two blanks of the published lists."""
+  return b'%b  %d\n' % (path, label)
+
+
 def _is_label(word: bytes) -> bool:
   return word.isdigit() and len(word) <= _MAX_DIGITS
 
