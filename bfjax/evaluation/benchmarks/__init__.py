@@ -9,7 +9,18 @@ from typing import Protocol
 
 import numpy as np
 
-from bfjax import plugins
+from bfjax import errors, plugins
+from bfjax.evaluation import results
+
+
+class Absent(errors.UserError):
+  """The benchmark's files are not on this disk at all.
+
+  What `build` raises where its folder or its lists are not there. An error,
+  unless the benchmark is `optional` in the config: then it is reported as
+  absent. A benchmark that is there but lacks a file of its own is a plain
+  `UserError`, optional or not.
+  """
 
 
 class Files(Protocol):
@@ -31,17 +42,25 @@ class Benchmark(Protocol):
   """What `build` returns.
 
   Attributes:
-    files: the images to embed, each once.
+    files: the images to embed, each once; None where the benchmark brings
+      saved features of its own. Two benchmarks with one and the same object
+      are embedded once.
+    protocol: one text that names the protocol and every flag of it by its
+      meaning; it is printed with every number.
+    headline: names of the scores that tables show, the first one first.
   """
 
-  files: Files
+  files: Files | None
+  protocol: str
+  headline: tuple[str, ...]
 
-  def evaluate(self, features: np.ndarray) -> dict[str, float]:
-    """The numbers of the benchmark, by metric name.
+  def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
+    """The numbers of the benchmark, by metric name; used during training.
 
     Args:
       features: float32 [files.num_rows, 2, d], for each image x the embeddings
-        f(x) and f(mirror image of x), not normalised.
+        f(x) and f(mirror image of x), not normalised; it may be memory-mapped
+        and larger than memory. None where `files` is None.
 
     Returns:
       metric name -> value; rates as fractions of 1, not per cent.
@@ -50,11 +69,15 @@ class Benchmark(Protocol):
       UserError: if features are not finite; the message names the image.
     """
 
+  def analyse(self, features: np.ndarray | None) -> results.Analysis:
+    """The numbers of `evaluate`, with what explains them; as `evaluate`."""
+
 
 def build(name: str, **options) -> Benchmark:
   """Builds the benchmark called `name`, a module of this package.
 
   Raises:
+    Absent: if its folder or its lists are not there.
     UserError: if there is no such benchmark, it has no such option, an option
       without a default is missing, or the benchmark finds its files wanting.
   """

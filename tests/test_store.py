@@ -1,0 +1,95 @@
+"""Features on disk, in a store and in the layout of one file an image."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bfjax import errors
+from bfjax.evaluation import rowtable, store
+
+NAMES = ['a/1.jpg', 'b c/2\t3.jpg', '', 'é.png', '\udce9.jpg']
+LABELS = ['7', '', 'Jane Doe', 'é', '-1']
+
+
+def make_store(root, features, kind='tsv', names=NAMES, **meta):
+  root.mkdir()
+  np.save(root / store.FEATURES, features)
+  rows = f'rows.{kind}'
+  rowtable.write(root / rows, len(names), names.__getitem__, LABELS.__getitem__)
+  (root / store.META).write_text(json.dumps({'rows': rows} | meta))
+
+
+@pytest.mark.parametrize(('kind', 'n'), [('tsv', 5), ('parquet', 4)])
+def test_a_store_reads_what_was_written(tmp_path, kind, n):
+  features = np.random.default_rng(0).normal(size=(n, 2, 3)).astype(np.float16)
+  make_store(tmp_path / 's', features, kind, NAMES[:n], flip='both')
+  found = store.open_store(tmp_path / 's')
+  np.testing.assert_array_equal(found.features[1:3], features[1:3])
+  assert found.features.dtype == np.float16
+  assert list(found.names) == NAMES[:n]
+  assert list(found.labels) == LABELS[:n]
+  assert found.names[-1] == NAMES[n - 1]
+  assert found.meta['flip'] == 'both'
+  assert isinstance(found.features, np.memmap)
+
+
+def test_what_a_row_table_cannot_hold(tmp_path):
+  def write(kind, name, label=''):
+    path = tmp_path / f'rows.{kind}'
+    rowtable.write(path, 1, [name].__getitem__, [label].__getitem__)
+
+  with pytest.raises(errors.UserError, match='Row 0: a line break'):
+    write('tsv', 'a\nb')
+  with pytest.raises(errors.UserError, match='or a tab in the label'):
+    write('tsv', 'a', '1\t2')
+  with pytest.raises(errors.UserError, match=r'xe9.jpg.* as a TSV'):
+    write('parquet', '\udce9.jpg')
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_store_whose_parts_do_not_fit_is_refused(tmp_path):
+  make_store(tmp_path / 's', np.ones((5, 3), np.float32), names=NAMES[:4])
+  with pytest.raises(errors.UserError, match=r'has 5 rows, but its .* 4'):
+    store.open_store(tmp_path / 's')
+  with pytest.raises(errors.UserError, match='is no store of features'):
+    store.open_store(tmp_path / 'nothing')
+  (tmp_path / 's' / 'rows.tsv').write_text('path\n')
+  with pytest.raises(errors.UserError, match='no table of rows'):
+    store.open_store(tmp_path / 's')
+  (tmp_path / 's' / store.UNFINISHED).write_text('{}')
+  with pytest.raises(errors.UserError, match='unfinished'):
+    store.open_store(tmp_path / 's')
+
+
+def make_tree(root, features, names):
+  for name, feature in zip(names, features, strict=True):
+    path = root / f'{name}.npy'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, feature)
+
+
+def test_a_tree_is_read_row_by_row(tmp_path):
+  features = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+  names = ['a/1.jpg', 'a/2.jpg', 'b/1.jpg', 'b/x/2.png', 'c.jpg']
+  make_tree(tmp_path, features, names)
+  found = store.open_tree(tmp_path, names[::-1])
+  assert found.features.shape == (5, 3)
+  np.testing.assert_array_equal(found.features, features[::-1])
+  np.testing.assert_array_equal(found.features[1:3], features[::-1][1:3])
+  rows = np.array([[4, 0], [2, 2]])
+  np.testing.assert_array_equal(found.features[rows], features[::-1][rows])
+  np.testing.assert_array_equal(found.features[2], features[2])
+
+
+def test_files_of_a_tree_that_are_missing_or_differ_are_named(tmp_path):
+  make_tree(tmp_path, np.ones((2, 3), np.float32), ['1.jpg', '2.jpg'])
+  make_tree(tmp_path, np.ones((1, 4), np.float32), ['3.jpg'])
+  with pytest.raises(errors.UserError, match=r'1 of 3 .*\n.*4\.jpg\.npy'):
+    store.open_tree(tmp_path, ['1.jpg', '2.jpg', '4.jpg'])
+  found = store.open_tree(tmp_path, ['1.jpg', '2.jpg', '3.jpg'])
+  with pytest.raises(errors.UserError, match=r'3\.jpg\.npy holds .*\(4,\)'):
+    found.features[:]
+  (tmp_path / '2.jpg.npy').write_bytes(b'none')
+  with pytest.raises(errors.UserError, match=r'2\.jpg\.npy'):
+    found.features[1]
