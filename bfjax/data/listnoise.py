@@ -1,8 +1,8 @@
 """Label noise put into image lists, as the published experiments have it.
 
-What is drawn for an image depends on the seed and the paths alone: not on the
-order of the list or on the machine. (It is a BLAKE2b hash of 16 bytes, keyed
-with the seed: its order chooses images, its second half their labels.) Lists of any size are worked on in bounded
+What is drawn for an image is a BLAKE2b hash of its path, keyed with the seed:
+its order chooses the images, its second half their labels. So the order of the
+list and the machine play no part. Lists of any size are worked on in bounded
 memory: their lines go through a database on disk.
 
 The definitions are those of BoundaryFace, https://arxiv.org/abs/2210.04567,

@@ -1,0 +1,114 @@
+"""Correction logs, and how well they fit the truth, as the reference has it."""
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import figure, ticker
+
+from bfjax import atomic, errors
+from bfjax.data import lists
+
+_HEADER = b'row\tpath\tgiven_label\tnew_label'
+
+
+class Score(NamedTuple):
+  """How a log fits the truth.
+
+  Attributes:
+    logged: images in the log.
+    right: of these, those whose new label is the true one.
+    flipped: images in the truth.
+  """
+
+  logged: int
+  right: int
+  flipped: int
+
+  @property
+  def precision(self) -> float:
+    """|logged pairs in the truth| / |logged|, NaN of an empty log."""
+    return self.right / self.logged if self.logged else float('nan')
+
+  @property
+  def recall(self) -> float:
+    """|logged pairs in the truth| / |truth|."""
+    return self.right / self.flipped
+
+
+def read_log(path: str | pathlib.Path) -> dict[bytes, str]:
+  """Reads a correction log: image path -> new label.
+
+  It is a log of a run (`corrections/epoch_007.tsv`: row, path, given and new
+  label) or one of the reference's code (lines `path<TAB>new label`).
+
+  Raises:
+    UserError: if it cannot be read or a line is neither; the line is named.
+  """
+  try:
+    with open(path, 'rb') as file:
+      if file.readline().rstrip(b'\r\n') == _HEADER:
+        return dict(_rows(path, file))
+  except OSError as error:
+    raise errors.UserError(
+      f'Cannot read the log {str(path)!r}: {error.strerror}.'
+    ) from error
+  return {image: str(label) for _, image, label in lists.parse_lines(str(path))}
+
+
+def _rows(path, file):
+  for number, line in enumerate(file, 2):
+    fields = line.rstrip(b'\r\n').split(b'\t')
+    # A path may hold tabs: it is all between the row and the two labels.
+    if len(fields) < 4:
+      raise errors.UserError(
+        f'{path}:{number}: expected row, path, given and new label between'
+        f' tabs, found {line[:200]!r}.'
+      )
+    yield b'\t'.join(fields[1:-2]), fields[-1].decode('utf-8', 'replace')
+
+
+def read_truth(path: str) -> dict[bytes, str]:
+  """Reads the flipped images with their TRUE labels.
+
+  Raises:
+    UserError: if it cannot be read or is empty.
+  """
+  truth = {image: str(label) for _, image, label in lists.parse_lines(path)}
+  if not truth:
+    raise errors.UserError(f'{path} is empty: there is no truth to compare to.')
+  return truth
+
+
+def score(log: Mapping[bytes, str], truth: Mapping[bytes, str]) -> Score:
+  """Compares the pairs (image, label) of a log and of the truth."""
+  return Score(len(log), len(log.items() & truth.items()), len(truth))
+
+
+def plot(
+  path: pathlib.Path, epochs: Iterable[int], scores: Iterable[Score]
+) -> None:
+  """Draws precision and recall over the epochs.
+
+  Args:
+    path: of the picture; its ending says the format, .png or .svg.
+    epochs: of each score, ascending.
+    scores: of each epoch.
+  """
+  epochs, scores = list(epochs), list(scores)
+  sheet = figure.Figure(figsize=(7, 4), dpi=120, layout='constrained')
+  axis = sheet.subplots()
+  for name, colour, marker in (
+    ('precision', '#0072b2', 'o'),
+    ('recall', '#d55e00', 's'),
+  ):
+    values = 100 * np.array([getattr(s, name) for s in scores])
+    axis.plot(epochs, values, color=colour, marker=marker, ms=4, label=name)
+  axis.set(xlabel='epoch', ylabel='per cent', ylim=(0, 102))
+  axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  axis.grid(alpha=0.3)
+  axis.legend(loc='lower right')
+  axis.set_title('Corrected labels against the truth')
+  with atomic.writing(path) as draft:
+    sheet.savefig(draft, format=path.suffix[1:] or 'png')

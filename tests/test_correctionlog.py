@@ -1,0 +1,128 @@
+"""Logs of corrections against the truth, as the reference counts them."""
+
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from bfjax import errors, reports
+from bfjax.data import correctionlog
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def oracle(log, truth):
+  """The reference's definition, on sets of pairs."""
+  both = set(log.items()) & set(truth.items())
+  return len(both) / len(log), len(both) / len(truth)
+
+
+def test_precision_and_recall_are_the_reference_ones(tmp_path):
+  rng = np.random.default_rng(0)
+  truth = {b'i%d.jpg' % i: str(rng.integers(3)) for i in range(60)}
+  log = {b'i%d.jpg' % i: str(rng.integers(3)) for i in range(30, 100)}
+  found = correctionlog.score(log, truth)
+  assert (found.precision, found.recall) == oracle(log, truth)
+  assert found.logged == 70
+  assert found.flipped == 60
+
+
+def test_an_empty_log_has_no_precision():
+  found = correctionlog.score({}, {b'a': '1'})
+  assert math.isnan(found.precision)
+  assert found.recall == 0
+
+
+class Source:
+  class_names = ('10', '20', '30')
+
+  def name(self, row):
+    return ('a b.jpg', 'tab\there.jpg', 'x\udcff.jpg')[row]
+
+
+def test_reads_the_logs_of_our_runs(tmp_path):
+  path = tmp_path / 'corrections' / 'epoch_003.tsv'
+  given, table = np.array([0, 1, 2]), np.array([2, 0, 1])
+  reports.write_corrections(path, Source(), given, table)
+  assert correctionlog.read_log(path) == {
+    b'a b.jpg': '30',
+    b'tab\there.jpg': '10',
+    b'x\xff.jpg': '20',
+  }
+
+
+def test_reads_the_logs_of_the_reference(tmp_path):
+  path = tmp_path / 'savedPath_6.txt'
+  path.write_text('D:\\web face\\1.jpg\t17\nb.jpg\t3\n')
+  assert correctionlog.read_log(path) == {
+    b'D:\\web face\\1.jpg': '17',
+    b'b.jpg': '3',
+  }
+
+
+def test_bad_files_are_refused(tmp_path):
+  log, empty = tmp_path / 'log.tsv', tmp_path / 'empty.txt'
+  log.write_text('row\tpath\tgiven_label\tnew_label\n5\ta.jpg\n')
+  empty.write_text('')
+  with pytest.raises(errors.UserError, match=r'log.tsv:2: expected row'):
+    correctionlog.read_log(log)
+  with pytest.raises(errors.UserError, match='Cannot read'):
+    correctionlog.read_log(tmp_path / 'none')
+  with pytest.raises(errors.UserError, match='no truth'):
+    correctionlog.read_truth(str(empty))
+
+
+def tool(*arguments):
+  command = [sys.executable, ROOT / 'tools' / 'verify_corrections.py']
+  return subprocess.run(
+    [*command, *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_the_tool_tells_a_run_epoch_by_epoch_with_a_plot(tmp_path):
+  (tmp_path / 'flips.txt').write_text('a.jpg  1\nb.jpg  2\n')
+  logs = tmp_path / 'run' / 'corrections'
+  logs.mkdir(parents=True)
+  header = 'row\tpath\tgiven_label\tnew_label\n'
+  (logs / 'epoch_001.tsv').write_text(header)
+  (logs / 'epoch_002.tsv').write_text(
+    header + '0\ta.jpg\t0\t1\n7\tc.jpg\t0\t1\n'
+  )
+  run = tool('--truth', tmp_path / 'flips.txt', tmp_path / 'run')
+  assert run.returncode == 0, run.stderr
+  lines = run.stdout.splitlines()
+  assert lines[1].split() == ['epoch_001.tsv', '0', '0', '-', '0.00', '%']
+  assert lines[2].split() == [
+    'epoch_002.tsv',
+    '2',
+    '1',
+    '50.00',
+    '%',
+    '50.00',
+    '%',
+  ]
+  picture = cv2.imread(str(logs / 'verified.png'))
+  assert picture.std() > 10
+  run = tool('--truth', tmp_path / 'flips.txt', tmp_path / 'run', '--json')
+  first, second = json.loads(run.stdout)
+  assert first['precision'] is None
+  assert (second['epoch'], second['precision'], second['recall']) == (
+    2,
+    0.5,
+    0.5,
+  )
+
+
+def test_the_tool_refuses_a_folder_without_logs(tmp_path):
+  (tmp_path / 'flips.txt').write_text('a.jpg  1\n')
+  run = tool('--truth', tmp_path / 'flips.txt', tmp_path)
+  assert run.returncode == 2
+  assert 'has no corrections' in run.stderr

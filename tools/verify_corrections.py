@@ -1,0 +1,109 @@
+"""Precision and recall of a run's corrections against the known flips.
+
+    python tools/verify_corrections.py --truth flips.txt runs/mine
+    python tools/verify_corrections.py --truth flips.txt savedPath_6.txt
+
+The truth has lines `path  TRUE label`, as flip_labels.py writes it. A run (its
+workdir) is told epoch by epoch, with a plot, `corrections/verified.png`; a file
+is one log: of ours (corrections/epoch_007.tsv) or of the reference's code
+(lines `path<TAB>new label`). A pair is an image with a label:
+
+    precision = |logged pairs in the truth| / |logged pairs|
+    recall    = |logged pairs in the truth| / |pairs of the truth|
+"""
+
+import argparse
+import json
+import math
+import pathlib
+
+from bfjax import command, errors
+from bfjax.data import correctionlog
+
+
+def parse_arguments() -> argparse.Namespace:
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  add = parser.add_argument
+  add('log', nargs='+', type=pathlib.Path, help='logs, or the workdir of a run')
+  add('--truth', required=True, help='the flipped images with their true label')
+  add('--plot', type=pathlib.Path, help='draw the epochs there: .png or .svg')
+  add('--json', action='store_true', help='print JSON instead of a table')
+  return parser.parse_args()
+
+
+def verify(arguments: argparse.Namespace) -> None:
+  """Prints the scores and draws them.
+
+  Raises:
+    UserError: if a file cannot be read or a run has no logs.
+  """
+  truth = correctionlog.read_truth(arguments.truth)
+  logs, plot = _find_logs(arguments.log)
+  scores = [
+    correctionlog.score(correctionlog.read_log(path), truth) for path in logs
+  ]
+  if arguments.json:
+    print(
+      json.dumps([_record(*pair) for pair in zip(logs, scores, strict=True)])
+    )
+  else:
+    print(_table(logs, scores))
+  plot = arguments.plot or plot
+  if plot:
+    epochs = [_epoch(path) for path in logs]
+    if None in epochs:
+      epochs = range(1, len(logs) + 1)
+    correctionlog.plot(plot, epochs, scores)
+    if not arguments.json:
+      print(f'\nPlotted in {plot}')
+
+
+def _find_logs(paths):
+  """The logs, and where their plot goes unless the user says."""
+  if len(paths) > 1 or not paths[0].is_dir():
+    return paths, None
+  folder = paths[0] / 'corrections'
+  folder = folder if folder.is_dir() else paths[0]
+  logs = sorted(folder.glob('epoch_*.tsv'))
+  if not logs:
+    raise errors.UserError(
+      f'{paths[0]} has no corrections/epoch_*.tsv: give the workdir of a run'
+      ' that corrects labels, or its logs.'
+    )
+  return logs, folder / 'verified.png'
+
+
+def _epoch(path):
+  number = path.stem.rpartition('_')[2]
+  return int(number) if number.isdigit() else None
+
+
+def _record(path, score):
+  precision = None if math.isnan(score.precision) else score.precision
+  return {
+    'log': str(path),
+    'epoch': _epoch(path),
+    **score._asdict(),
+    'precision': precision,
+    'recall': score.recall,
+  }
+
+
+def _table(logs, scores):
+  width = max(len('log'), *(len(path.name) for path in logs))
+  lines = [f'{"log":{width}}   logged    right  precision   recall']
+  for path, score in zip(logs, scores, strict=True):
+    precision = '-' if not score.logged else f'{100 * score.precision:.2f} %'
+    lines.append(
+      f'{path.name:{width}} {score.logged:8} {score.right:8} {precision:>10}'
+      f' {100 * score.recall:6.2f} %'
+    )
+  lines.append(f'({scores[0].flipped} flipped images in the truth)')
+  return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+  command.run('verify_corrections', lambda: verify(parse_arguments()))
