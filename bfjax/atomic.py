@@ -1,8 +1,9 @@
-"""Files that are complete or not there: written aside, then renamed."""
+"""Files and folders complete or not there: written aside, then renamed."""
 
 import contextlib
 import os
 import pathlib
+import shutil
 import uuid
 from collections.abc import Iterator
 
@@ -21,6 +22,25 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     os.replace(draft, path)
   except BaseException:
     draft.unlink(missing_ok=True)
+    raise
+
+
+@contextlib.contextmanager
+def writing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Gives a new folder to write to; on leaving, it becomes `path`.
+
+  `path` must not be there or be an empty folder; the folders above it are
+  made. If the body raises, the draft is removed and nothing is there.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  draft = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
+  draft.mkdir()
+  try:
+    yield draft
+    os.replace(draft, path)
+  except BaseException:
+    shutil.rmtree(draft, ignore_errors=True)
     raise
 
 

@@ -109,6 +109,26 @@ def restore(manager, step: int, state):
   return restored.state
 
 
+def choose_step(manager, wanted: str) -> int:
+  """The step of a checkpoint: of 'last', of 'best', or of a step number.
+
+  Raises:
+    UserError: if there is no such checkpoint; those there are are listed.
+  """
+  steps = manager.all_steps()
+  chosen = {
+    'last': manager.latest_step(),
+    'best': manager.best_step(),
+    **{str(step): step for step in steps},
+  }.get(wanted)
+  if chosen is None:
+    raise errors.UserError(
+      f'No checkpoint {wanted!r} in {manager.directory}. There are steps:'
+      f' {", ".join(map(str, steps)) or "none"}.'
+    )
+  return chosen
+
+
 def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
   """Writes the record of a new run, or checks that the workdir is this run's.
 

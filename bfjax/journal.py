@@ -43,7 +43,9 @@ class Journal:
     if self._writes:
       settings = self._config.to_json_best_effort(indent=2, sort_keys=True)
       reports.write_text(self._workdir / 'config.json', settings + '\n')
-      sources.save_class_names(self._workdir / 'classes.tsv', self._run.source)
+      sources.save_class_names(
+        self._workdir / 'classes.tsv', self._run.source.class_names
+      )
     return self
 
   def __exit__(self, *exception):

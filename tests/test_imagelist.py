@@ -56,7 +56,7 @@ def test_labels_with_gaps_are_renumbered_and_the_mapping_is_saved(tmp_path):
   source = _list(tmp_path, 'a 70\nb 007\nc 10572\nd 7\n')
   np.testing.assert_array_equal(source.labels, [1, 0, 2, 0])
   assert source.num_classes == 3
-  sources.save_class_names(tmp_path / 'classes.tsv', source)
+  sources.save_class_names(tmp_path / 'classes.tsv', source.class_names)
   text = (tmp_path / 'classes.tsv').read_text()
   assert text == '0\t7\n1\t70\n2\t10572\n'
   assert not list(tmp_path.glob('*.partial'))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bfjax import atomic, plugins
+from bfjax import atomic, errors, plugins
 
 
 class Source(Protocol):
@@ -79,10 +79,30 @@ def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:
   return digest.hexdigest()
 
 
-def save_class_names(path: str | os.PathLike, source: Source) -> None:
+def save_class_names(
+  path: str | os.PathLike, class_names: Iterable[str]
+) -> None:
   """Writes the lines `class<TAB>label as given`, in order of the classes."""
   with (
     atomic.writing(path) as draft,
     draft.open('w', encoding='utf-8', errors='surrogateescape') as file,
   ):
-    file.writelines(f'{i}\t{x}\n' for i, x in enumerate(source.class_names))
+    file.writelines(f'{i}\t{x}\n' for i, x in enumerate(class_names))
+
+
+def read_class_names(path: str | os.PathLike) -> list[str]:
+  """The names in such a file, in order of the classes.
+
+  Raises:
+    UserError: if a line is not `class<TAB>name` with its own number.
+  """
+  names = []
+  with open(path, encoding='utf-8', errors='surrogateescape') as file:
+    for number, line in enumerate(file):
+      index, tab, name = line.removesuffix('\n').partition('\t')
+      if not tab or index != str(number):
+        raise errors.UserError(
+          f'{path}:{number + 1}: expected `{number}<TAB>name`, not {line!r}.'
+        )
+      names.append(name)
+  return names

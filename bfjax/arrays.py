@@ -1,0 +1,99 @@
+"""Nested dicts of arrays on disk, read on the host with nothing of them here.
+
+A checkpoint of a run is restored onto devices by `checkpoint`; this is for
+whoever wants some of its arrays, or those of a model folder, as they are.
+"""
+
+import contextlib
+import os
+import pathlib
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from bfjax import errors
+
+
+def save(path: str | os.PathLike, tree) -> None:
+  """Writes nested dicts of arrays to the new folder `path`."""
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    checkpointer.save(
+      pathlib.Path(path).absolute(), args=ocp.args.PyTreeSave(tree)
+    )
+
+
+def saved(path: str | os.PathLike):
+  """Nested dict of what such a folder holds: leaves have shape and dtype.
+
+  Raises:
+    UserError: if the folder cannot be read.
+  """
+  path = pathlib.Path(path).absolute()
+  with _reading(path) as checkpointer:
+    return checkpointer.metadata(path).item_metadata.tree
+
+
+def read(path: str | os.PathLike, like):
+  """Reads the arrays of such a folder that `like`, a part of it, names.
+
+  Args:
+    path: the folder; `checkpoints/STEP/state` of a run is one.
+    like: nested dict of shapes and dtypes, as `saved` gives them.
+
+  Returns:
+    the same nested dict of numpy arrays.
+
+  Raises:
+    UserError: if the folder cannot be read.
+  """
+  restore_args = jax.tree.map(
+    lambda x: ocp.RestoreArgs(restore_type=np.ndarray, dtype=x.dtype), like
+  )
+  arguments = ocp.args.PyTreeRestore(
+    like, restore_args=restore_args, partial_restore=True
+  )
+  path = pathlib.Path(path).absolute()
+  with _reading(path) as checkpointer:
+    return checkpointer.restore(path, args=arguments)
+
+
+@contextlib.contextmanager
+def _reading(path):
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    try:
+      yield checkpointer
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+      raise errors.UserError(
+        f'The arrays in {path} cannot be read: {error}'
+      ) from error
+
+
+def shapes(tree) -> dict[str, tuple[int, ...]]:
+  """'a/b/c' -> shape, of every leaf of nested dicts."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+  return {
+    '/'.join(str(key.key) for key in path): tuple(leaf.shape)
+    for path, leaf in leaves
+  }
+
+
+def check_same_shapes(given, wanted, origin: str) -> None:
+  """Raises UserError, with all that differs, unless two trees fit.
+
+  Args:
+    given: nested dicts of arrays or shapes.
+    wanted: likewise.
+    origin: where those given are from, for the message.
+  """
+  given, wanted = shapes(given), shapes(wanted)
+  lines = [
+    f'  {name}: {given.get(name, "not there")}, expected'
+    f' {wanted.get(name, "nothing of this name")}'
+    for name in sorted(given.keys() | wanted.keys())
+    if given.get(name) != wanted.get(name)
+  ]
+  if lines:
+    raise errors.UserError(
+      f'The arrays of {origin} do not fit the backbone:\n' + '\n'.join(lines)
+    )
