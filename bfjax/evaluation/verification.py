@@ -50,6 +50,9 @@ class Verification(NamedTuple):
   accuracies: np.ndarray
   thresholds: np.ndarray
   val: Val | None = None
+  scores: np.ndarray | None = None
+  decided_right: np.ndarray | None = None
+  accepted: np.ndarray | None = None
 
 
 def boundaryface(
@@ -98,14 +101,22 @@ def boundaryface(
   means = [np.delete(sums, k, 0).sum(0) / num_others for k in range(folds)]
   accuracies, chosen = np.zeros(folds), np.zeros(folds)
   scores = _centred_cosines(joined, left, right, means)
+  own_scores, decided_right = np.zeros(len(same)), np.zeros(len(same), bool)
   for k, (a, b) in enumerate(bounds):
     others = np.r_[0:a, b : len(same)]
     chosen[k] = thresholds.mean_best(scores[k, others], same[others])
-    score, is_same = scores[k, a:b], same[a:b]
-    right_ones = np.where(is_same, score > chosen[k], score < chosen[k])
-    accuracies[k] = np.count_nonzero(right_ones) / (b - a)
+    own_scores[a:b] = score = scores[k, a:b]
+    decided_right[a:b] = np.where(
+      same[a:b], score > chosen[k], score < chosen[k]
+    )
+    accuracies[k] = np.count_nonzero(decided_right[a:b]) / (b - a)
   return Verification(
-    float(accuracies.mean()), float(accuracies.std()), accuracies, chosen
+    float(accuracies.mean()),
+    float(accuracies.std()),
+    accuracies,
+    chosen,
+    scores=own_scores,
+    decided_right=decided_right,
   )
 
 
@@ -155,15 +166,17 @@ def insightface(
   )
   accuracies, chosen = np.zeros(folds), np.zeros(folds)
   vals, fars = np.zeros(folds), np.zeros(folds)
+  decided_right, accepted = np.zeros((2, len(same)), bool)
   for k, (a, b) in enumerate(fold_bounds(len(same), folds)):
     others = np.r_[0:a, b : len(same)]
     chosen[k] = thresholds.first_best(distances[others], same[others])
     distance, is_same = distances[a:b], same[a:b]
-    accepted = distance < chosen[k]
-    accuracies[k] = np.count_nonzero(accepted == is_same) / (b - a)
-    accepted = distance < thresholds.at_far(distances[others], same[others])
-    vals[k] = _share(accepted, is_same)
-    fars[k] = _share(accepted, ~is_same)
+    decided_right[a:b] = (distance < chosen[k]) == is_same
+    accuracies[k] = np.count_nonzero(decided_right[a:b]) / (b - a)
+    at_far = thresholds.at_far(distances[others], same[others])
+    accepted[a:b] = distance < at_far
+    vals[k] = _share(accepted[a:b], is_same)
+    fars[k] = _share(accepted[a:b], ~is_same)
   val = Val(float(vals.mean()), float(vals.std()), float(fars.mean()))
   return Verification(
     float(accuracies.mean()),
@@ -171,6 +184,9 @@ def insightface(
     accuracies,
     chosen,
     val,
+    distances,
+    decided_right,
+    accepted,
   )
 
 

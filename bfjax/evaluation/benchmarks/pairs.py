@@ -11,88 +11,26 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation import pairlist, verification
+from bfjax.evaluation import benchmarks, imagepairs, pairlist
 
 _STAT_THREADS = 16
+# Where the pairs of a set of the field may be in the folder of all sets.
+_PLACES = ('{0}/pairs.txt', '{0}/{0}_pairs.txt')
 
 
-class Pairs:
-  """Verification of pairs of images.
+def find(root: str, name: str) -> dict[str, str]:
+  """The options of `build` for the set `name` in the folder of all sets.
 
-  Attributes:
-    files: the images of all pairs, each once.
-    left: int32 [n], the row in `files` of the left image of each pair.
-    right: int32 [n], that of the right one.
-    same: bool [n], whether the two are one person.
-    folds: the number of folds.
-    protocols: names from `verification.PROTOCOLS`.
+  The list is `root/name/pairs.txt` or, as XQLFW has it,
+  `root/name/name_pairs.txt`, with the images beside it. If there is none, the
+  first of these is returned, for `build` to refuse.
   """
-
-  def __init__(
-    self,
-    files,
-    left: np.ndarray,
-    right: np.ndarray,
-    same: np.ndarray,
-    folds: int = 10,
-    protocols: Sequence[str] = ('boundaryface', 'insightface'),
-  ):
-    """Takes the attributes.
-
-    Raises:
-      UserError: if there is no such protocol, or if the pairs cannot be split
-        into the folds as the protocols need.
-    """
-    self.files, self.folds, self.protocols = files, folds, tuple(protocols)
-    self.left = np.asarray(left, np.int32)
-    self.right = np.asarray(right, np.int32)
-    self.same = np.asarray(same, bool)
-    for name in self.protocols:
-      errors.choose('protocol', name, verification.PROTOCOLS)
-      equal = name == 'boundaryface'
-      verification.check_folds(len(self.same), folds, equal)
-
-  def evaluate(self, features: np.ndarray) -> dict[str, float]:
-    """Runs the protocols.
-
-    Args:
-      features: float32 [files.num_rows, 2, d]: f(x) and f(mirror x).
-
-    Returns:
-      '<protocol>/accuracy', '<protocol>/std' and '<protocol>/threshold' (the
-      mean over the folds); for insightface also 'insightface/val',
-      'insightface/val_std' and 'insightface/far'. Rates are fractions of 1,
-      not per cent; a threshold is of the cosine (boundaryface) or of the
-      squared distance (insightface).
-
-    Raises:
-      UserError: if features are not finite; the message names the image.
-    """
-    features = np.asarray(features)
-    if len(features) != self.files.num_rows:
-      raise ValueError(
-        f'{len(features)} features, {self.files.num_rows} images'
-      )
-    row = verification.first_not_finite(features)
-    if row is not None:
-      raise errors.UserError(
-        f'The features of the image {files.printable(self.files.name(row))} '
-        'are not finite: NaN or infinity. The network has diverged or '
-        'overflowed.'
-      )
-    numbers = {}
-    for name in self.protocols:
-      result = verification.PROTOCOLS[name](
-        features, self.left, self.right, self.same, self.folds
-      )
-      numbers[f'{name}/accuracy'] = result.accuracy
-      numbers[f'{name}/std'] = result.std
-      numbers[f'{name}/threshold'] = float(result.thresholds.mean())
-      if result.val is not None:
-        numbers[f'{name}/val'] = result.val.rate
-        numbers[f'{name}/val_std'] = result.val.std
-        numbers[f'{name}/far'] = result.val.far
-    return numbers
+  places = [os.path.join(root, place.format(name)) for place in _PLACES]
+  there = [place for place in places if os.path.isfile(place)] or places
+  return {
+    'root': os.path.dirname(there[0]),
+    'pairs': os.path.basename(there[0]),
+  }
 
 
 def build(
@@ -103,7 +41,7 @@ def build(
   folds: int = 10,
   protocols: Sequence[str] = ('boundaryface', 'insightface'),
   suffix: str = '.jpg',
-) -> Pairs:
+) -> imagepairs.Pairs:
   """Reads a pair list and looks its images up.
 
   Args:
@@ -115,11 +53,17 @@ def build(
     suffix: the ending of the files that lfw and rfw lists name by number.
 
   Raises:
+    Absent: if there is no such list.
     UserError: if the list cannot be read, a line of it cannot be understood,
       there are not as many pairs as its header says or the folds need, or an
       image is missing; the message names the list and the line.
   """
   path = os.path.join(root, pairs)
+  if not os.path.exists(path):
+    raise benchmarks.Absent(
+      f'Cannot read the pair list {files.printable(path)}: No such file. '
+      'A relative path is taken from the root folder of the images.'
+    )
   found = pairlist.read(path, format, suffix)
   rows = {}
   for pair in found:
@@ -127,7 +71,7 @@ def build(
       rows.setdefault(name, len(rows))
   images = files.ImageFiles(rows, root)
   try:
-    benchmark = Pairs(
+    benchmark = imagepairs.Pairs(
       images,
       np.array([rows[pair.left] for pair in found]),
       np.array([rows[pair.right] for pair in found]),

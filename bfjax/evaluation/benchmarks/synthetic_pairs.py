@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from bfjax import errors
 from bfjax.data.faces import folder, sets
 from bfjax.data.faces import pairs as face_pairs
+from bfjax.evaluation import imagepairs
 from bfjax.evaluation.benchmarks import pairs
 
 
@@ -25,7 +26,7 @@ def build(
   cache_dir: str = '',
   processes: int = 0,
   protocols: Sequence[str] = ('boundaryface', 'insightface'),
-) -> pairs.Pairs:
+) -> imagepairs.Pairs:
   """Renders the people, or finds them in the cache, and pairs their images.
 
   Args:
