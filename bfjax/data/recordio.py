@@ -1,0 +1,258 @@
+"""RecordIO, the format of `train.rec`: its records, and a writer of them.
+
+A record is one part, or several where its payload holds the magic number:
+
+    part:    u32 magic, u32 cflag << 29 | length, bytes, zeros up to 4 bytes
+    payload: u32 flag, f32 label, u64 id, u64 id2, flag x f32 label, image
+
+all little-endian. cflag is 0 for a record of one part, and 1, 2 and 3 for the
+first, middle and last of several: the payload is cut at every magic number
+that lies at a multiple of 4 bytes, which is left out there and put back by the
+reader. So the magic number at a multiple of 4 is always the start of a part.
+
+The format is that of dmlc-core and MXNet, https://github.com/dmlc/dmlc-core
+(recordio.h) and https://mxnet.apache.org (mxnet.recordio), written anew. What
+follows holds what they write and refuses what they cannot have written.
+"""
+
+import os
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bfjax import errors
+from bfjax.data import files
+
+MAGIC = 0xCED7230A
+MAGIC_BYTES = struct.pack('<I', MAGIC)
+PART = struct.Struct('<II')
+HEADER = struct.Struct('<IfQQ')
+LENGTH_BITS = 29
+MAX_LENGTH = (1 << LENGTH_BITS) - 1
+# Labels are float32: larger integers are not told from their neighbours.
+MAX_LABEL = 2**24 - 1
+# Random bytes hold a magic number once in 16 GiB; a file made to waste time
+# could have one in every 4 bytes.
+MAX_PARTS = 1 << 12
+
+
+class Record(NamedTuple):
+  """A record taken apart.
+
+  Attributes:
+    labels: float32 [n]; one value where the header holds the label itself.
+    is_scalar: whether it does (flag 0), or an array of labels follows.
+    id: what the writer numbered it with, as a rule its key.
+    image: the encoded image; empty for records of data about the set.
+  """
+
+  labels: np.ndarray
+  is_scalar: bool
+  id: int
+  image: bytes
+
+
+class Position(NamedTuple):
+  """How far a writer has come: where to go on after a kill."""
+
+  record_bytes: int
+  index_bytes: int
+
+
+def index_path(path: str | os.PathLike) -> str:
+  """`set/train.rec` -> `set/train.idx`."""
+  return os.path.splitext(os.fspath(path))[0] + '.idx'
+
+
+def pack(labels: float | Sequence[float], id: int, image: bytes) -> bytes:
+  """The payload of a record, as `mxnet.recordio.pack` makes it.
+
+  A number lies in the header (flag 0); a sequence follows it (flag n).
+  """
+  if np.ndim(labels) == 0:
+    return HEADER.pack(0, labels, id, 0) + image
+  array = np.asarray(labels, '<f4')
+  return HEADER.pack(len(array), 0.0, id, 0) + array.tobytes() + image
+
+
+def unpack(payload: bytes) -> Record:
+  """The inverse of `pack`.
+
+  Raises:
+    ValueError: if the payload is too short for what it declares.
+  """
+  if len(payload) < HEADER.size:
+    raise ValueError(
+      f'it has {len(payload)} bytes, and its header alone takes {HEADER.size}'
+    )
+  flag, label, id, _ = HEADER.unpack_from(payload)
+  if flag == 0:
+    labels = np.array([label], np.float32)
+    return Record(labels, True, id, payload[HEADER.size :])
+  start = HEADER.size + 4 * flag
+  if start > len(payload):
+    raise ValueError(f'it declares {flag} labels, and has {len(payload)} bytes')
+  labels = np.frombuffer(payload, '<f4', flag, HEADER.size).astype(np.float32)
+  return Record(labels, False, id, payload[start:])
+
+
+def frame(payload: bytes) -> bytes:
+  """The parts that a payload is stored as.
+
+  Raises:
+    ValueError: if it is longer than the format can tell, or has to be cut
+      into thousands of parts.
+  """
+  if len(payload) > MAX_LENGTH:
+    raise ValueError(
+      f'a record of {len(payload)} bytes; at most {MAX_LENGTH} fit'
+    )
+  padding = bytes(-len(payload) % 4)
+  if MAGIC_BYTES not in payload:
+    return PART.pack(MAGIC, len(payload)) + payload + padding
+  words = np.frombuffer(payload, '<u4', len(payload) // 4)
+  cuts = (4 * np.flatnonzero(words == MAGIC)).tolist()
+  if len(cuts) >= MAX_PARTS:
+    raise ValueError(f'it holds the magic number {len(cuts)} times')
+  starts = [0, *(cut + 4 for cut in cuts)]
+  stops = [*cuts, len(payload)]
+  framed = []
+  for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+    is_first, is_last = i == 0, i == len(cuts)
+    cflag = (0 if is_first else 3) if is_last else (1 if is_first else 2)
+    framed.append(PART.pack(MAGIC, cflag << LENGTH_BITS | stop - start))
+    framed.append(payload[start:stop])
+  return b''.join(framed) + padding
+
+
+class Writer:
+  """Writes records and their index, byte for byte as MXNet does.
+
+      with recordio.Writer('set/train.rec') as writer:
+        writer.write(1, 0.0, jpeg)
+
+  The index is `train.idx` beside `train.rec`: lines `key<TAB>offset`.
+  """
+
+  def __init__(self, path: str | os.PathLike, position: Position | None = None):
+    """Starts new files, or goes on with files that there are.
+
+    Args:
+      path: of the records, ending in `.rec`; that of the index follows.
+      position: None to start anew; else where an earlier writer stood
+        (`position`) when it was flushed: what comes after is cut off.
+
+    Raises:
+      UserError: if the files cannot be written to or are shorter than
+        `position` says.
+    """
+    self.path = os.path.abspath(path)
+    self._position = position or Position(0, 0)
+    paths = (self.path, index_path(self.path))
+    opened = []
+    try:
+      for name, size in zip(paths, self._position, strict=True):
+        file = open(name, 'r+b' if position else 'wb')  # noqa: SIM115
+        opened.append(file)
+        found = file.seek(0, os.SEEK_END)
+        if found < size:
+          raise errors.UserError(
+            f'{files.printable(name)} has {found} bytes; {size} were written. '
+            'Remove it and start again.'
+          )
+        file.truncate(size)
+        file.seek(size)
+    except BaseException as error:
+      for file in opened:
+        file.close()
+      if isinstance(error, OSError):
+        raise self._cannot_write(error) from error
+      raise
+    self._records, self._index = opened
+
+  @property
+  def position(self) -> Position:
+    """Where to go on from; good after `flush`."""
+    return self._position
+
+  def write(
+    self, key: int, labels: float | Sequence[float], image: bytes
+  ) -> None:
+    """Appends a record under `key`, which is its id too.
+
+    Args:
+      key: 0 .. 2^63 - 1, not used before.
+      labels: a number, or several that are stored as an array.
+      image: the encoded image; b'' for a record of data about the set.
+
+    Raises:
+      UserError: if a single label is an integer that float32 does not hold,
+        the image is too large for the format, or the disk is full.
+    """
+    if np.ndim(labels) == 0 and abs(labels) > MAX_LABEL:
+      raise errors.UserError(
+        f'{files.printable(self.path)}: key {key} has the label {labels}. '
+        f'RecordIO keeps labels as float32, which tells integers up to '
+        f'{MAX_LABEL} apart: renumber the classes.'
+      )
+    try:
+      framed = frame(pack(labels, key, image))
+    except ValueError as error:
+      raise errors.UserError(
+        f'{files.printable(self.path)}: key {key} cannot be written: {error}.'
+      ) from error
+    line = b'%d\t%d\n' % (key, self._position.record_bytes)
+    try:
+      self._records.write(framed)
+      self._index.write(line)
+    except OSError as error:
+      raise self._cannot_write(error) from error
+    done = self._position
+    self._position = Position(
+      done.record_bytes + len(framed), done.index_bytes + len(line)
+    )
+
+  def write_identities(
+    self, num_images: int, ranges: Sequence[tuple[int, int]]
+  ) -> None:
+    """Appends what InsightFace's sets say about their identities.
+
+    Record 0 holds [num_images + 1, num_images + 1 + number of identities];
+    after it, each identity has a record, with keys from num_images + 1, of
+    the keys [first, last) of its images. The images have the keys
+    1 .. num_images.
+    """
+    start = num_images + 1
+    self.write(0, [start, start + len(ranges)], b'')
+    for key, labels in enumerate(ranges, start):
+      self.write(key, labels, b'')
+
+  def flush(self) -> None:
+    """Brings all to the disk, so that it is there after a power cut."""
+    try:
+      for file in (self._records, self._index):
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+      raise self._cannot_write(error) from error
+
+  def close(self) -> None:
+    """Writes out and closes both files."""
+    try:
+      self._records.close()
+      self._index.close()
+    except OSError as error:
+      raise self._cannot_write(error) from error
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception):
+    self.close()
+
+  def _cannot_write(self, error):
+    return errors.UserError(
+      f'Cannot write {files.printable(self.path)}: {error.strerror}.'
+    )
