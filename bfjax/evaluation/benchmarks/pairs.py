@@ -1,6 +1,7 @@
-"""Verification on a list of image pairs: LFW, CFP-FP, AgeDB-30, RFW, ...
+"""Verification on pairs of images: LFW, CFP-FP, AgeDB-30, RFW, ...
 
-`bfjax.evaluation.pairlist` has the formats of the lists.
+`bfjax.evaluation.pairlist` has the formats of the lists, `bfjax.data.packs`
+that of packs (`lfw.bin`).
 """
 
 import concurrent.futures
@@ -10,19 +11,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.data import files, packs
 from bfjax.evaluation import benchmarks, imagepairs, pairlist
 
 _STAT_THREADS = 16
 # Where the pairs of a set of the field may be in the folder of all sets.
-_PLACES = ('{0}/pairs.txt', '{0}/{0}_pairs.txt')
+_PLACES = (
+  '{0}/pairs.txt',
+  '{0}/{0}_pairs.txt',
+  '{0}/{0}.bin',
+  '{0}.bin',
+)
 
 
 def find(root: str, name: str) -> dict[str, str]:
   """The options of `build` for the set `name` in the folder of all sets.
 
   The list is `root/name/pairs.txt` or, as XQLFW has it,
-  `root/name/name_pairs.txt`, with the images beside it. If there is none, the
+  `root/name/name_pairs.txt`, with the images beside it; or the pack
+  `root/name/name.bin` or `root/name.bin` holds both. If there is none, the
   first of these is returned, for `build` to refuse.
   """
   places = [os.path.join(root, place.format(name)) for place in _PLACES]
@@ -42,12 +49,12 @@ def build(
   protocols: Sequence[str] = ('boundaryface', 'insightface'),
   suffix: str = '.jpg',
 ) -> imagepairs.Pairs:
-  """Reads a pair list and looks its images up.
+  """Reads a pair list and looks its images up, or reads a pack.
 
   Args:
     root: the folder that the paths in the list are relative to.
-    pairs: the list, a path relative to `root` or an absolute one.
-    format: 'lfw', 'rfw', 'flags', or 'auto': see `pairlist`.
+    pairs: the list or the pack, a path relative to `root` or an absolute one.
+    format: 'lfw', 'rfw', 'flags', or 'auto': see `pairlist`. Packs have one.
     folds: the number of folds: 10 in all published lists.
     protocols: names from `verification.PROTOCOLS`.
     suffix: the ending of the files that lfw and rfw lists name by number.
@@ -56,7 +63,8 @@ def build(
     Absent: if there is no such list.
     UserError: if the list cannot be read, a line of it cannot be understood,
       there are not as many pairs as its header says or the folds need, or an
-      image is missing; the message names the list and the line.
+      image is missing; the message names the list and the line. For a pack,
+      see `packs.read`.
   """
   path = os.path.join(root, pairs)
   if not os.path.exists(path):
@@ -64,25 +72,32 @@ def build(
       f'Cannot read the pair list {files.printable(path)}: No such file. '
       'A relative path is taken from the root folder of the images.'
     )
+  if packs.is_pack(path):
+    pack = packs.read(path)
+    images = packs.PackFiles(path, pack.images)
+    left, right = images.rows[::2], images.rows[1::2]
+    return _pairs(path, images, left, right, pack.same, folds, protocols)
   found = pairlist.read(path, format, suffix)
   rows = {}
   for pair in found:
     for name in (pair.left, pair.right):
       rows.setdefault(name, len(rows))
   images = files.ImageFiles(rows, root)
-  try:
-    benchmark = imagepairs.Pairs(
-      images,
-      np.array([rows[pair.left] for pair in found]),
-      np.array([rows[pair.right] for pair in found]),
-      np.array([pair.same for pair in found]),
-      folds,
-      (protocols,) if isinstance(protocols, str) else protocols,
-    )
-  except errors.UserError as error:
-    raise errors.UserError(f'{files.printable(path)}: {error}') from error
+  left = np.array([rows[pair.left] for pair in found])
+  right = np.array([rows[pair.right] for pair in found])
+  same = np.array([pair.same for pair in found])
+  benchmark = _pairs(path, images, left, right, same, folds, protocols)
   _check_exist(images, found, path)
   return benchmark
+
+
+def _pairs(path, images, left, right, same, folds, protocols):
+  """The benchmark; what is wrong with it is said with the name of its file."""
+  protocols = (protocols,) if isinstance(protocols, str) else protocols
+  try:
+    return imagepairs.Pairs(images, left, right, same, folds, protocols)
+  except errors.UserError as error:
+    raise errors.UserError(f'{files.printable(path)}: {error}') from error
 
 
 def _check_exist(
