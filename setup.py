@@ -29,6 +29,7 @@ setuptools.setup(
     'opencv-python-headless>=5',
     'optax',
     'orbax-checkpoint',
+    'pillow',
     'pyarrow',
     # CLU writes its summaries with it and does not ask for it.
     'tensorboard',

@@ -1,5 +1,6 @@
 """How the command-line tools end: with a message and an exit status."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -20,3 +21,6 @@ def run(name: str, job: Callable[[], object]) -> None:
   except KeyboardInterrupt:
     print(f'{name}: stopped.', file=sys.stderr)
     sys.exit(130)
+  except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
