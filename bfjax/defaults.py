@@ -94,10 +94,13 @@ def get_config() -> ml_collections.ConfigDict:
   o.clip_norm = 0.0  # of the whole gradient; 0: no clipping
 
   c.eval = e = ml_collections.ConfigDict()
-  e.every_epochs = 1
+  # 0: as often as it costs less than 2 % of the time, once for every 50
+  # images trained on for each image embedded; and at the end.
+  e.every_epochs = 0
   e.batch = 256
   e.root = ''  # the folder of the field's sets; empty: none of them is run
   e.field_sets = FIELD_SETS  # in it: ROOT/lfw/pairs.txt, ...
+  e.optional = False  # whether sets that are not there are just reported
   e.benchmarks = ()  # others to run, from `benchmarks`: ('own',)
   e.checkpoint = 'last'  # for --mode=eval: 'last', 'best' or a step number
 
@@ -142,5 +145,6 @@ def pair_list() -> ml_collections.ConfigDict:
       'format': 'auto',  # lfw, rfw, flags
       'folds': 10,
       'protocols': ('boundaryface', 'insightface'),
+      'optional': False,  # if it is not there: reported as absent, no error
     }
   )

@@ -1,73 +1,136 @@
 """Evaluating a checkpoint after training: --mode=eval."""
 
-import json
+import contextlib
+import datetime
+import importlib.metadata
 import logging
 import pathlib
+import platform
+import shlex
+import sys
+from typing import Any
 
-from bfjax import checkpoint, compare, errors, reports, runs
-from bfjax.evaluation import suite
+import jax
+
+from bfjax import compare, errors, model, sharding
+from bfjax.evaluation import record, report, suite
 
 _log = logging.getLogger(__name__)
+_LIBRARIES = ('bfjax', 'jax', 'flax', 'numpy', 'opencv-python-headless')
 
 
 def evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
-  """Runs the config's benchmarks on a checkpoint of the run in `workdir`.
+  """Runs the config's benchmarks on a run's checkpoint or on a model folder.
 
-  Prints a table and writes the numbers to `workdir/evaluation.json`. Which
-  checkpoint, `config.eval.checkpoint` says: 'last', 'best' or a step.
+  Prints the table of the paper and writes `workdir/results.json`, `.md` and
+  `.html` (see `bfjax.evaluation.report`). Architecture, image size and input
+  scaling are the model's, whatever the config says. Which checkpoint of a
+  run, `config.eval.checkpoint` says: 'last', 'best' or a step.
+
+  Returns:
+    '<benchmark>/<score>' -> value.
 
   Raises:
     UserError: if the config has no benchmark, or there is no such checkpoint
-      or it is not of this config.
+      or model.
   """
-  scores, step = _score(config, workdir)
-  reports.write_text(
-    workdir / 'evaluation.json',
-    json.dumps({'step': step, **scores}, indent=2) + '\n',
+  one = evaluate_into(
+    config, workdir, workdir, str(config.eval.checkpoint), workdir.name
   )
-  print(f'\nStep {step} of {workdir}:\n\n{suite.table(scores)}\n')
-  return scores
+  return _scores(one)
 
 
-def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
-  """The same for every run of `config.compare`, with a table of all."""
-  results = {
-    name: evaluate(changed, workdir / name)
-    for name, changed in compare.run_configs(config).items()
-  }
-  print(compare.table(results) + '\n')
-  return results
+def evaluate_into(
+  config, path: pathlib.Path, out: pathlib.Path, checkpoint: str, name: str
+) -> record.Record:
+  """Evaluates one checkpoint or model and writes its report.
 
+  Args:
+    config: of which `eval`, `benchmarks` and `data.threads` count.
+    path: the workdir of a run, or a model folder.
+    out: where the report goes.
+    checkpoint: of a run: 'last', 'best' or a step.
+    name: what the report calls the model.
 
-def _score(config, workdir):
-  run = runs.open_run(config)
-  benchmarks = suite.open_suite(config, run.recipe.backbone, run.mesh)
-  if not benchmarks.benchmarks:
+  Raises:
+    UserError: as `evaluate`.
+  """
+  loaded = model.load_model(path, checkpoint, with_centres=False)
+  mesh = sharding.make_mesh()
+  opened = suite.open_suite(
+    config,
+    loaded.backbone,
+    mesh,
+    image_size=loaded.image_size,
+    scale=loaded.scale,
+  )
+  if not opened.benchmarks and not opened.absent:
     raise errors.UserError(
       'Nothing to evaluate on: give config.eval.root or config.eval.benchmarks.'
     )
-  if not (workdir / 'run.json').exists():
-    raise errors.UserError(f'{workdir} holds no run: nothing to evaluate.')
-  checkpoint.claim_workdir(workdir, run.record)
-  with checkpoint.open_manager(
-    workdir, best_metric=config.checkpoint.best_metric, read_only=True
-  ) as manager:
-    step = _choose_step(manager, str(config.eval.checkpoint))
-    _log.info('Evaluating the checkpoint of step %d.', step)
-    state = checkpoint.restore(manager, step, runs.make_state(run, config))
-  return suite.run(benchmarks, state.params['backbone'], state.stats), step
+  weights = jax.device_put(
+    (loaded.params, loaded.stats), sharding.replicated(mesh)
+  )
+  analyses = suite.analyse(opened, *weights)
+  found = {
+    key: record.found(opened.benchmarks[key], analysis)
+    for key, analysis in analyses.items()
+  }
+  one = record.Record(name, _about(loaded, mesh), found, opened.absent)
+  if jax.process_index() == 0:
+    files_of = {key: x.files for key, x in opened.benchmarks.items()}
+    print('\n' + report.write(out, one, files_of))
+    _log.info('Wrote %s', out / 'results.html')
+  return one
 
 
-def _choose_step(manager, wanted):
-  steps = manager.all_steps()
-  chosen = {
-    'last': manager.latest_step(),
-    'best': manager.best_step(),
-    **{str(step): step for step in steps},
-  }.get(wanted)
-  if chosen is None:
-    raise errors.UserError(
-      f'No checkpoint {wanted!r} in {manager.directory}. There are steps:'
-      f' {", ".join(map(str, steps)) or "none"}.'
+def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
+  """The same for every run of `config.compare`, with a comparison of all.
+
+  It is written to `workdir/comparison.html` and `.md`.
+  """
+  several = [
+    evaluate_into(
+      changed,
+      workdir / name,
+      workdir / name,
+      str(changed.eval.checkpoint),
+      name,
     )
-  return chosen
+    for name, changed in compare.run_configs(config).items()
+  ]
+  if jax.process_index() == 0:
+    print('\n' + report.compare(workdir / 'evaluation', several))
+  return {one.name: _scores(one) for one in several}
+
+
+def _scores(one: record.Record) -> dict[str, float]:
+  return {
+    f'{name}/{score}': float(value)
+    for name, found in one.found.items()
+    for score, value in found.analysis.scores.items()
+  }
+
+
+def _about(loaded: model.Model, mesh) -> dict[str, Any]:
+  """What was evaluated, when, how and with what."""
+  devices = mesh.devices.flat
+  return {
+    'model': dict(loaded.description),
+    'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
+    'command': shlex.join(sys.argv),
+    'devices': f'{devices[0].device_kind} x {mesh.size}',
+    'versions': {
+      'Python': platform.python_version(),
+      **_versions(),
+    },
+  }
+
+
+def _versions() -> dict[str, str]:
+  """Of the libraries that are installed under their usual names."""
+  found = {}
+  for name in _LIBRARIES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found

@@ -1,8 +1,11 @@
 """What a run writes down: numbers, correction logs, pictures, console lines."""
 
+import contextlib
 import logging
 import math
 import pathlib
+import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -19,6 +22,8 @@ _STUCK = 0.95
 _HARDLY_LEARNED = 0.5
 # Scores that are no rates, or too many: in the metrics file alone.
 _NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far')
+# Evaluation during training should take less than this share of the time.
+_CHEAP = 0.02
 
 
 class Journal:
@@ -29,6 +34,8 @@ class Journal:
     self._writer = metrics.make_writer(workdir, first_step, self._writes)
     self._workdir, self._run, self._config = workdir, run, config
     self._clock = progress.Progress(first_step, run.total_steps, run.batch)
+    self._began = time.monotonic()
+    self._evaluation_secs = 0.0
     self._skipped_path = workdir / 'skipped_images.tsv'
     self.skipped = reports.read_skipped(self._skipped_path)
     # epoch -> the last training line in it
@@ -119,6 +126,29 @@ class Journal:
     )
     _log.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
     self._clock.resume_clock()
+
+  @contextlib.contextmanager
+  def timing_evaluation(self, done: int) -> Iterator[None]:
+    """Logs what the evaluation in its body takes of the time since the start.
+
+    As 'eval/secs' and 'eval/share_of_time': that of all evaluations of this
+    process, compilation included, in the time since training began in it.
+    """
+    before = time.monotonic()
+    yield
+    now = time.monotonic()
+    self._evaluation_secs += now - before
+    share = self._evaluation_secs / (now - self._began)
+    self._writer.write_scalars(
+      done, {'eval/secs': now - before, 'eval/share_of_time': share}
+    )
+    _log.info(
+      'Evaluation took %.1f s; %.1f %% of the time so far went into it.%s',
+      *(now - before, 100 * share),
+      ''
+      if share < _CHEAP or not self._config.eval.every_epochs
+      else ' config.eval.every_epochs=0 would keep it below 2 % of a long run.',
+    )
 
   def note_skipped(self, rows) -> None:
     """Lists the unreadable images that have been replaced so far."""

@@ -45,7 +45,12 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
     Preempted: after SIGTERM.
   """
   run = runs.open_run(config)
-  benchmarks = suite.open_suite(config, run.recipe.backbone, run.mesh)
+  benchmarks = suite.open_suite(
+    config,
+    run.recipe.backbone,
+    run.mesh,
+    image_size=config.data.image_size,
+  )
   best_metric = config.checkpoint.best_metric
   if best_metric:
     errors.choose(
@@ -80,6 +85,7 @@ def final_scores(workdir: pathlib.Path) -> dict[str, float]:
     for line in lines
     if line['step'] == last and 'train/loss' not in line
     for name, value in line.items()
+    if not name.startswith('eval/')  # what it took
   }
 
 
@@ -93,6 +99,11 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
     train_step = step.compile_step(run.recipe, state)
     no_metrics = jax.jit(
       metrics.TrainMetrics.empty, out_shardings=sharding.replicated(run.mesh)
+    )
+    eval_period = suite.period(
+      config.eval.every_epochs,
+      benchmarks.images.num_rows,
+      run.source.num_rows,
     )
     before = None
     for done, batch in enumerate(batches, start=first_step + 1):
@@ -109,8 +120,10 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       if is_epoch_end:
         _check_finite(before, manager)
         scores = book.write_corrections(done, state.table)
-        if epoch % config.eval.every_epochs == 0 or done == run.total_steps:
-          scores |= _evaluate(benchmarks, state, config)
+        is_due = epoch % eval_period == 0 or done == run.total_steps
+        if is_due and benchmarks.benchmarks:
+          with book.timing_evaluation(done):
+            scores |= _evaluate(benchmarks, state, config)
         book.write_scores(done, scores)
       stop = must_stop(done)
       if stop or _is_due(config.checkpoint, done, is_epoch_end and epoch, run):

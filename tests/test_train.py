@@ -20,7 +20,7 @@ from bfjax import (
 )
 
 # Not the same from run to run, and not meant to be.
-TIMINGS = ('images_per_sec',)
+TIMINGS = ('images_per_sec', 'eval/secs', 'eval/share_of_time')
 
 
 @pytest.fixture(scope='module')
@@ -123,7 +123,9 @@ def test_a_checkpoint_is_evaluated_afterwards_as_it_was_in_training(
   in_training = train.final_scores(finished)
   for name, value in scores.items():
     np.testing.assert_allclose(value, in_training[name], atol=1e-12)
-  assert 'unseen/boundaryface/accuracy' in capsys.readouterr().out
+  shown = capsys.readouterr().out
+  assert f'{100 * scores["unseen/boundaryface/accuracy"]:.2f}' in shown
+  assert 'Protocol: 60 pairs (30 of one person), 10 contiguous folds' in shown
 
 
 def test_evaluating_on_nothing_is_refused(cache_dir, finished):

@@ -29,6 +29,7 @@ def config(cache_dir, **changes):
   c.head.epoch_start = 1
   c.optim.lr = 0.02
   c.optim.milestones = (2,)
+  c.eval.every_epochs = 1
   c.eval.batch = 32
   c.eval.benchmarks = ('unseen',)
   c.benchmarks.unseen = {

@@ -1,16 +1,28 @@
 """The benchmarks of a config: opened before training, run on a model."""
 
-import functools
 import logging
+import math
 import os
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bfjax import errors, sharding
+import numpy as np
+
+from bfjax import backbones, errors, sharding
 from bfjax.evaluation import benchmarks as benchmarks_lib
-from bfjax.evaluation import embed
+from bfjax.evaluation import distinct, embed, results
+from bfjax.evaluation.benchmarks import pairs
 
 _log = logging.getLogger(__name__)
+
+# An evaluated image takes two passes through the network, an image trained on
+# at least three: one forward and two of its gradient. With so many images to
+# embed for one trained on, evaluation takes at most 4/3 % of the time, and
+# 2 % where reading the images is what takes it.
+_IMAGES_PER_TRAINED = 0.02
+# More features than so many bytes are kept in a file.
+_IN_MEMORY = 2**30
 
 
 class Suite(NamedTuple):
@@ -18,50 +30,114 @@ class Suite(NamedTuple):
 
   Attributes:
     benchmarks: name -> benchmark.
-    embed_files: (params, stats, files, progress=...) -> features.
+    absent: name -> why, of the optional benchmarks that are not there.
+    images: those of all benchmarks, each once.
+    embed_batches: (params, stats, files) -> as `embed.embed_batches`.
   """
 
   benchmarks: Mapping[str, Any]
-  embed_files: Callable
+  absent: Mapping[str, str]
+  images: distinct.Distinct
+  embed_batches: Callable
 
 
-def open_suite(config, backbone, mesh) -> Suite:
+def open_suite(
+  config,
+  backbone,
+  mesh,
+  *,
+  image_size: int,
+  scale: Callable = backbones.scale_pixels,
+) -> Suite:
   """Opens the benchmarks of a config.
 
-  These are the pair lists `config.eval.root/NAME/pairs.txt` of every NAME in
-  `config.eval.field_sets`, if that root is given, and the entries of
+  These are the pairs of every NAME in `config.eval.field_sets` in the folder
+  `config.eval.root`, if that is given (see `pairs.find`), and the entries of
   `config.benchmarks` that `config.eval.benchmarks` names. Their files are
-  looked up now, so that a missing one stops a run before it starts.
+  looked up now, so that a missing one stops a run before it starts, unless
+  the benchmark has `optional=True` and is not there at all.
+
+  Args:
+    config: see `bfjax.defaults`.
+    backbone: the network.
+    mesh: the devices.
+    image_size: pixels of a side, of the images that the network takes.
+    scale: uint8 images -> what the network takes.
 
   Raises:
     UserError: if a name is unknown, or a benchmark's files are not there.
   """
-  opened = {}
-  if config.eval.root:
-    for name in config.eval.field_sets:
-      root = os.path.join(config.eval.root, name)
-      opened[name] = benchmarks_lib.build('pairs', root=root, pairs='pairs.txt')
-  for name in config.eval.benchmarks:
-    options = dict(errors.choose('benchmark', name, config.benchmarks))
-    opened[name] = benchmarks_lib.build(options.pop('kind'), **options)
+  opened, absent = {}, {}
+  for name, options in _wanted(config):
+    optional = options.pop('optional', False)
+    try:
+      opened[name] = _open(options)
+    except benchmarks_lib.Absent as error:
+      if not optional:
+        raise
+      absent[name] = str(error)
+      _log.warning('%s is absent: %s', name, error)
   if not opened:
     _log.warning(
       'Nothing will be evaluated: neither config.eval.root nor'
       ' config.eval.benchmarks is given.'
     )
-  embed_files = functools.partial(
-    embed.embed_files,
-    embed.make_embed(backbone, mesh),
-    batch=sharding.pad_to(config.eval.batch, mesh),
-    image_size=config.data.image_size,
-    mesh=mesh,
-    threads=config.data.threads,
+  compiled = embed.make_embed(backbone, mesh, scale)
+
+  def embed_batches(params, stats, files):
+    return embed.embed_batches(
+      compiled,
+      params,
+      stats,
+      files,
+      batch=sharding.pad_to(config.eval.batch, mesh),
+      image_size=image_size,
+      mesh=mesh,
+      threads=config.data.threads,
+    )
+
+  images = distinct.Distinct(
+    x.files for x in opened.values() if x.files is not None
   )
-  return Suite(opened, embed_files)
+  return Suite(opened, absent, images, embed_batches)
+
+
+def _wanted(config) -> Iterator[tuple[str, dict[str, Any]]]:
+  """The names and the options of a config's benchmarks."""
+  if config.eval.root:
+    for name in config.eval.field_sets:
+      found = pairs.find(config.eval.root, name)
+      yield (
+        name,
+        {'kind': 'pairs', 'optional': config.eval.get('optional'), **found},
+      )
+  for name in config.eval.benchmarks:
+    yield name, dict(errors.choose('benchmark', name, config.benchmarks))
+
+
+def _open(options):
+  root = options.get('root')
+  if root and not os.path.exists(root):
+    raise benchmarks_lib.Absent(f'There is no folder {root}.')
+  return benchmarks_lib.build(options.pop('kind'), **options)
+
+
+def period(every_epochs: int, num_images: int, rows: int) -> int:
+  """After how many epochs each to evaluate.
+
+  Args:
+    every_epochs: as configured; 0 for as often as it costs less than 2 % of
+      the time, which is once for every `50 num_images` rows trained on.
+    num_images: distinct images of the benchmarks.
+    rows: of an epoch of training.
+  """
+  return every_epochs or max(
+    1, math.ceil(num_images / (_IMAGES_PER_TRAINED * rows))
+  )
 
 
 def run(suite: Suite, params, stats, progress: bool = True) -> dict[str, float]:
-  """Embeds every benchmark's images and scores them.
+  """Embeds the images of the benchmarks, each once, and scores them.
 
   Args:
     suite: from `open_suite`.
@@ -72,27 +148,46 @@ def run(suite: Suite, params, stats, progress: bool = True) -> dict[str, float]:
   Returns:
     '<benchmark>/<score>' -> value, for every score of every benchmark.
   """
-  scores = {}
+  return {
+    f'{name}/{key}': float(value)
+    for name, benchmark, features in _embedded(suite, params, stats, progress)
+    for key, value in benchmark.evaluate(features).items()
+  }
+
+
+def analyse(
+  suite: Suite, params, stats, progress: bool = True
+) -> dict[str, results.Analysis]:
+  """The same, with what explains the scores: name of benchmark -> analysis."""
+  return {
+    name: benchmark.analyse(features)
+    for name, benchmark, features in _embedded(suite, params, stats, progress)
+  }
+
+
+def _embedded(suite, params, stats, progress):
+  """Yields (name, benchmark, its features)."""
+  features = None
+  num_images = suite.images.num_rows
+  batches = ()
+  if num_images:
+    batches = suite.embed_batches(params, stats, suite.images)
+  with embed.bar(num_images, 'Embedding' if progress else '') as bar:
+    for row, found in batches:
+      if features is None:
+        features = _array((num_images, *found.shape[1:]))
+      features[row : row + len(found)] = found
+      bar.update(len(found))
   for name, benchmark in suite.benchmarks.items():
-    features = suite.embed_files(
-      params, stats, benchmark.files, progress=name if progress else ''
-    )
-    found = benchmark.evaluate(features)
-    scores |= {f'{name}/{key}': float(value) for key, value in found.items()}
-  return scores
+    if benchmark.files is None:
+      yield name, benchmark, None
+    else:
+      yield name, benchmark, features[suite.images.rows_of(benchmark.files)]
 
 
-def table(scores: Mapping[str, float]) -> str:
-  """A Markdown table of scores, a line each; rates in per cent.
-
-  Thresholds (of the cosine or the squared distance) are as they are.
-  """
-  lines = ['| score | value |', '|---|---|']
-  for name, value in scores.items():
-    is_rate = not name.endswith('/threshold')
-    lines.append(
-      f'| {name} | {100 * value:.2f} % |'
-      if is_rate
-      else f'| {name} | {value:.4f} |'
-    )
-  return '\n'.join(lines)
+def _array(shape) -> np.ndarray:
+  """float32 of a shape; in a file that goes with it if it is large."""
+  if 4 * math.prod(shape) <= _IN_MEMORY:
+    return np.empty(shape, np.float32)
+  with tempfile.TemporaryFile() as file:
+    return np.memmap(file, np.float32, 'w+', shape=shape)
