@@ -49,7 +49,7 @@ def make(kind, rng, n=500):
   elif kind == 'diagonal':
     # Each score once for each kind: all of the ROC is one straight piece.
     same = np.arange(n) % 2 == 0
-    scores = np.repeat(rng.permutation(n // 2), 2)
+    scores = np.repeat(rng.permutation(n // 2), 2).astype(np.float32)
   elif kind == 'sorted':
     order = np.argsort(scores)
     scores, same = scores[order], same[order]
@@ -132,6 +132,35 @@ def test_many_pairs_equal_scikit_learn_in_any_order():
   assert roc.rates(scores[::-1], same[::-1]) == found
   for order in (rng.permutation(len(scores)), np.argsort(scores)):
     assert roc.rates(scores[order], same[order]) == found
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_rounded_scores_are_computed_exactly_where_they_matter(
+  kind, half_window
+):
+  rng = np.random.default_rng(KINDS.index(kind))
+  exact, same = make(kind, rng)
+  exact = exact.astype(np.float64)
+  # Wrong by so much that the order of pairs is another one.
+  rounded = (exact + rng.uniform(-0.2, 0.2, len(exact))).astype(np.float32)
+  found = roc.rates(
+    rounded, same, FARS, exact=exact.__getitem__, slack=0.2 + 1e-6
+  )
+  assert found == roc.rates(exact, same, FARS)
+
+
+def test_few_scores_are_computed_exactly():
+  exact, same = make('random', np.random.default_rng(0), 200_000)
+  exact = exact.astype(np.float64) + 1e-9
+  asked = []
+
+  def look_up(pairs):
+    asked.append(len(pairs))
+    return exact[pairs]
+
+  found = roc.rates(exact.astype(np.float32), same, exact=look_up, slack=1e-6)
+  assert found == roc.rates(exact, same)
+  assert sum(asked) < 0.1 * len(exact)
 
 
 def test_the_highest_negatives_suffice():
