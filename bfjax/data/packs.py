@@ -92,6 +92,8 @@ def read(path: str | os.PathLike) -> Pack:
       flags, or not two images for each flag; the message tells where.
   """
   shown = files.printable(os.fspath(path))
+  if not os.path.isfile(path):
+    raise errors.UserError(f'There is no pack {shown}.')
   try:
     with open(path, 'rb') as file:
       size = os.fstat(file.fileno()).st_size

@@ -29,6 +29,7 @@ MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack('<I', MAGIC)
 PART = struct.Struct('<II')
 HEADER = struct.Struct('<IfQQ')
+FLAG = struct.Struct('<I')
 LENGTH_BITS = 29
 MAX_LENGTH = (1 << LENGTH_BITS) - 1
 # Labels are float32: larger integers are not told from their neighbours.
@@ -83,19 +84,31 @@ def unpack(payload: bytes) -> Record:
   Raises:
     ValueError: if the payload is too short for what it declares.
   """
-  if len(payload) < HEADER.size:
-    raise ValueError(
-      f'it has {len(payload)} bytes, and its header alone takes {HEADER.size}'
-    )
+  start = _image_start(payload)
   flag, label, id, _ = HEADER.unpack_from(payload)
-  if flag == 0:
-    labels = np.array([label], np.float32)
-    return Record(labels, True, id, payload[HEADER.size :])
+  if flag:
+    labels = np.frombuffer(payload, '<f4', flag, HEADER.size)
+  else:
+    labels = np.array([label])
+  return Record(labels.astype(np.float32), not flag, id, payload[start:])
+
+
+def image(payload: bytes) -> bytes:
+  """The image alone; raises as `unpack`."""
+  return payload[_image_start(payload) :]
+
+
+def _image_start(payload):
+  size = len(payload)
+  if size < HEADER.size:
+    raise ValueError(
+      f'it has {size} bytes, and its header alone takes {HEADER.size}'
+    )
+  (flag,) = FLAG.unpack_from(payload)
   start = HEADER.size + 4 * flag
-  if start > len(payload):
-    raise ValueError(f'it declares {flag} labels, and has {len(payload)} bytes')
-  labels = np.frombuffer(payload, '<f4', flag, HEADER.size).astype(np.float32)
-  return Record(labels, False, id, payload[start:])
+  if start > size:
+    raise ValueError(f'it declares {flag} labels, and has {size} bytes')
+  return start
 
 
 def frame(payload: bytes) -> bytes:

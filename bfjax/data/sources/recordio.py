@@ -1,0 +1,255 @@
+"""The sets of InsightFace and MXNet: `train.rec`, `train.idx`, `property`."""
+
+import array
+import glob
+import hashlib
+import logging
+import os
+
+import numpy as np
+
+from bfjax import errors
+from bfjax.data import (
+  files,
+  images,
+  lists,
+  names,
+  recordfiles,
+  recordindex,
+  recordlabels,
+  sources,
+)
+
+_log = logging.getLogger(__name__)
+
+_CHECKS = ('exist', 'decode', 'none')
+_ON_ERROR = ('error', 'skip')
+_CLASSES = 'classes.tsv'
+_MAX_DIGITS = 18  # those of an int64
+
+
+class Records:
+  """A `sources.Source` of a file of records; rows are in the order of keys.
+
+  Row r is the record of key `keys[r]`, and is called `train.rec#KEY`.
+
+  Attributes:
+    keys: int64 [num_rows], ascending.
+    num_left_out: records that are damaged or have no usable label, and are
+      no rows.
+  """
+
+  def __init__(
+    self, file, keys, offsets, sizes, labels, class_names, num_left_out
+  ):
+    """Takes the parts; see `build`."""
+    self._file, self._offsets, self._sizes = file, offsets, sizes
+    self.keys, self.labels, self.class_names = keys, labels, class_names
+    self.true_labels = None
+    self.num_rows = len(keys)
+    self.num_left_out = num_left_out
+    self._name = os.path.basename(file.path)
+    digest = hashlib.sha256(os.fsencode(self._name) + b'\0')
+    digest.update(np.ascontiguousarray(keys, '<i8'))
+    digest.update(np.ascontiguousarray(labels, '<i4'))
+    self.fingerprint = digest.hexdigest()
+
+  @property
+  def num_classes(self) -> int:
+    return len(self.class_names)
+
+  def read(self, rows) -> list[bytes]:
+    self._file.check_size()
+    rows = np.asarray(rows)
+    places = self._offsets[rows].tolist()
+    for place, size in zip(places, self._sizes[rows].tolist(), strict=True):
+      self._file.fetch(place, size)
+    return [
+      self._image(row, place)
+      for row, place in zip(rows.tolist(), places, strict=True)
+    ]
+
+  def _image(self, row, place):
+    try:
+      return self._file.read_image(place)
+    except ValueError as error:
+      raise errors.UserError(
+        f'Cannot read the image {files.printable(self.path(row))}: {error}.'
+      ) from error
+
+  def name(self, row: int) -> str:
+    return f'{self._name}#{self.keys[row]}'
+
+  def path(self, row: int) -> str:
+    return f'{self._file.path}#{self.keys[row]}'
+
+  def rows_of(self, keys: np.ndarray) -> np.ndarray:
+    """The row of each key, int [n]; -1 where it is no image's."""
+    rows = np.searchsorted(self.keys, keys)
+    rows[rows == self.num_rows] = 0
+    return np.where(self.keys[rows] == keys, rows, -1)
+
+
+def build(
+  *,
+  root: str,
+  truth: str = '',
+  num_classes: int = 0,
+  check: str = 'exist',
+  on_error: str = 'error',
+  index_dir: str = '',
+) -> Records:
+  """Images in records as MXNet writes them.
+
+  Where record 0 has labels [N + 1, E] and no image, as in InsightFace's sets,
+  the images are the records 1 .. N, and those after hold data about the
+  identities; else every record is an image. Its label is the number in its
+  header, or the first of several. Labels that are unused make no class: the
+  others are renumbered 0 .. num_classes - 1 in ascending order, and
+  `class_names` tells those given, or their names where the folder has a
+  `classes.tsv` of lines `label<TAB>name`.
+
+  The first time, every header is read once, and every record looked for if
+  there is no index; what is found is kept in `index_dir`.
+
+  Args:
+    root: the folder of `train.rec`, or a file of that kind.
+    truth: a list of the images whose label was flipped, `train.rec#KEY
+      label`, with their true labels; '' where not known.
+    num_classes: labels must be smaller than this; 0 for no such limit.
+    check: 'decode' decodes every image once; 'exist' and 'none' do not.
+    on_error: what a record does that is damaged or has no usable label:
+      'error' refuses the set, 'skip' leaves it out, with a warning that
+      counts.
+    index_dir: see above; '' for the cache folder of `bfjax.runtime`.
+
+  Raises:
+    UserError: if there is no such file, or it has no image, or a record or a
+      line of the index is wrong; the message names file and place.
+  """
+  errors.choose('check', check, dict.fromkeys(_CHECKS))
+  errors.choose('on_error', on_error, dict.fromkeys(_ON_ERROR))
+  file = recordfiles.RecordFile(find(root))
+  catalogue = recordindex.open_catalogue(file, index_dir)
+  good, num_left_out = recordlabels.images(
+    file, catalogue, num_classes=num_classes, on_error=on_error
+  )
+  if not len(catalogue.keys[good]):
+    raise errors.UserError(f'{files.printable(file.path)} holds no images.')
+  folder = os.path.dirname(file.path)
+  given = catalogue.labels[good].astype(np.int32)
+  labels, values = _renumber(given)
+  _check_property(folder, values)
+  source = Records(
+    file,
+    catalogue.keys[good],
+    catalogue.offsets[good],
+    catalogue.sizes[good],
+    labels,
+    _class_names(folder, values),
+    num_left_out,
+  )
+  if truth:
+    path = os.path.join(folder, truth)
+    source.true_labels = _true_labels(path, source, values)
+  _log.info('%d images, %d classes', source.num_rows, source.num_classes)
+  if check == 'decode':
+    images.check_images(source)
+  return source
+
+
+def find(root: str) -> str:
+  """The file of records that a folder, or the name of the file, stands for.
+
+  Raises:
+    UserError: if there is none, or several and none is `train.rec`.
+  """
+  if os.path.isfile(root):
+    return root
+  if not os.path.isdir(root):
+    raise errors.UserError(
+      f'There is no {files.printable(root)!r}: data.root must be the folder of '
+      'train.rec, or that file.'
+    )
+  found = sorted(glob.glob('*.rec', root_dir=root))
+  if 'train.rec' in found:
+    found = ['train.rec']
+  if len(found) != 1:
+    shown = files.printable(', '.join(found[:9])) or 'none'
+    raise errors.UserError(
+      f'{files.printable(root)!r} has no train.rec (*.rec: {shown}). Give '
+      'data.root the file itself.'
+    )
+  return os.path.join(root, found[0])
+
+
+def _renumber(given):
+  """Labels without gaps, int32, and of each the label as given, ascending."""
+  is_used = np.zeros(int(given.max()) + 1, bool)
+  is_used[given] = True
+  numbers = np.cumsum(is_used, dtype=np.int32) - 1
+  return numbers[given], np.flatnonzero(is_used)
+
+
+def _check_property(folder, values) -> None:
+  """Warns if the file `property` speaks of another number of classes."""
+  path = os.path.join(folder, 'property')
+  if not os.path.isfile(path):
+    return
+  with open(path, 'rb') as file:
+    first = file.readline(200).split(b',')[0].strip()
+  if not first.isdigit() or int(first) != len(values):
+    _log.warning(
+      '%s gives the number of classes as %r; the records have %d.',
+      files.printable(path),
+      first.decode('utf-8', 'backslashreplace'),
+      len(values),
+    )
+
+
+def _class_names(folder, values):
+  path = os.path.join(folder, _CLASSES)
+  if not os.path.isfile(path):
+    return names.Numbers(values)
+  found = sources.read_class_names(path)
+  if values[-1] >= len(found):
+    raise errors.UserError(
+      f'{files.printable(path)} names {len(found)} classes, but there is the '
+      f'label {values[-1]}. Correct or remove the file.'
+    )
+  return [found[value] for value in values]
+
+
+def _true_labels(path, source, values) -> np.ndarray:
+  """The labels with those of the images in the list `path` replaced."""
+  keys, given, numbers = array.array('q'), array.array('q'), array.array('q')
+  prefix = os.fsencode(source.name(0)).rpartition(b'#')[0] + b'#'
+  for number, name, label in lists.parse_lines(path):
+    key = os.path.basename(name).removeprefix(prefix)
+    is_key = key.isdigit() and len(key) <= _MAX_DIGITS
+    keys.append(int(key) if is_key else -1)
+    given.append(label)
+    numbers.append(number)
+  if not numbers:
+    return source.labels.copy()
+
+  def check(is_good, what):
+    if not is_good.all():
+      number = numbers[int(np.argmin(is_good))]
+      raise errors.UserError(f'{files.printable(path)}:{number}: {what}.')
+
+  rows = source.rows_of(np.frombuffer(keys, np.int64))
+  check(
+    rows >= 0,
+    'none of the images has this name; they are called as '
+    f'{files.printable(source.name(0))} is',
+  )
+  is_first = np.zeros(len(rows), bool)
+  is_first[np.unique(rows, return_index=True)[1]] = True
+  check(is_first, 'the image is listed already')
+  labels = np.searchsorted(values, given)
+  is_used = values[np.minimum(labels, len(values) - 1)] == given
+  check(is_used, 'no image of the training set has this label')
+  true_labels = source.labels.copy()
+  true_labels[rows] = labels
+  return true_labels
