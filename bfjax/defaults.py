@@ -5,10 +5,14 @@ the command line, `--config.head.m=0.3` changes one value of it. Epochs are
 counted from 1 wherever a key names one.
 """
 
+import json
 import math
+import os
 
 import ml_collections
 from ml_collections import config_dict
+
+from bfjax import errors
 
 FIELD_SETS = (
   'lfw',
@@ -37,6 +41,9 @@ def get_config() -> ml_collections.ConfigDict:
   d.source = 'imagelist'  # a file of bfjax/data/sources
   d.root = ''  # the folder of the images
   d.list = ''  # lines `path  label`; empty: a folder of class folders
+  d.dataset = ''  # of TFDS, where root holds several: 'name:1.0.0'
+  d.split = 'train'  # of a TFDS set
+  d.image_key = d.label_key = ''  # its features; empty: by their types
   d.truth = ''  # the flipped images with their true label, where known
   d.num_classes = 0  # labels are below this; 0: as the list has them
   d.check = 'exist'  # before training: 'exist', 'decode' or 'none'
@@ -133,6 +140,25 @@ def get_ms1m_config() -> ml_collections.ConfigDict:
   c.optim.lr_batch = 256
   c.optim.milestones = (11, 19, 23)
   return c
+
+
+def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
+  """The config that a run has written down.
+
+  Args:
+    path: of a run's config.json.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
+  try:
+    with open(path, encoding='utf-8') as file:
+      written = json.load(file)
+    return ml_collections.ConfigDict(written)
+  except (OSError, ValueError, TypeError) as error:
+    raise errors.UserError(
+      f'Cannot read the config {path}: {error}.'
+    ) from error
 
 
 def pair_list() -> ml_collections.ConfigDict:

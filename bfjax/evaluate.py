@@ -78,7 +78,10 @@ def evaluate_into(
   }
   one = record.Record(name, _about(loaded, mesh), found, opened.absent)
   if jax.process_index() == 0:
-    files_of = {key: x.files for key, x in opened.benchmarks.items()}
+    files_of = {
+      key: getattr(x, 'pictures', x.files)
+      for key, x in opened.benchmarks.items()
+    }
     print('\n' + report.write(out, one, files_of))
     _log.info('Wrote %s', out / 'results.html')
   return one
@@ -87,7 +90,7 @@ def evaluate_into(
 def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
   """The same for every run of `config.compare`, with a comparison of all.
 
-  It is written to `workdir/comparison.html` and `.md`.
+  It is written to `workdir/evaluation`, see `report.compare`.
   """
   several = [
     evaluate_into(

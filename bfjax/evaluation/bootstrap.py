@@ -69,19 +69,30 @@ def intervals(
       'Scores on different pairs or in different folds cannot be compared: '
       f'{[len(x.values) for x in models]} pairs. Evaluate all models anew.'
     )
-  rng = np.random.default_rng(seed)
-  values = np.stack([np.asarray(x.values, np.float64) for x in models], axis=1)
-  drawn = np.zeros((resamples, len(models)))
-  for stratum in range(num_strata):
-    own = values[strata == stratum]
-    if len(own):
-      drawn += _resampled_means(rng, own, resamples) / num_strata
+  ends = [(1 - level) / 2, (1 + level) / 2]
   score = np.array([x.score() for x in models])
   best = int(np.argmax(score))
-  ends = [(1 - level) / 2, (1 + level) / 2]
-  low, high = np.quantile(drawn, ends, axis=0)
+  values = np.stack([np.asarray(x.values, np.float64) for x in models], axis=1)
+  # Each model by itself, so that its interval does not depend on the others.
+  alone = [
+    np.quantile(_resample(column, models[0], resamples, seed), ends)
+    for column in values.T
+  ]
+  drawn = _resample(values, models[0], resamples, seed)
   below = np.quantile(drawn - drawn[:, best : best + 1], ends, axis=0)
-  return Intervals(score, low, high, best, below.T)
+  return Intervals(score, *np.array(alone).T, best, below.T)
+
+
+def _resample(values, like, resamples, seed) -> np.ndarray:
+  """float64 [resamples, models]: scores of resampled values [n, models]."""
+  values = values.reshape(len(values), -1)
+  rng = np.random.default_rng(seed)
+  drawn = np.zeros((resamples, values.shape[1]))
+  for stratum in range(like.num_strata):
+    own = values[like.strata == stratum]
+    if len(own):
+      drawn += _resampled_means(rng, own, resamples)
+  return drawn / like.num_strata
 
 
 def _resampled_means(rng, values, resamples) -> np.ndarray:

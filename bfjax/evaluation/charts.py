@@ -52,7 +52,8 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
   axis.set_ylabel(first.y_label)
   if first.log_x:
     axis.set_ylim(*_range(curves.values(), axis.get_xlim()[0]))
-  axis.legend(fontsize=8)
+  if len(curves) > 1 or title != next(iter(curves)):
+    axis.legend(fontsize=8)
   return _png(sheet)
 
 

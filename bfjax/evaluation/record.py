@@ -84,7 +84,8 @@ def write(folder: pathlib.Path, record: Record) -> None:
   outcomes = {}
   for name, one in record.found.items():
     stem = folder / FOLDER / file_name(name)
-    atomic.write_text(f'{stem}.json', _dumps(_explanation(one.analysis)))
+    text = _dumps(_explanation(one.analysis), indent=None)
+    atomic.write_text(f'{stem}.json', text)
     for title, picture in pictures(one.analysis).items():
       with atomic.writing(f'{stem}_{file_name(title)}.png') as draft:
         draft.write_bytes(picture)
@@ -247,8 +248,8 @@ def _read_json(path):
     ) from error
 
 
-def _dumps(value) -> str:
-  return json.dumps(_plain(value), indent=1, allow_nan=False) + '\n'
+def _dumps(value, indent: int | None = 1) -> str:
+  return json.dumps(_plain(value), indent=indent, allow_nan=False) + '\n'
 
 
 def _plain(value):

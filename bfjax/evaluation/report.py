@@ -23,6 +23,10 @@ _LEGEND = (
   'In per cent. In brackets the 95 % bootstrap interval over pairs or probes.'
 )
 _BEST = 'The best number of a column and protocol is bold.'
+_MARGINS = (
+  'The difference to the best, as the 95 % interval over resamples of the same'
+  ' pairs for both; where it holds 0, the two may be equally good:'
+)
 
 
 def write(
@@ -93,9 +97,9 @@ def compare(folder: pathlib.Path, several: Sequence[record.Record]) -> str:
   html = page.render(title, facts, shown, sections)
   atomic.write_text(folder / 'comparison.html', html)
   atomic.write_text(folder / 'comparison.json', _comparison_json(shown))
-  text = _markdown(
-    title, [tables.markdown(shown), f'{_LEGEND} {_BEST}'], sections, facts
-  )
+  head = [tables.markdown(shown), f'{_LEGEND} {_BEST}']
+  head += [_MARGINS, tables.markdown_margins(shown)]
+  text = _markdown(title, head, sections, facts)
   atomic.write_text(folder / 'comparison.md', text)
   return text
 

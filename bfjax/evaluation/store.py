@@ -144,6 +144,11 @@ class Tree:
 
   def _checked(self, row):
     found = self._load(row)
+    if found.dtype.kind != 'f':
+      raise errors.UserError(
+        f'{files.printable(self._paths.path(int(row)))} holds numbers of type '
+        f'{found.dtype}; features are float32 or float16.'
+      )
     if found.shape != self.shape[1:]:
       raise errors.UserError(
         f'{files.printable(self._paths.path(int(row)))} holds an array of '

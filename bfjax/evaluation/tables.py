@@ -96,9 +96,20 @@ def table(records: Sequence[record.Record]) -> Table:
 
 def markdown(found: Table) -> str:
   """A table as Markdown: the best in bold, intervals in brackets."""
+  return _markdown(found, _markdown_cell)
+
+
+def markdown_margins(found: Table) -> str:
+  """The intervals of the differences to the best, as Markdown."""
+  return _markdown(
+    found, lambda cell: 'best' if cell.best else cell.margin or '-'
+  )
+
+
+def _markdown(found: Table, text_of) -> str:
   lines = [['model', 'protocol', *found.headings]]
   for name, protocol, cells in found.rows:
-    lines.append([name, protocol, *map(_markdown_cell, cells)])
+    lines.append([name, protocol, *map(text_of, cells)])
   lines = [[x.replace('|', '\\|') for x in line] for line in lines]
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   lines.insert(1, ['-' * width for width in widths])

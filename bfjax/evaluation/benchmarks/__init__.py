@@ -47,6 +47,8 @@ class Benchmark(Protocol):
       are embedded once.
     protocol: one text that names the protocol and every flag of it by its
       meaning; it is printed with every number.
+    pictures: where the images of its examples are, numbered as they say; may
+      be left out where that is `files`.
     headline: names of the scores that tables show, the first one first.
   """
 

@@ -1,0 +1,91 @@
+"""Compares several models, runs or checkpoints in one table.
+
+    python tools/report.py runs/arcface runs/boundaryface --out comparison
+    python tools/report.py runs/mine@best runs/mine@12000 --out comparison
+
+A model is the workdir of a run, a folder that tools/convert_checkpoint.py has
+made, or a folder with a results.json. What `--mode=eval` of bfjax.main has
+left in it is used as it is. A model that is not evaluated yet, and any that is
+given with a checkpoint (`@best`, `@last` or `@STEP`), is evaluated now, by the
+run's own config.json, into a folder in --out.
+
+--out gets comparison.html, comparison.md and comparison.json: the table of
+the paper, the best in bold, with 95 % bootstrap intervals over pairs, and ROC
+curves of all models in common charts.
+"""
+
+import argparse
+import pathlib
+
+from bfjax import command, runtime
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  add = parser.add_argument
+  add('models', nargs='+', metavar='MODEL', help='MODEL or MODEL@CHECKPOINT')
+  add('--out', required=True, type=pathlib.Path, help='where the files go')
+  add(
+    '--eval-root',
+    default='',
+    help="the folder of the field's sets, for models evaluated now",
+  )
+  return parser.parse_args(arguments)
+
+
+def main(arguments: argparse.Namespace) -> None:
+  """Evaluates what is not evaluated yet, and writes the comparison.
+
+  Raises:
+    UserError: if a model cannot be read or evaluated, or the benchmarks were
+      not run in one way for all of them.
+  """
+  from bfjax.evaluation import record, report
+
+  several = []
+  for given, name in zip(
+    arguments.models, _names(arguments.models), strict=True
+  ):
+    path, checkpoint = _split(given)
+    if not checkpoint and (path / record.RESULTS).exists():
+      found = record.read(path)
+    else:
+      found = _evaluate(arguments, path, checkpoint or 'last', name)
+    several.append(found._replace(name=name))
+  print(report.compare(arguments.out, several))
+  print(f'Wrote {arguments.out / "comparison.html"}')
+
+
+def _evaluate(arguments, path, checkpoint, name):
+  from bfjax import defaults, evaluate
+  from bfjax.evaluation import record
+
+  config = defaults.get_config()
+  if (path / 'config.json').exists():
+    config = defaults.read_config(path / 'config.json')
+  if arguments.eval_root:
+    config.eval.root = arguments.eval_root
+  out = arguments.out / record.file_name(name)
+  return evaluate.evaluate_into(config, path, out, checkpoint, name)
+
+
+def _split(given: str) -> tuple[pathlib.Path, str]:
+  """The folder and the checkpoint, '' if none is named."""
+  path, at, checkpoint = given.rpartition('@')
+  if at and not pathlib.Path(given).exists():
+    return pathlib.Path(path), checkpoint
+  return pathlib.Path(given), ''
+
+
+def _names(models: list[str]) -> list[str]:
+  """What tells the models apart: the folder's name, or the path as given."""
+  short = [pathlib.Path(given).resolve().name for given in models]
+  return short if len(set(short)) == len(short) else models
+
+
+if __name__ == '__main__':
+  runtime.start()
+  command.run('report', lambda: main(parse_arguments()))
