@@ -37,7 +37,7 @@ FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _SAMPLE = 65536
 _SURPLUS = 1.05
 # Negatives on either side of a rank that are sorted at first.
-_HALF_WINDOW = 1024
+_HALF_WINDOW = 256
 
 
 class Rate(NamedTuple):
