@@ -46,6 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
   d.image_key = d.label_key = ''  # its features; empty: by their types
   d.truth = ''  # the flipped images with their true label, where known
   d.num_classes = 0  # labels are below this; 0: as the list has them
+  d.index_dir = ''  # for a rebuilt index (recordio); empty: the workdir
   d.check = 'exist'  # before training: 'exist', 'decode' or 'none'
   d.labels = 'given'  # train on the 'given' labels or on the 'true' ones
   d.image_size = 112  # pixels of a side; other sizes are resized

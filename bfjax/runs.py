@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -61,8 +62,15 @@ class Run:
     return -(-done // self.steps_per_epoch), done % self.steps_per_epoch == 0
 
 
-def open_source(config) -> tuple[sources.Source, np.ndarray]:
+def open_source(
+  config, workdir: str | os.PathLike = ''
+) -> tuple[sources.Source, np.ndarray]:
   """Returns the data set and the labels that training is given.
+
+  Args:
+    config: see `defaults.get_config`.
+    workdir: where an index that the source has to make is kept, unless
+      `config.data.index_dir` says where.
 
   Raises:
     UserError: if the source cannot be opened, or true labels are asked for
@@ -70,7 +78,10 @@ def open_source(config) -> tuple[sources.Source, np.ndarray]:
   """
   name = config.data.source
   known = plugins.options('source', sources.__name__, name)
-  source = sources.build(name, **_accepted(config.data, known))
+  options = _accepted(config.data, known)
+  if 'index_dir' in known:
+    options['index_dir'] = config.data.index_dir or os.fspath(workdir)
+  source = sources.build(name, **options)
   errors.choose('data.labels', config.data.labels, {'given': 0, 'true': 0})
   if config.data.labels == 'given':
     return source, source.labels
@@ -82,12 +93,17 @@ def open_source(config) -> tuple[sources.Source, np.ndarray]:
   return source, source.true_labels
 
 
-def open_run(config, mesh: jax.sharding.Mesh | None = None) -> Run:
+def open_run(
+  config,
+  mesh: jax.sharding.Mesh | None = None,
+  workdir: str | os.PathLike = '',
+) -> Run:
   """Builds every part, checking what can be checked before training.
 
   Args:
     config: see `defaults.get_config`.
     mesh: the devices; None for all there are.
+    workdir: of the run; see `open_source`.
 
   Raises:
     UserError: for whatever is wrong with the config or the data.
@@ -99,7 +115,7 @@ def open_run(config, mesh: jax.sharding.Mesh | None = None) -> Run:
     **config.backbone, image_size=config.data.image_size
   )
   margin = open_margin(config.head)
-  source, given = open_source(config)
+  source, given = open_source(config, workdir)
   head = softmax.make_head(
     mesh,
     margin=margin,

@@ -44,7 +44,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       training starts where it can be known then.
     Preempted: after SIGTERM.
   """
-  run = runs.open_run(config)
+  run = runs.open_run(config, workdir=workdir)
   benchmarks = suite.open_suite(
     config,
     run.recipe.backbone,
