@@ -24,6 +24,7 @@ LAYERS = (
   ('softmax', 'backbones'),
   ('data', 'step'),
   ('reports', 'model'),
+  ('convert',),
   ('evaluation',),
   ('runs', 'journal'),
   ('train',),
@@ -36,9 +37,13 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # library or name -> where in the package it may be used
 CONFINED = {
   'tensorflow': ('data',),
+  'tensorflow_datasets': ('data',),
   'flax.linen': ('backbones',),
   'ml_collections': ('main', 'defaults'),
-  'torch': (),
+  'torch': ('convert',),
+  'onnx': ('convert',),
+  'jax2onnx': ('convert',),
+  'safetensors': ('convert',),
 }
 
 

@@ -1,0 +1,137 @@
+"""Sets that are being written: `OUT.partial`, until they are whole.
+
+The set grows in a folder with a journal that says what it is and how far it
+has come, and is renamed in the end. Whoever finds `OUT` finds a set that is
+complete; the same command, started again, goes on with `OUT.partial`.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Iterator
+
+from bfjax import atomic, errors
+from bfjax.data.files import printable
+
+JOURNAL = 'bfjax-pack.json'
+# For what is needed while the set is checked.
+SCRATCH = '.bfjax-scratch'
+# What a kill leaves of files that are written aside and renamed.
+_DRAFT = re.compile(r'[.].+[.]([0-9a-f]{32}|draft)')
+
+
+@contextlib.contextmanager
+def folder(out: pathlib.Path, record: dict) -> Iterator[pathlib.Path]:
+  """Gives the folder in which `out` grows, locked against other processes.
+
+  If the body raises, the folder stays, to be gone on with; if nothing was
+  saved in it, it is removed.
+
+  Args:
+    out: what shall be made; must not be there.
+    record: what makes this set another one than others: JSON.
+
+  Raises:
+    UserError: if `out` is there, the folder is of another set or in use, or
+      cannot be made.
+  """
+  if os.path.lexists(out):
+    raise errors.UserError(
+      f'There is {printable(str(out))} already. Give another --out, or remove '
+      'it first.'
+    )
+  partial = out.with_name(f'{out.name}.partial')
+  lock = None
+  try:
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    os.close(lock)
+    raise errors.UserError(
+      f'Another process is writing {printable(str(partial))}.'
+    ) from error
+  except OSError as error:
+    raise cannot_write(partial, error) from error
+  try:
+    for path in partial.iterdir():
+      if _DRAFT.fullmatch(path.name):
+        path.unlink()
+    _claim(partial, record)
+    yield partial
+  except OSError as error:
+    raise cannot_write(partial, error) from error
+  finally:
+    with contextlib.suppress(OSError, errors.UserError):
+      if read_journal(partial).keys() == {'record'}:
+        shutil.rmtree(partial)
+    os.close(lock)
+
+
+def _claim(partial: pathlib.Path, record: dict) -> None:
+  """Writes the journal, or finds the same one there."""
+  if not any(partial.iterdir()):
+    write_journal(partial, {'record': record})
+    return
+  other = read_journal(partial).get('record')
+  if other != record:
+    differing = [key for key in record if (other or {}).get(key) != record[key]]
+    raise errors.UserError(
+      f'There is {printable(str(partial))} already, of another set or another '
+      f'command: {", ".join(differing)} differ. Remove it, or give another '
+      '--out.'
+    )
+
+
+def read_journal(partial: pathlib.Path) -> dict:
+  """The journal of a partial set; {} if there is none.
+
+  Raises:
+    UserError: if it is damaged.
+  """
+  path = partial / JOURNAL
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    return {}
+  except ValueError as error:
+    raise errors.UserError(
+      f'{printable(str(path))} is damaged. Remove the folder and start again.'
+    ) from error
+
+
+def write_journal(partial: pathlib.Path, journal: dict) -> None:
+  """Replaces the journal."""
+  atomic.write_text(partial / JOURNAL, json.dumps(journal))
+
+
+def complete(partial: pathlib.Path, out: pathlib.Path, file: str = '') -> None:
+  """Makes a partial set, or one file of it, `out`.
+
+  Raises:
+    UserError: if that cannot be done.
+  """
+  try:
+    shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+    # What is renamed must be on the disk before its new name is.
+    os.sync()
+    if file:
+      os.rename(partial / file, out)
+      shutil.rmtree(partial)
+      return
+    (partial / JOURNAL).unlink()
+    os.rename(partial, out)
+  except OSError as error:
+    raise cannot_write(out, error) from error
+
+
+def cannot_write(path, error: OSError) -> errors.UserError:
+  """The error that tells the user, and how to go on."""
+  return errors.UserError(
+    f'Cannot write {printable(str(path))}: {error.strerror or error}. If the '
+    'disk is full, make room and start the same command again: it goes on.'
+  )

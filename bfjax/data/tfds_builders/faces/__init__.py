@@ -1,0 +1,1 @@
+"""Any source of images as a set of TensorFlow Datasets; see the builder."""

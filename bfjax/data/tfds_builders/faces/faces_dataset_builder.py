@@ -1,0 +1,64 @@
+"""Prepares any source of images as a set of TensorFlow Datasets:
+
+    tfds build bfjax/data/tfds_builders/faces --file_format=array_record \
+      --data_dir=sets --config='{"name": "casia", "source": "imagelist",
+        "options": {"root": "/data/casia", "list": "train.txt"}}'
+
+makes the set `faces/casia`. `tools/pack.py --to tfds` writes the same examples
+under a name of your own, and goes on after an interruption.
+"""
+
+import dataclasses
+
+import tensorflow_datasets as tfds
+
+from bfjax.data import packing, sources, tfds_builders
+
+
+@dataclasses.dataclass(kw_only=True)
+class SourceConfig(tfds.core.BuilderConfig):
+  """Which images.
+
+  Attributes:
+    source: a file of bfjax/data/sources.
+    options: what its `build` takes.
+  """
+
+  source: str = 'imagelist'
+  options: dict = dataclasses.field(default_factory=dict)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """The set; its only split is `train`."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  BUILDER_CONFIGS = ()
+  builder_config_cls = SourceConfig
+
+  def __init__(self, **kwargs):
+    self._source = None
+    super().__init__(**kwargs)
+
+  def _open(self) -> sources.Source:
+    if self._source is None:
+      config = self.builder_config
+      self._source = sources.build(config.source, **config.options)
+    return self._source
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      description=tfds_builders.DESCRIPTION,
+      features=tfds_builders.features(self._open()),
+      supervised_keys=('image', 'label'),
+      # TFDS would shuffle; rows are known by their numbers here.
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager
+    return {'train': self._generate_examples()}
+
+  def _generate_examples(self):
+    source = self._open()
+    for row, encoded in packing.read_ahead(source, range(source.num_rows)):
+      yield row, tfds_builders.example(source, row, encoded)

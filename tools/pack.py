@@ -1,0 +1,291 @@
+"""Converts data sets between all formats of the field:
+
+    list       lines `path label`, and the images
+    folder     a folder of images for each person
+    recordio   train.rec, train.idx and property, without MXNet
+    tfds       a set of TensorFlow Datasets, in ArrayRecord files
+    bin        a verification pack (lfw.bin), from a list of pairs
+
+The bytes of the images stay as they are. Where a set comes from is found out
+by looking at it:
+
+    python tools/pack.py --root faces_emore --to tfds --out sets/emore
+    python tools/pack.py --root IMAGES --list train.txt --to recordio --out rec
+    python tools/pack.py --root sets/emore --to folder --out emore
+
+the corrections of a run become a data set that other trainers read:
+
+    python tools/pack.py --root IMAGES --list train.txt --to recordio \\
+      --labels runs/mine/corrections/epoch_030.tsv --out cleaned
+
+and pairs a pack:
+
+    python tools/pack.py --root LFW --pairs pairs.txt --to bin --out lfw.bin
+
+Every image is decoded first. The set grows in OUT.partial, is read back and
+compared, and becomes OUT when it is complete; after an interruption the same
+command goes on.
+"""
+
+import argparse
+import os
+import pathlib
+import shlex
+
+import numpy as np
+
+from bfjax import command, errors
+from bfjax.data import correctionlog, formats, packing, selection, writers
+from bfjax.data.writers import bin as pack_writer
+from bfjax.data.writers import imagelist as list_writer
+from bfjax.data.writers import recordio as record_writer
+from bfjax.data.writers import tfds as tfds_writer
+from bfjax.evaluation import pairlist
+
+_WRITERS = {
+  'list': 'imagelist',
+  'folder': 'folder',
+  'recordio': 'recordio',
+  'tfds': 'tfds',
+  'bin': 'bin',
+}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  group = parser.add_argument_group('what is read')
+  add = group.add_argument
+  add(
+    '--root',
+    required=True,
+    help='folder of the images, of train.rec or of a TFDS set; or a list or '
+    '.rec file itself',
+  )
+  add('--list', default='', help='lines `path label`, relative to --root')
+  add(
+    '--from',
+    dest='format',
+    default='',
+    choices=['', *sorted(formats.FORMATS)],
+    help='the format, where it cannot be found out',
+  )
+  add(
+    '--dataset',
+    default='',
+    help='`name` or `name:1.0.0` of a TFDS set, if --root is a data_dir of '
+    'several',
+  )
+  add('--split', default='', help='of a TFDS set (train)')
+  add(
+    '--truth',
+    default='',
+    help='the flipped images with their true labels, to be kept with the set '
+    '(folders cannot)',
+  )
+  add('--pairs', default='', help='for bin: the list of pairs')
+  add(
+    '--pairs-format',
+    default='auto',
+    help='of that list: lfw, rfw or flags (found out)',
+  )
+  add(
+    '--suffix',
+    default='.jpg',
+    help='of the images that a list of pairs names by number (.jpg)',
+  )
+
+  group = parser.add_argument_group('what is changed')
+  add = group.add_argument
+  add(
+    '--labels',
+    default='',
+    help='new labels: a correction log of a run, or lines `path label`',
+  )
+  add(
+    '--drop',
+    default='',
+    help='images to leave out: lines `path`, or a log of a run with columns '
+    'row and path',
+  )
+
+  group = parser.add_argument_group('what is written')
+  add = group.add_argument
+  add('--to', required=True, choices=sorted(_WRITERS), help='the format')
+  add(
+    '--out',
+    required=True,
+    type=pathlib.Path,
+    help='the new folder; for tfds DATA_DIR/NAME or DATA_DIR/NAME/VERSION, '
+    'for bin the file',
+  )
+  add(
+    '--rename',
+    action='store_true',
+    default=None,
+    help='list, folder: call the files by their row numbers',
+  )
+  add(
+    '--plain',
+    action='store_true',
+    default=None,
+    help='recordio: images only and in the order of the rows, without the '
+    "identity records that InsightFace's sets have",
+  )
+  add(
+    '--rows-per-shard',
+    type=int,
+    help=f'tfds: images in a file ({tfds_writer.ROWS_PER_SHARD})',
+  )
+  add(
+    '--check',
+    default='decode',
+    choices=('decode', 'none'),
+    help='whether to decode every image before (decode)',
+  )
+  add(
+    '--on-error',
+    default='error',
+    choices=('error', 'skip'),
+    help='what to do if images cannot be decoded: stop, or leave them out and '
+    'list them in skipped_images.tsv (error)',
+  )
+  add(
+    '--verify',
+    action='store_true',
+    help='compare the bytes of all images in the end, not of 1000',
+  )
+  return parser.parse_args(arguments)
+
+
+def pack(arguments: argparse.Namespace) -> None:
+  """Does it.
+
+  Raises:
+    UserError: if an argument, the source or an image is wrong, or the set
+      cannot be written.
+  """
+  if arguments.to == 'bin':
+    source = _open_pairs(arguments)
+  else:
+    source = _open_set(arguments)
+  # The name may have links in it; and `rec/` is called `rec`.
+  out = pathlib.Path(os.path.abspath(arguments.out))
+  options = {
+    name: value
+    for name in ('rename', 'plain', 'rows_per_shard')
+    if (value := getattr(arguments, name)) is not None
+  }
+  if arguments.to == 'tfds':
+    out, dataset, version = tfds_writer.split_path(out)
+    options |= {'dataset': dataset, 'version': version}
+  writer = writers.build(_WRITERS[arguments.to], **options)
+  packed = packing.pack(
+    source,
+    writer,
+    out,
+    command={'format': arguments.to, **options, 'check': arguments.check},
+    file=pack_writer.FILE if arguments.to == 'bin' else '',
+    check=arguments.check,
+    on_error='error' if arguments.to == 'bin' else arguments.on_error,
+    verify=arguments.verify,
+  )
+  print(_message(arguments.to, out, packed, source))
+
+
+def _open_set(arguments):
+  """The source with its labels corrected and images dropped, as asked."""
+  if arguments.pairs:
+    raise errors.UserError('--pairs is for --to bin.')
+  found = formats.detect(
+    arguments.root,
+    list=arguments.list,
+    dataset=arguments.dataset,
+    format=arguments.format,
+  )
+  source = formats.open_source(
+    found, truth=arguments.truth, split=arguments.split
+  )
+  print(f'{arguments.root}: {found.format}, {source.num_rows} images')
+  labels, rows = source.labels, None
+  if arguments.labels:
+    new = correctionlog.read_log(arguments.labels)
+    names = selection.names_bytes(source)
+    labels = selection.relabel(
+      names, labels, source.class_names, new, arguments.labels
+    )
+    print(f'{int((labels != source.labels).sum())} labels are changed')
+  if arguments.drop:
+    dropped = selection.read_names(arguments.drop)
+    names = selection.names_bytes(source)
+    rows = selection.rows_without(
+      names, dropped, source.num_rows, arguments.drop
+    )
+    print(f'{source.num_rows - len(rows)} images are left out')
+    if not len(rows):
+      raise errors.UserError(f'{arguments.drop} leaves no images.')
+  if not arguments.labels and not arguments.drop:
+    return source
+  return selection.Selection(source, rows=rows, labels=labels)
+
+
+def _open_pairs(arguments):
+  """The images of a list of pairs."""
+  for name in ('list', 'truth', 'labels', 'drop', 'dataset', 'split'):
+    if getattr(arguments, name):
+      raise errors.UserError(f'--{name} has no meaning with --to bin.')
+  if not arguments.pairs:
+    raise errors.UserError(
+      '--to bin needs --pairs: the list of pairs, relative to --root.'
+    )
+  pairs = pairlist.read(
+    os.path.join(arguments.root, arguments.pairs),
+    format=arguments.pairs_format,
+    suffix=arguments.suffix,
+  )
+  return pack_writer.pairs_source(
+    [pair.left for pair in pairs],
+    [pair.right for pair in pairs],
+    np.array([pair.same for pair in pairs]),
+    arguments.root,
+  )
+
+
+def _message(
+  format: str, out: pathlib.Path, packed: packing.Packed, source
+) -> str:
+  """What was written, and how to use it."""
+  skipped = ''
+  if packed.num_skipped:
+    skipped = f', {packed.num_skipped} left out (skipped_images.tsv)'
+  if format == 'bin':
+    return f'Wrote {packed.num_rows // 2} pairs to {out}.'
+  options = {'root': out}
+  if format in ('recordio', 'tfds'):
+    options = {'source': format, **options}
+  if format == 'list':
+    options['list'] = list_writer.LIST
+  note = ''
+  if source.true_labels is not None:
+    if format == 'folder':
+      note = '\nFolders do not keep the true labels.'
+    elif format == 'list':
+      options['truth'] = list_writer.FLIPS
+    elif format == 'recordio':
+      options['truth'] = record_writer.FLIPS
+  lines = ' \\\n    '.join(
+    shlex.quote(f'--config.data.{name}={value}')
+    for name, value in options.items()
+  )
+  return (
+    f'Wrote {packed.num_rows} images of {packed.num_classes} classes to {out}'
+    f'{skipped}.{note}\nTo train on it:\n'
+    '  python -m bfjax.main --config=configs/casia_noisy.py '
+    f'--workdir=WORKDIR \\\n    {lines}'
+  )
+
+
+if __name__ == '__main__':
+  command.run('pack', lambda: pack(parse_arguments()))
