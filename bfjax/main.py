@@ -54,8 +54,9 @@ def main(argv):
     raise app.UsageError(f'Not understood: {" ".join(argv[1:])}')
   config = _CONFIG.value
   runtime.start(config.cache_dir)
-  if _COORDINATOR.value:
-    _join_processes()
+  runtime.join_processes(
+    _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  )
   # After the runtime's flags are set.
   from bfjax import compare, evaluate, train
 
@@ -71,19 +72,6 @@ def main(argv):
   except errors.UserError as error:
     print(f'\nbfjax: {error}', file=sys.stderr)
     sys.exit(2)
-
-
-def _join_processes():
-  import jax
-
-  if _COORDINATOR.value == 'auto':
-    jax.distributed.initialize()
-  else:
-    jax.distributed.initialize(
-      _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-    )
-  if jax.process_index():
-    logging.getLogger('bfjax').setLevel(logging.WARNING)
 
 
 def entry():

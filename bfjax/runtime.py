@@ -6,6 +6,7 @@ it imports nothing of the project.
 
 import ctypes
 import importlib.metadata
+import logging
 import os
 import pathlib
 
@@ -49,6 +50,31 @@ def start(compilation_cache_dir: str | None = None) -> None:
   if compilation_cache_dir:
     jax.config.update('jax_compilation_cache_dir', compilation_cache_dir)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def join_processes(
+  coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+  """Joins the other processes of a run; nothing where there are none.
+
+  All but the first then only log warnings.
+
+  Args:
+    coordinator: host:port of process 0; 'auto' where a cluster scheduler
+      tells JAX by itself; None or '' for a run of one process.
+    num_processes: how many there are.
+    process_id: which of them this one is, from 0.
+  """
+  if not coordinator:
+    return
+  import jax
+
+  if coordinator == 'auto':
+    jax.distributed.initialize()
+  else:
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+  if jax.process_index():
+    logging.getLogger('bfjax').setLevel(logging.WARNING)
 
 
 # Of glibc's malloc.h.

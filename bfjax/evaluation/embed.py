@@ -1,5 +1,6 @@
 """Embeddings of many images, with their mirror images, on all devices."""
 
+import sys
 from collections.abc import Callable, Iterator
 
 import jax
@@ -153,14 +154,27 @@ def embed_files(
   return np.concatenate(features)
 
 
-def bar(num_images: int, title: str, done: int = 0) -> tqdm.tqdm:
-  """A progress bar with speed and time left; none where `title` is ''."""
+def bar(
+  num_images: int, title: str, done: int = 0, always: bool = False
+) -> tqdm.tqdm:
+  """A progress bar with speed and time left; none where `title` is ''.
+
+  Args:
+    num_images: of the whole.
+    title: what it is headed.
+    done: how many are done already.
+    always: whether to show it in a log too, not on terminals only; there it is
+      written anew every ten seconds.
+  """
+  in_log = always and not sys.stderr.isatty()
+  hidden = None if title else True  # None: shown on terminals only
   return tqdm.tqdm(
     total=num_images,
     initial=done,
     desc=title,
     unit='image',
     unit_scale=True,
-    disable=None if title else True,  # None: shown on terminals only
-    leave=False,
+    disable=False if title and always else hidden,
+    mininterval=10.0 if in_log else 0.1,
+    leave=always,
   )
