@@ -1,0 +1,147 @@
+"""What a file of another trainer holds: the net's state dict, the centres."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bfjax import errors
+
+# Where trainers put the net's state dict, and the prefixes they give it.
+_STATES = (
+  'net_state_dict',  # BoundaryFace, one GPU
+  'state_dict',  # BoundaryFace, several; FaceX-Zoo; AdaFace
+  'state_dict_backbone',  # arcface_torch, to go on training
+)
+_SOFTMAX = 'state_dict_softmax_fc'  # its centres, of one GPU
+_PARALLEL = 'module.'
+_NET_PREFIXES = ('backbone.', 'model.')
+_HEAD = 'head.'
+_CENTRES = ('weight', 'kernel')
+# What heads keep beside their centres: averages for their margins.
+_HEAD_STATE = ('t', 'batch_mean', 'batch_std')
+
+
+class Contents(NamedTuple):
+  """What is in a file.
+
+  Attributes:
+    state: the net's state dict, without prefixes.
+    centres: (name, array) of the class centres as they are there, or None.
+    layout: where in the file it was, for the record.
+    passed_over: names in the head that a model does not hold.
+  """
+
+  state: dict[str, np.ndarray]
+  centres: tuple[str, np.ndarray] | None
+  layout: str
+  passed_over: list[str]
+
+
+def unpack(loaded: Any, path: pathlib.Path) -> Contents:
+  """Finds the state dict in what `files.read` gave.
+
+  Raises:
+    UserError: if there is none, or its head has what is not known.
+  """
+  layout, head = [], {}
+  tensors = loaded
+  if isinstance(loaded, Mapping):
+    for key in _STATES:
+      if isinstance(loaded.get(key), Mapping):
+        tensors = loaded[key]
+        layout.append(key)
+        break
+    softmax = loaded.get(_SOFTMAX)
+    if isinstance(softmax, Mapping):
+      head = dict(softmax)
+  tensors = _state_dict(tensors, path)
+  if all(name.startswith(_PARALLEL) for name in tensors):
+    tensors = {x.removeprefix(_PARALLEL): v for x, v in tensors.items()}
+    layout.append(_PARALLEL)
+  for prefix in _NET_PREFIXES:
+    if all(name.startswith((prefix, _HEAD)) for name in tensors):
+      head |= {
+        name.removeprefix(_HEAD): value
+        for name, value in tensors.items()
+        if name.startswith(_HEAD)
+      }
+      tensors = {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+      }
+      layout.append(prefix)
+  centres = [(name, head.pop(name)) for name in _CENTRES if name in head]
+  unknown = [name for name in head if name not in _HEAD_STATE]
+  if len(centres) > 1 or unknown:
+    names = [*unknown, *(name for name, _ in centres[1:])]
+    raise errors.UserError(
+      f'{path}: left over in the head: {", ".join(names)}.'
+    )
+  return Contents(
+    state=tensors,
+    centres=centres[0] if centres else None,
+    layout=' '.join(layout),
+    passed_over=[_HEAD + name for name in head],
+  )
+
+
+def read_margin(loaded: Any, path: pathlib.Path) -> tuple[str, np.ndarray]:
+  """The centres of a margin's file, (name, array).
+
+  Raises:
+    UserError: if it holds no centres.
+  """
+  if isinstance(loaded, Mapping):
+    for key in _STATES:
+      if isinstance(loaded.get(key), Mapping):
+        loaded = loaded[key]
+  for name, value in _state_dict(loaded, path).items():
+    short = name.removeprefix(_PARALLEL).removeprefix(_HEAD)
+    if short in _CENTRES and value.ndim == 2:
+      return short, value
+  raise errors.UserError(
+    f'{path} holds no class centres: no {" or ".join(_CENTRES)} [classes, d].'
+  )
+
+
+def margin_path(path: pathlib.Path) -> pathlib.Path:
+  """Where BoundaryFace's trainer saves the margin of a net saved at `path`."""
+  before, found, after = path.stem.rpartition('_net')
+  stem = f'{before}_margin{after}' if found else f'{path.stem}_margin'
+  return path.with_name(stem + path.suffix)
+
+
+def _state_dict(value, path):
+  """A dict of arrays by name, checked; float16 and float64 become float32."""
+  arrays = isinstance(value, Mapping) and all(
+    isinstance(name, str) and isinstance(item, np.ndarray)
+    for name, item in value.items()
+  )
+  if not value or not arrays:
+    held = (
+      'with ' + ', '.join(map(str, list(value)[:8]))
+      if isinstance(value, Mapping)
+      else f'a {type(value).__name__}'
+    )
+    raise errors.UserError(
+      f'{path} holds no state dict, but {held}. Expected names and tensors, or'
+      f' such a dict under {" or ".join(_STATES)}.'
+    )
+  return {name: _float32(name, item, path) for name, item in value.items()}
+
+
+def _float32(name, value, path):
+  if value.dtype.kind != 'f':
+    return value
+  with np.errstate(over='ignore'):
+    narrow = value.astype(np.float32)
+  if not np.isfinite(narrow).all():
+    raise errors.UserError(f'{path}: {name} has values that are not finite.')
+  if not np.array_equal(narrow, value):
+    raise errors.UserError(
+      f'{path}: {name} is {value.dtype}, and float32 does not hold its values.'
+    )
+  return narrow

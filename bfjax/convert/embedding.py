@@ -1,0 +1,112 @@
+"""The function that ONNX and StableHLO files hold: pixels to embeddings."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bfjax import errors, model
+
+INPUTS = {'uint8': np.uint8, 'float': np.float32}
+LAYOUTS = ('nchw', 'nhwc')
+SCALINGS = ('inside', 'outside')
+OUTPUTS = ('normalised', 'raw')
+_TINY = 1e-12  # a length that is not divided by, as in torch's normalize
+
+
+class Signature(NamedTuple):
+  """What goes in and comes out.
+
+  Attributes:
+    pixels: 'uint8' or 'float': RGB, 0 to 255 where the scaling is inside.
+    layout: 'nchw' or 'nhwc'.
+    scaling: whether pixels are scaled 'inside' or have been, 'outside'.
+    output: embeddings 'normalised' to length 1, or 'raw'.
+  """
+
+  pixels: str = 'uint8'
+  layout: str = 'nchw'
+  scaling: str = 'inside'
+  output: str = 'normalised'
+
+  def check(self) -> None:
+    """Raises UserError for what there is not."""
+    for kind, choices in (
+      ('pixels', INPUTS),
+      ('layout', LAYOUTS),
+      ('scaling', SCALINGS),
+      ('output', OUTPUTS),
+    ):
+      errors.choose(kind, getattr(self, kind), dict.fromkeys(choices))
+    if self.pixels == 'uint8' and self.scaling == 'outside':
+      raise errors.UserError(
+        'Pixels that are scaled outside cannot be uint8: give --pixels float,'
+        ' or --scaling inside.'
+      )
+
+  def shape(self, batch, size: int) -> tuple:
+    """Of the input, for a batch that is a number or a symbol."""
+    colours_first = self.layout == 'nchw'
+    return (batch, 3, size, size) if colours_first else (batch, size, size, 3)
+
+
+USUAL = Signature()
+
+
+def make(given: model.Model, signature: Signature) -> Callable:
+  """Returns `embed(images) -> float32 [n, d]` with the weights in it."""
+  params, stats = jax.device_put((given.params, given.stats))
+
+  def embed(images):
+    if signature.layout == 'nchw':
+      images = images.transpose(0, 2, 3, 1)
+    x = given.scale(images) if signature.scaling == 'inside' else images
+    embedding, _ = given.backbone.apply(params, stats, x, train=False)
+    if signature.output == 'raw':
+      return embedding
+    square = jnp.sum(embedding * embedding, axis=-1, keepdims=True)
+    return embedding / jnp.maximum(jnp.sqrt(square), _TINY)
+
+  return embed
+
+
+def feed(
+  given: model.Model, signature: Signature, pixels: np.ndarray
+) -> np.ndarray:
+  """What the file's function is given for uint8 RGB images [n, h, w, 3]."""
+  images = pixels
+  if signature.scaling == 'outside':
+    images = np.asarray(given.scale(pixels))
+  images = images.astype(INPUTS[signature.pixels])
+  if signature.layout == 'nchw':
+    images = images.transpose(0, 3, 1, 2)
+  return np.ascontiguousarray(images)
+
+
+def expect(embeddings: np.ndarray, signature: Signature) -> np.ndarray:
+  """What it is to give where the model gives these embeddings [n, d]."""
+  if signature.output == 'raw':
+    return embeddings
+  lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+  return embeddings / np.maximum(lengths, _TINY)
+
+
+def describe(given: model.Model, signature: Signature) -> dict[str, str]:
+  """The metadata of a file."""
+  description = given.description
+  return {
+    'architecture': ' '.join(
+      f'{name}={value}' for name, value in description['backbone'].items()
+    ),
+    'image_size': str(given.image_size),
+    'colour_order': 'RGB',
+    'input': f'{signature.pixels} {signature.layout}',
+    'scaling': f'{given.scale.formula}, {signature.scaling} the graph',
+    'scaling_mean': repr(given.scale.mean),
+    'scaling_std': repr(given.scale.std),
+    'output': signature.output,
+    'embedding_dim': str(description['embedding_dim']),
+    'num_classes': str(description['num_classes'] or 0),
+  }

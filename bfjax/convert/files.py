@@ -1,0 +1,138 @@
+"""Files of weights: PyTorch's and safetensors, read without running them.
+
+A PyTorch file is a pickle, and a pickle from the internet is code: it is read
+with `weights_only`, which builds tensors and plain containers and nothing else.
+"""
+
+import hashlib
+import pathlib
+import pickle
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bfjax import convert, errors
+
+
+def digest(path: pathlib.Path) -> str:
+  """SHA-256 of a file, in hexadecimal."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def is_safetensors(path: pathlib.Path) -> bool:
+  """Whether a file is safetensors, by its content.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
+  try:
+    with open(path, 'rb') as file:
+      start = file.read(9)
+  except OSError as error:
+    raise errors.UserError(
+      f'{path} cannot be read: {error.strerror}.'
+    ) from error
+  # The length of a JSON object, then the object. A zip starts with PK.
+  return path.suffix == '.safetensors' or (
+    start[8:] == b'{' and not start.startswith((b'PK', b'\x80'))
+  )
+
+
+def read(path: pathlib.Path) -> tuple[Any, dict[str, str]]:
+  """What a file holds, with numpy arrays for tensors; and its metadata.
+
+  Raises:
+    UserError: if it cannot be read, is cut short, or is a pickle that needs
+      more than tensors and plain containers (the message says what).
+  """
+  if is_safetensors(path):
+    return _read_safetensors(path)
+  return _read_torch(path), {}
+
+
+def _read_safetensors(path):
+  library = convert.library('safetensors')
+  try:
+    with library.safe_open(path, framework='numpy') as file:
+      tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+      return tensors, file.metadata() or {}
+  except (library.SafetensorError, OSError, ValueError, TypeError) as error:
+    raise errors.UserError(
+      f'{path} is no whole safetensors file: {error}.'
+    ) from error
+
+
+def _read_torch(path):
+  torch = convert.library('torch')
+  try:
+    loaded = torch.load(path, map_location='cpu', weights_only=True)
+    return _to_numpy(torch, loaded)
+  except pickle.UnpicklingError as error:
+    raise errors.UserError(_refusal(path, str(error))) from error
+  except (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+  ) as error:
+    first = str(error).partition('\n')[0]
+    raise errors.UserError(
+      f'{path} is no whole PyTorch file: {first or type(error).__name__}.'
+      ' Download or copy it again.'
+    ) from error
+
+
+def _refusal(path, message):
+  found = re.search(r'GLOBAL (\S+)', message)
+  if not found:
+    first = message.partition('\n')[0]
+    return f'{path} is no whole PyTorch file: {first}'
+  return (
+    f'{path} is refused: to open it, {found[1]} would have to be run, and a'
+    ' pickle that runs anything can do anything. If you trust where it is from,'
+    ' save its weights alone, in a sandbox:\n'
+    '  import torch\n'
+    f"  whole = torch.load('{path.name}', weights_only=False)\n"
+    "  torch.save({'state_dict': whole['state_dict']}, 'weights.pt')"
+  )
+
+
+def _to_numpy(torch, value):
+  """Tensors to arrays, in nested dicts; bfloat16 to float32, which holds it."""
+  if isinstance(value, torch.Tensor):
+    value = value.detach()
+    if value.dtype == torch.bfloat16:
+      value = value.float()
+    return value.contiguous().numpy()
+  if isinstance(value, Mapping):
+    return {name: _to_numpy(torch, item) for name, item in value.items()}
+  return value
+
+
+def write_torch(path: pathlib.Path, tree: Mapping) -> None:
+  """Writes nested dicts of arrays and numbers as a PyTorch file."""
+  torch = convert.library('torch')
+
+  def to_torch(value):
+    if isinstance(value, Mapping):
+      return {name: to_torch(item) for name, item in value.items()}
+    return value if isinstance(value, int) else torch.tensor(value)
+
+  torch.save(to_torch(tree), path)
+
+
+def write_safetensors(
+  path: pathlib.Path, state: Mapping[str, np.ndarray], metadata: Mapping
+) -> None:
+  """Writes a dict of arrays as a safetensors file; metadata are strings."""
+  convert.library('safetensors')
+  library = convert.library('safetensors.numpy')
+  arrays = {name: np.array(value) for name, value in state.items()}
+  library.save_file(arrays, path, metadata=dict(metadata))

@@ -1,0 +1,107 @@
+"""CBAMResNet of SWJTU-3DVision/BoundaryFace, in all its modes."""
+
+from bfjax import model
+from bfjax.convert import names as lib
+from bfjax.convert import shapes as shapes_lib
+
+CODE_BASE = 'boundaryface'
+COLOUR_ORDER = 'BGR'
+SCALING = model.STANDARD
+CENTRES = ('weight', False)
+
+ENDS = {
+  'stem_conv': 'input_layer.0',
+  'stem_norm': 'input_layer.1',
+  'stem_prelu': 'input_layer.2',
+  'head_norm': 'output_layer.0',
+  'head_linear': 'output_layer.3',
+  'embedding_norm': 'output_layer.4',
+}
+SHORTCUT = {
+  'shortcut_conv': 'shortcut_layer.0',
+  'shortcut_norm': 'shortcut_layer.1',
+}
+_BLOCK = SHORTCUT | {
+  'norm1': 'res_layer.0',
+  'conv1': 'res_layer.1',
+  'norm2': 'res_layer.2',
+  'prelu': 'res_layer.3',
+  'conv2': 'res_layer.4',
+  'norm3': 'res_layer.5',
+}
+_ATTENTION = {
+  'ir': {},
+  'ir_se': {
+    'attention/mlp/squeeze': 'res_layer.6.fc1',
+    'attention/mlp/expand': 'res_layer.6.fc2',
+  },
+  'ir_cam': {
+    'attention/mlp/squeeze': 'res_layer.6.shared_mlp.0',
+    'attention/mlp/expand': 'res_layer.6.shared_mlp.2',
+  },
+  'ir_sam': {'attention/conv': 'res_layer.6.conv'},
+  'ir_cbam': {
+    'attention/channel/mlp/squeeze': 'res_layer.6.shared_mlp.0',
+    'attention/channel/mlp/expand': 'res_layer.6.shared_mlp.2',
+    'attention/spatial/conv': 'res_layer.7.conv',
+  },
+}
+POINTWISE = ('.fc1', '.fc2', '.shared_mlp.0', '.shared_mlp.2')
+
+
+def has(backbone) -> bool:
+  return (
+    backbone['name'] == 'iresnet'
+    and backbone.get('variant', 'boundaryface') == 'boundaryface'
+    and backbone.get('stem_stride', 1) == 1
+  )
+
+
+def recognise(shapes: shapes_lib.Shapes):
+  if not shapes_lib.starts(shapes, 'layer1.0.res_layer.'):
+    return None
+  stages = [i for i in range(1, 10) if shapes_lib.starts(shapes, f'layer{i}.')]
+  widths = [
+    shapes_lib.length(shapes, f'{x}.weight', f'{x}.bias', default=64)
+    for x in ['input_layer.1', *(f'layer{i}.0.res_layer.5' for i in stages)]
+  ]
+  return shapes_lib.iresnet_options(
+    'boundaryface',
+    mode=_mode(shapes),
+    widths=widths,
+    blocks=[shapes_lib.count(shapes, f'layer{i}.') for i in stages],
+    linear=shapes.get('output_layer.3.weight'),
+    embedding_dim=shapes_lib.length(
+      shapes, 'output_layer.4.weight', 'output_layer.3.bias', default=512
+    ),
+  )
+
+
+def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
+  modules = dict(ENDS)
+  block = _BLOCK | _ATTENTION[backbone.get('mode', 'ir')]
+  for stage, number in shapes_lib.blocks_of(leaves):
+    for ours, theirs in block.items():
+      place = f'layer{stage}.{number - 1}.{theirs}'
+      modules[f'stage{stage}_block{number}/{ours}'] = place
+  return lib.Names(
+    stem='input_layer.0',
+    modules=modules,
+    pointwise=frozenset(
+      name for name in modules.values() if name.endswith(POINTWISE)
+    ),
+    flattened={'output_layer.3': leaves['params/head_norm/bias'][0]},
+  )
+
+
+def _mode(shapes):
+  block = 'layer1.0.res_layer'
+  for mode, sign in (
+    ('ir_cbam', '7.'),
+    ('ir_se', '6.fc'),
+    ('ir_cam', '6.shared_mlp'),
+    ('ir_sam', '6.conv'),
+  ):
+    if shapes_lib.starts(shapes, f'{block}.{sign}'):
+      return mode
+  return 'ir'

@@ -1,0 +1,102 @@
+"""The proof of a conversion: both sides on the same images."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from bfjax import errors, model
+from bfjax.data import faces
+
+IMAGES = 32
+TOLERANCE = 1e-4
+_FACES_OF_ONE = 4
+
+
+class Proof(NamedTuple):
+  """How far two functions are apart.
+
+  Attributes:
+    difference: the largest over images of max|a - b| / max|b|.
+    cosine: the smallest over images of a's and b's.
+  """
+
+  difference: float
+  cosine: float
+
+  def __str__(self):
+    return (
+      f'{IMAGES} images through both: largest relative difference'
+      f' {self.difference:.2e}, smallest cosine {self.cosine:.8f}'
+    )
+
+
+def images(size: int) -> np.ndarray:
+  """The images: half noise, half built-in faces; uint8 [32, h, w, 3], RGB.
+
+  All of them noise where the generator has no faces of that size.
+  """
+  generator = np.random.default_rng(0)
+  shape = (IMAGES, size, size, 3)
+  pixels = generator.integers(0, 256, shape, dtype=np.uint8)
+  if faces.MIN_SIZE <= size <= faces.MAX_SIZE:
+    people = IMAGES // 2 // _FACES_OF_ONE
+    for person in range(people):
+      first = person * _FACES_OF_ONE
+      pixels[first : first + _FACES_OF_ONE] = faces.render(
+        0, person, range(_FACES_OF_ONE), size=size
+      )
+  return pixels
+
+
+def ours(given: model.Model, pixels: np.ndarray) -> np.ndarray:
+  """The model's own embeddings, float32 [n, d]; full float32 precision."""
+
+  @jax.jit
+  def embed(params, stats, pixels):
+    scaled = given.scale(pixels)
+    return given.backbone.apply(params, stats, scaled, train=False)[0]
+
+  with jax.default_matmul_precision('highest'):
+    return np.asarray(embed(given.params, given.stats, pixels))
+
+
+def compare(found: np.ndarray, wanted: np.ndarray) -> Proof:
+  """How far embeddings [n, d] are from those wanted."""
+  found, wanted = found.astype(np.float64), wanted.astype(np.float64)
+  scale = np.abs(wanted).max(1)
+  difference = np.abs(found - wanted).max(1) / np.where(scale > 0, scale, 1)
+  lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+  dots = (found * wanted).sum(1)
+  cosine = np.where(lengths > 0, dots / np.where(lengths > 0, lengths, 1), 1)
+  return Proof(float(difference.max()), float(cosine.min()))
+
+
+def check(found: np.ndarray, wanted: np.ndarray, what: str) -> Proof:
+  """Compares, and refuses what is not the same function.
+
+  Args:
+    found: embeddings of the one side, [n, d].
+    wanted: of the other.
+    what: the two sides, for the message.
+
+  Raises:
+    UserError: if they differ by more than 1e-4 of an embedding's largest
+      number, or one of them is not finite.
+  """
+  proof = compare(found, wanted)
+  if not proof.difference <= TOLERANCE:
+    raise errors.UserError(
+      f'{what} are not the same function: {proof}. Allowed are'
+      f' {TOLERANCE:.0e}. Nothing is written.'
+    )
+  return proof
+
+
+def check_file(
+  given: model.Model, embed: Callable[[np.ndarray], np.ndarray], what: str
+) -> Proof:
+  """The proof of a written file: `embed` takes the uint8 images, RGB."""
+  pixels = images(given.image_size)
+  return check(embed(pixels), ours(given, pixels), what)
