@@ -32,7 +32,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   """The set; its only split is `train`."""
 
   VERSION = tfds.core.Version('1.0.0')
-  BUILDER_CONFIGS = ()
+  url_infos = None  # nothing is downloaded
   builder_config_cls = SourceConfig
 
   def __init__(self, **kwargs):
@@ -46,7 +46,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     return self._source
 
   def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
+    return tfds.core.DatasetInfo(
+      builder=self,
       description=tfds_builders.DESCRIPTION,
       features=tfds_builders.features(self._open()),
       supervised_keys=('image', 'label'),
