@@ -125,7 +125,8 @@ def main(arguments: argparse.Namespace) -> None:
     threads=arguments.threads,
     flush_secs=arguments.flush_secs,
   )
-  print(f'Features of {images.files.num_rows} images in {arguments.out}')
+  if not arguments.process_id:
+    print(f'Features of {images.files.num_rows} images in {arguments.out}')
 
 
 def _option(given: str) -> tuple[str, object]:
