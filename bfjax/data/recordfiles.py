@@ -3,6 +3,7 @@
 import mmap
 import os
 import stat
+import weakref
 
 from bfjax import errors
 from bfjax.data import files, recordio
@@ -93,6 +94,7 @@ class RecordFile:
     try:
       # A pipe is refused below; without the flag, to open it would wait.
       self._file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+      self._close_file = weakref.finalize(self, os.close, self._file)
       status = os.fstat(self._file)
       self.size = status.st_size
       if stat.S_ISREG(status.st_mode) and self.size:
@@ -108,20 +110,14 @@ class RecordFile:
 
   def close(self) -> None:
     """Closes the file; nothing can be read after it."""
-    if self._file is not None:
-      os.close(self._file)
-      self._file = None
-      self.data.close()
+    self._close_file()
+    self.data.close()
 
   def __enter__(self):
     return self
 
   def __exit__(self, *exception):
     self.close()
-
-  def __del__(self):
-    if getattr(self, '_file', None) is not None:
-      os.close(self._file)
 
   def __getstate__(self):
     return self.path

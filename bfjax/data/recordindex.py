@@ -273,7 +273,7 @@ def _save(path, stamp, catalogue) -> None:
 def _load(path, stamp) -> Catalogue | None:
   """What was kept, if it is whole and true."""
   try:
-    with np.load(path) as kept:
+    with open(path, 'rb') as file, np.load(file) as kept:
       about = json.loads(kept['about'].tobytes())
       if about['stamp'] != stamp:
         return None

@@ -36,7 +36,7 @@ PROBLEMS = (
   'is cut off by the end of the file',
   'is in parts that do not belong together',
   'is too short for its header and labels',
-  'overlaps the one before it',
+  'overlaps the one after it',
   f'is larger than {_MAX_RECORD_BYTES >> 20} MiB',
 )
 
@@ -206,8 +206,8 @@ def _headers(file, words, offsets) -> Headers:
   """Of the records at `offsets`, int64 [n]."""
   count = len(offsets)
   codes = np.zeros(count, np.uint8)
+  codes[offsets % 4 != 0] = NO_RECORD
   codes[offsets + recordio.PART.size > file.size] = PAST_END
-  codes[(offsets < 0) | (offsets % 4 != 0)] = NO_RECORD
   sizes, labels = np.zeros(count, np.uint32), np.zeros(count, np.float32)
   ids = np.zeros(count, np.uint64)
   known = np.flatnonzero(codes == GOOD)
@@ -250,8 +250,9 @@ def _join(parts) -> Headers:
 
 
 def _mark_overlaps(headers: Headers) -> Headers:
-  ends = headers.offsets + headers.sizes
-  overlaps = np.flatnonzero(ends[:-1] > headers.offsets[1:]) + 1
-  good = headers.codes[overlaps] == GOOD
-  headers.codes[overlaps[good]] = OVERLAPS
+  """Of records that overlap, none is left but the last."""
+  good = np.flatnonzero(headers.codes == GOOD)
+  starts = headers.offsets[good]
+  ends = starts + headers.sizes[good]
+  headers.codes[good[:-1][ends[:-1] > starts[1:]]] = OVERLAPS
   return headers
