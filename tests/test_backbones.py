@@ -1,4 +1,4 @@
-"""IR-ResNet against PyTorch; batch norm by groups; options and bad input."""
+"""Layers against PyTorch; batch norm by groups; options and bad input."""
 
 import functools
 
@@ -10,7 +10,6 @@ import pytest
 from bfjax import backbones, errors
 from bfjax.backbones.parts import convolution, layers
 
-SMALL = dict(widths=(8, 8, 16, 16, 32), blocks=(1, 2, 1, 1), embedding_dim=16)
 TINY = dict(widths=(8, 16, 32), blocks=(1, 2), embedding_dim=16)
 MINI = dict(widths=(8, 16), blocks=(2,), embedding_dim=16, image_size=16)
 DEMO = dict(
@@ -20,48 +19,6 @@ DEMO = dict(
   image_size=48,
   embedding_dim=128,
 )
-
-
-def from_torch(state, tree, channels):
-  """Torch's values in a tree of ours (parameters or statistics), by name.
-
-  `channels` are those of the last map: torch flattens it channels first.
-  """
-
-  def leaf(path, ours):
-    *module, name = [key.key for key in path]
-    names = {'mean': 'running_mean', 'variance': 'running_var', 'bias': 'bias'}
-    theirs = state['.'.join([*module, names.get(name, 'weight')])].numpy()
-    if module == ['head_linear'] and theirs.ndim == 2:
-      side = round((theirs.shape[1] / channels) ** 0.5)
-      theirs = theirs.reshape(-1, channels, side, side)
-    if theirs.ndim == 4:
-      theirs = theirs.transpose(2, 3, 1, 0)
-    return theirs.reshape(ours.shape).copy()
-
-  return jax.tree_util.tree_map_with_path(leaf, tree)
-
-
-def torch_pair(**options):
-  """The same net twice: torch's, in float64, and ours with its weights."""
-  torch = pytest.importorskip('torch')
-  import torch_iresnet
-
-  torch.manual_seed(0)
-  theirs = torch_iresnet.IResNet(**options)
-  with torch.no_grad():
-    for name, value in theirs.state_dict().items():
-      if value.ndim == 1 and name.endswith(('weight', 'bias')):
-        value.add_(0.2 * torch.randn(value.shape))
-      elif name.endswith(('running_mean', 'running_var')):
-        value.add_(0.3 * torch.rand(value.shape))
-  ours = backbones.build('iresnet', **options)
-  shapes = jax.eval_shape(ours.init, jax.random.key(0))
-  channels = theirs.head_norm.num_features
-  params, stats = (
-    from_torch(theirs.state_dict(), tree, channels) for tree in shapes
-  )
-  return torch, theirs.double(), ours, params, stats
 
 
 def random_weights(net, seed=0):
@@ -102,91 +59,6 @@ def assert_trees_close(ours, theirs, tolerance=1e-5):
     )
 
   jax.tree_util.tree_map_with_path(check, ours, theirs)
-
-
-@pytest.mark.parametrize(
-  ('mode', 'size', 'net'),
-  [
-    ('ir', 48, SMALL),
-    ('ir', 112, SMALL),
-    ('ir_se', 32, TINY),
-    ('ir_cam', 32, TINY),
-    ('ir_sam', 32, TINY),
-    ('ir_cbam', 32, TINY),
-  ],
-)
-def test_training_and_inference_equal_torch(mode, size, net):
-  torch, theirs, ours, params, stats = torch_pair(
-    mode=mode, image_size=size, dropout=0.0, **net
-  )
-  images = random_images(6, size)
-  weight = np.random.default_rng(1).normal(size=(6, 16)).astype(np.float32)
-
-  theirs.eval()
-  with torch.no_grad():
-    inference = theirs(to_torch(torch, images)).numpy()
-  infer = jax.jit(functools.partial(ours.apply, train=False))
-  embedding, same_stats = infer(params, stats, images)
-  np.testing.assert_allclose(embedding, inference, atol=1e-5, rtol=1e-5)
-  jax.tree.map(np.testing.assert_array_equal, same_stats, stats)
-
-  @jax.jit
-  @functools.partial(jax.grad, has_aux=True)
-  def gradient_of_loss(params):
-    embedding, new_stats = ours.apply(params, stats, images, train=True)
-    return jnp.sum(embedding * weight), (embedding, new_stats)
-
-  gradients, (embedding, new_stats) = gradient_of_loss(params)
-  theirs.train()
-  training = theirs(to_torch(torch, images))
-  (training * torch.from_numpy(weight)).sum().backward()
-  np.testing.assert_allclose(
-    embedding, training.detach().numpy(), atol=1e-5, rtol=1e-5
-  )
-  channels = theirs.head_norm.num_features
-  their_gradients = {name: p.grad for name, p in theirs.named_parameters()}
-  # Sums over up to 6 * 112 * 112 terms round more than the embeddings do.
-  assert_trees_close(
-    gradients, from_torch(their_gradients, params, channels), 3e-5
-  )
-  assert_trees_close(
-    new_stats, from_torch(theirs.state_dict(), stats, channels)
-  )
-
-
-def test_ir50_has_the_published_parameters_and_function():
-  torch, theirs, ours, params, stats = torch_pair()
-  assert sum(p.size for p in jax.tree.leaves(params)) == 43_590_848
-  images = random_images(2, 112)
-  theirs.eval()
-  with torch.no_grad():
-    inference = theirs(to_torch(torch, images)).numpy()
-  infer = jax.jit(functools.partial(ours.apply, train=False))
-  embedding, _ = infer(params, stats, images)
-  # Weights drawn at random let the map grow to hundreds along the way.
-  scale = np.abs(inference).max()
-  np.testing.assert_allclose(embedding / scale, inference / scale, atol=1e-5)
-
-
-def test_every_depth_and_mode_has_its_own_size():
-  counts = {}
-  for depth, mode in [(50, 'ir'), (100, 'ir'), (152, 'ir'), (50, 'ir_se')]:
-    net = backbones.build('iresnet', depth=depth, mode=mode)
-    params, _ = jax.eval_shape(net.init, jax.random.key(0))
-    counts[depth, mode] = sum(p.size for p in jax.tree.leaves(params))
-  assert counts[50, 'ir'] == 43_590_848
-  # Squeeze-excite: 2 * channels^2 / 16 a block.
-  squared = 3 * 64**2 + 4 * 128**2 + 14 * 256**2 + 3 * 512**2
-  assert counts[50, 'ir_se'] == 43_590_848 + squared // 8
-
-  # A further block: two convolutions, three norms and the slopes.
-  def block(channels):
-    return 18 * channels**2 + 7 * channels
-
-  extra = 9 * block(128) + 16 * block(256)
-  assert counts[100, 'ir'] == 43_590_848 + extra
-  extra = 4 * block(128) + 22 * block(256)
-  assert counts[152, 'ir'] == 43_590_848 + extra
 
 
 def test_initial_values_are_those_of_the_recipe():

@@ -110,7 +110,7 @@ def _theirs(layout: str) -> dict[str, Callable]:
   torch.set_num_threads(os.cpu_count())
   layout = getattr(torch, layout)
   images, weight = _data()
-  net = _torch_iresnet().IResNet().to(memory_format=layout)
+  net = _torch_boundaryface().CBAMResNet().to(memory_format=layout)
   images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
   images = images.contiguous(memory_format=layout)
   weight = torch.from_numpy(weight)
@@ -130,11 +130,11 @@ def _theirs(layout: str) -> dict[str, Callable]:
   return {'training step': train, 'inference': infer}
 
 
-def _torch_iresnet():
+def _torch_boundaryface():
   """The tests' model: `tests` is no package, so it is loaded by its path."""
   root = pathlib.Path(__file__).parents[2]
   spec = importlib.util.spec_from_file_location(
-    'torch_iresnet', root / 'tests' / 'torch_iresnet.py'
+    'torch_boundaryface', root / 'tests' / 'torch_boundaryface.py'
   )
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)

@@ -1,9 +1,11 @@
 """Attention on the residual branch: which channels, and which positions.
 
-Each returns its input times weights in (0, 1).
+Each returns its input times weights in (0, 1); `kernel_init` is how its kernels
+start.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +47,8 @@ maximum.defvjp(_maximum_forward, _maximum_backward)
 class _ChannelWeights(nn.Module):
   """Two dense layers without bias, ReLU in between: [n, c] -> [n, c]."""
 
+  kernel_init: Callable
+
   @nn.compact
   def __call__(self, pooled: jax.Array) -> jax.Array:
     channels = pooled.shape[-1]
@@ -52,7 +56,7 @@ class _ChannelWeights(nn.Module):
       nn.Dense,
       use_bias=False,
       dtype=pooled.dtype,
-      kernel_init=convolution.xavier_uniform,
+      kernel_init=self.kernel_init,
     )
     hidden = dense(max(channels // REDUCTION, 1), name='squeeze')(pooled)
     return dense(channels, name='expand')(nn.relu(hidden))
@@ -61,9 +65,13 @@ class _ChannelWeights(nn.Module):
 class SqueezeExcite(nn.Module):
   """`x * sigmoid(mlp(mean over positions))` (Hu et al., CVPR 2018)."""
 
+  kernel_init: Callable = convolution.xavier_uniform
+
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    weights = _ChannelWeights(name='mlp')(jnp.mean(x, axis=(1, 2)))
+    weights = _ChannelWeights(self.kernel_init, name='mlp')(
+      jnp.mean(x, axis=(1, 2))
+    )
     return x * nn.sigmoid(weights)[:, None, None]
 
 
@@ -73,9 +81,11 @@ class ChannelAttention(nn.Module):
   One MLP for both (Woo et al., ECCV 2018).
   """
 
+  kernel_init: Callable = convolution.xavier_uniform
+
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    mlp = _ChannelWeights(name='mlp')
+    mlp = _ChannelWeights(self.kernel_init, name='mlp')
     positions = x.reshape(x.shape[0], -1, x.shape[-1])
     weights = mlp(jnp.mean(positions, axis=1)) + mlp(maximum(positions, 1))
     return x * nn.sigmoid(weights)[:, None, None]
@@ -84,17 +94,23 @@ class ChannelAttention(nn.Module):
 class SpatialAttention(nn.Module):
   """`x * sigmoid(conv3x3([mean, maximum over channels]))` (Woo et al.)."""
 
+  kernel_init: Callable = convolution.xavier_uniform
+
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     pooled = jnp.stack([jnp.mean(x, axis=-1), maximum(x, -1)], axis=-1)
-    weights = convolution.Conv(1, 3, name='conv')(pooled)
+    weights = convolution.Conv(1, 3, kernel_init=self.kernel_init, name='conv')(
+      pooled
+    )
     return x * nn.sigmoid(weights)
 
 
 class ChannelSpatialAttention(nn.Module):
   """Channel attention, then spatial attention: CBAM (Woo et al.)."""
 
+  kernel_init: Callable = convolution.xavier_uniform
+
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    x = ChannelAttention(name='channel')(x)
-    return SpatialAttention(name='spatial')(x)
+    x = ChannelAttention(self.kernel_init, name='channel')(x)
+    return SpatialAttention(self.kernel_init, name='spatial')(x)

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from bfjax import errors
 
-# What batch norm adds to a variance, in torch and here.
+# What batch norm adds to a variance, in torch and here, unless told otherwise.
 EPSILON = 1e-5
 
 
@@ -50,13 +50,17 @@ def _affine(x, mean, factor, bias, group_rows):
   return y.astype(x.dtype)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def normalize_groups(
-  x: jax.Array, scale: jax.Array, bias: jax.Array, group_rows: int
+  x: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  group_rows: int,
+  epsilon: float = EPSILON,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Batch norm with the statistics of each group of rows of the batch.
 
-  `y = (x - mean) / sqrt(variance + 1e-5) * scale + bias`, mean and (biased)
+  `y = (x - mean) / sqrt(variance + epsilon) * scale + bias`, mean and (biased)
   variance over the rows and positions of a group, per channel. Every sum is
   taken over a row's positions first and over the rows of a group after that:
   rows stay whole, so a batch that is split over devices needs no collective
@@ -75,29 +79,30 @@ def normalize_groups(
     scale: float32 [c].
     bias: float32 [c].
     group_rows: rows a group; a divisor of n.
+    epsilon: added to the variance.
 
   Returns:
     y, of the shape and dtype of x; mean and variance, float32 [groups, c].
   """
-  y, mean, variance, _ = _normalize(x, scale, bias, group_rows)
+  y, mean, variance, _ = _normalize(x, scale, bias, group_rows, epsilon)
   return y, mean, variance
 
 
-def _normalize(x, scale, bias, group_rows):
+def _normalize(x, scale, bias, group_rows, epsilon):
   mean = _group_mean(_row_mean(x), group_rows)
   deviation = x.astype(jnp.float32) - _per_row(mean, group_rows, x.ndim)
   variance = _group_mean(_row_mean(jnp.square(deviation)), group_rows)
-  inverse = jax.lax.rsqrt(variance + EPSILON)
+  inverse = jax.lax.rsqrt(variance + epsilon)
   y = _affine(x, mean, inverse * scale[None], bias, group_rows)
   return y, mean, variance, inverse
 
 
-def _normalize_forward(x, scale, bias, group_rows):
-  y, mean, variance, inverse = _normalize(x, scale, bias, group_rows)
+def _normalize_forward(x, scale, bias, group_rows, epsilon):
+  y, mean, variance, inverse = _normalize(x, scale, bias, group_rows, epsilon)
   return (y, mean, variance), (x, scale, mean, inverse)
 
 
-def _normalize_backward(group_rows, residuals, cotangents):
+def _normalize_backward(group_rows, _, residuals, cotangents):
   x, scale, mean, inverse = residuals
   dy = cotangents[0].astype(jnp.float32)
   per_row = partial(_per_row, group_rows=group_rows, ndim=x.ndim)
@@ -127,21 +132,30 @@ class BatchNorm(nn.Module):
   Attributes:
     group_rows: rows whose statistics are taken together; 0: all of them.
     momentum: the weight of the batch in the running statistics.
+    epsilon: added to the variance.
+    use_scale: whether there is a trained scale; else it is 1.
+    use_bias: whether there is a trained bias; else it is 0.
   """
 
   group_rows: int = 0
   momentum: float = 0.1
+  epsilon: float = EPSILON
+  use_scale: bool = True
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     channels = x.shape[-1]
-    scale = self.param('scale', nn.initializers.ones, (channels,))
-    bias = self.param('bias', nn.initializers.zeros, (channels,))
+    scale, bias = jnp.ones(channels), jnp.zeros(channels)
+    if self.use_scale:
+      scale = self.param('scale', nn.initializers.ones, (channels,))
+    if self.use_bias:
+      bias = self.param('bias', nn.initializers.zeros, (channels,))
     mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
     variance = self.variable('batch_stats', 'variance', jnp.ones, (channels,))
     rows = x.shape[0]
     if not train:
-      factor = jax.lax.rsqrt(variance.value + EPSILON) * scale
+      factor = jax.lax.rsqrt(variance.value + self.epsilon) * scale
       return _affine(x, mean.value[None], factor[None], bias, rows)
     group_rows = self.group_rows or rows
     if rows % group_rows:
@@ -150,7 +164,9 @@ class BatchNorm(nn.Module):
         f'batch_norm_rows = {group_rows} images. Choose a divisor of {rows}, '
         'or 0 for the whole batch.'
       )
-    y, means, variances = normalize_groups(x, scale, bias, group_rows)
+    y, means, variances = normalize_groups(
+      x, scale, bias, group_rows, self.epsilon
+    )
     if not self.is_initializing():
       count = x.size // channels // rows * group_rows
       unbiased = count / max(count - 1, 1)

@@ -1,0 +1,192 @@
+"""MobileFaceNet, small and quick, as InsightFace's arcface_torch has it.
+
+Stem: conv3x3 (stride 2) - BN - PReLU. Stage 1: one conv3x3 in groups of
+channels - BN - PReLU, or units. Stages 2 to 4: a unit of stride 2, then units
+with a shortcut around each. A unit: conv1x1 - BN - PReLU, depthwise conv3x3
+(stride) - BN - PReLU, conv1x1 - BN. Head: conv1x1 - BN - PReLU, a depthwise
+convolution of the whole map - BN, linear - BN.
+
+Source: "mbf" and "mbf_large" of deepinsight/insightface, after MobileFaceNets
+(Chen et al., CCBR 2018).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bfjax import backbones, errors
+from bfjax.backbones.parts import convolution, functional, layers
+
+# Variant -> channels of the stem as a multiple of `width`, units of the stages.
+VARIANTS = {'mbf': (2, (1, 4, 6, 2)), 'mbf_large': (4, (2, 8, 12, 4))}
+
+
+class _Conv(nn.Module):
+  """conv - BN, with `activate` followed by PReLU."""
+
+  norm: Callable[..., layers.BatchNorm]
+  features: int
+  size: int = 1
+  stride: int = 1
+  groups: int = 1
+  activate: bool = True
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x = convolution.Conv(
+      self.features,
+      self.size,
+      self.stride,
+      self.groups,
+      kernel_init=convolution.kaiming_fan_out,
+      name='conv',
+    )(x)
+    x = self.norm(name='norm')(x, train=train)
+    return layers.PReLU(name='prelu')(x) if self.activate else x
+
+
+class _Unit(nn.Module):
+  """A depthwise convolution of `hidden` channels, between two dense ones."""
+
+  norm: Callable[..., layers.BatchNorm]
+  features: int
+  hidden: int
+  stride: int = 1
+  shortcut: bool = True
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    y = _Conv(self.norm, self.hidden, name='expand')(x, train=train)
+    y = _Conv(
+      self.norm, self.hidden, 3, self.stride, self.hidden, name='depthwise'
+    )(y, train=train)
+    y = _Conv(self.norm, self.features, activate=False, name='project')(
+      y, train=train
+    )
+    return x + y if self.shortcut else y
+
+
+class _WholeMap(nn.Module):
+  """A depthwise convolution of the size of the map: [n, h, w, c] -> [n, c]."""
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    _, height, width, channels = x.shape
+    kernel = self.param(
+      'kernel', convolution.kaiming_fan_out, (height, width, 1, channels)
+    )
+    return jnp.sum(x * kernel[None, :, :, 0], axis=(1, 2))
+
+
+class MobileFaceNet(nn.Module):
+  """The network; see `build` for the attributes.
+
+  Names: `stem`, `stage1` and `last`, each with `conv`, `norm`, `prelu`;
+  `stage<i>_down` and `stage<i>_unit<j>` (from 1), each with `expand`,
+  `depthwise`, `project` that have such three (`project` without `prelu`);
+  `head_conv`, `head_norm`, `head_linear`, `embedding_norm`. Stage 1 has no
+  `stage1_down`, and where it has units there is no `stage1`.
+  """
+
+  width: int
+  scale: int
+  blocks: tuple[int, ...]
+  embedding_dim: int
+  dtype: jnp.dtype
+  norm: Callable[..., layers.BatchNorm]
+
+  @nn.compact
+  def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    norm, width = self.norm, self.width
+    narrow, wide = self.scale * width, 2 * self.scale * width
+    x = images.astype(self.dtype)
+    x = _Conv(norm, narrow, 3, 2, name='stem')(x, train=train)
+    # Channels of a stage, hidden ones of its units and of its first unit.
+    stages = (
+      (narrow, 2 * width, None),
+      (narrow, 2 * width, 2 * width),
+      (wide, 4 * width, 4 * width),
+      (wide, 4 * width, 8 * width),
+    )
+    for i, (features, hidden, first) in enumerate(stages, start=1):
+      units = self.blocks[i - 1]
+      if i == 1 and units == 1:
+        x = _Conv(norm, features, 3, 1, width, name='stage1')(x, train=train)
+        continue
+      if first is not None:
+        x = _Unit(norm, features, first, 2, False, name=f'stage{i}_down')(
+          x, train=train
+        )
+      for j in range(1, units + 1):
+        unit = _Unit(norm, features, hidden, name=f'stage{i}_unit{j}')
+        x = unit(x, train=train)
+    x = _Conv(norm, 8 * width, name='last')(x, train=train)
+    x = _WholeMap(name='head_conv')(x)
+    x = norm(name='head_norm')(x, train=train)
+    x = nn.Dense(
+      self.embedding_dim,
+      use_bias=False,
+      kernel_init=convolution.kaiming_fan_out,
+      name='head_linear',
+    )(x)
+    return norm(name='embedding_norm')(x, train=train)
+
+
+def build(
+  *,
+  variant: str = 'mbf',
+  image_size: int = 112,
+  embedding_dim: int = 512,
+  width: int = 64,
+  blocks: tuple[int, ...] = (),
+  dtype: str = 'float32',
+  batch_norm_rows: int = 0,
+  batch_norm_momentum: float = 0.1,
+) -> backbones.Backbone:
+  """Builds a MobileFaceNet.
+
+  Args:
+    variant: 'mbf', or 'mbf_large' with twice the channels and units.
+    image_size: height and width in pixels, a multiple of 16.
+    embedding_dim: the length of an embedding.
+    width: what all channels are multiples of; 64 in the original.
+    blocks: units in each of the four stages, for nets of other sizes; () for
+      the variant's. 1 unit in stage 1 is a convolution in `width` groups.
+    dtype: 'float32' or 'bfloat16', what is computed in, but for the head;
+      parameters, statistics and embeddings are float32 in either case.
+    batch_norm_rows: rows whose batch-norm statistics are taken together; 0
+      for the whole batch. A batch that it does not divide is a UserError.
+    batch_norm_momentum: the weight of a batch in the running statistics.
+
+  Raises:
+    UserError: if an option has a value that it cannot have.
+  """
+  scale, original = errors.choose(
+    'variant of backbone mobilefacenet', variant, VARIANTS
+  )
+  blocks = tuple(blocks) or original
+  if len(blocks) != len(original):
+    raise errors.UserError(
+      f'blocks = {blocks} of backbone mobilefacenet must be four numbers: the '
+      'units of each stage.'
+    )
+  if image_size < 16 or image_size % 16:
+    raise errors.UserError(
+      f'image_size = {image_size} of backbone mobilefacenet must be a multiple '
+      'of its total stride: 16, 32, ...'
+    )
+  net = MobileFaceNet(
+    width=width,
+    scale=scale,
+    blocks=blocks,
+    embedding_dim=embedding_dim,
+    dtype=functional.choose_dtype('mobilefacenet', dtype),
+    norm=functional.batch_norm(
+      'mobilefacenet', rows=batch_norm_rows, momentum=batch_norm_momentum
+    ),
+  )
+  return functional.backbone(
+    net, image_size=image_size, embedding_dim=embedding_dim
+  )

@@ -1,0 +1,183 @@
+"""IR-ResNets and their blocks: batch norm first, nothing after the sum."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bfjax.backbones.parts import convolution, layers
+
+
+class Variant(NamedTuple):
+  """One code base's IR-ResNets.
+
+  Attributes:
+    blocks: depth -> blocks in each stage.
+    kernel_init: how the convolutions' kernels start.
+    linear_init: how the linear layer's does. Its bias starts at 0: batch norm
+      follows, and where it starts makes no difference.
+    dropout: the rate that it trains with.
+    pooled_shortcut: where a stage's channels are those before it, its first
+      shortcut is every second pixel (a max pool of size 1) and not conv - BN.
+    middle_norm: whether there is batch norm between a convolution and PReLU.
+    embedding_scale: whether the last batch norm's scale is trained; else it
+      is 1.
+    embedding_bias: likewise its bias, else 0.
+    bottlenecks: depths whose blocks are bottlenecks, four times as wide.
+  """
+
+  blocks: Mapping[int, tuple[int, ...]]
+  kernel_init: Callable
+  linear_init: Callable
+  dropout: float = 0.4
+  pooled_shortcut: bool = False
+  middle_norm: bool = True
+  embedding_scale: bool = True
+  embedding_bias: bool = True
+  bottlenecks: tuple[int, ...] = ()
+
+
+class _Residual(nn.Module):
+  """What both blocks have; a block's `branch` is what is its own.
+
+  Attributes:
+    features: channels of the result.
+    stride: of the block, 1 or 2.
+    shortcut_conv: whether the shortcut is conv1x1 (stride) - BN; else it is
+      every stride-th pixel of the input, whose channels have to fit.
+    middle_norm: whether there is batch norm between a convolution and the
+      PReLU after it.
+    attention: makes what ends the branch, see `attention`; None for nothing.
+    norm: makes a batch norm.
+    kernel_init: how kernels start.
+  """
+
+  features: int
+  stride: int
+  shortcut_conv: bool
+  middle_norm: bool
+  attention: Callable[..., nn.Module] | None
+  norm: Callable[..., layers.BatchNorm]
+  kernel_init: Callable
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    def norm(y, name):
+      return self.norm(name=name)(y, train=train)
+
+    def conv(y, features, size, stride, name):
+      return convolution.Conv(
+        features, size, stride, kernel_init=self.kernel_init, name=name
+      )(y)
+
+    def activate(y, norm_name, prelu_name):
+      y = norm(y, norm_name) if self.middle_norm else y
+      return layers.PReLU(name=prelu_name)(y)
+
+    branch = self.branch(norm(x, 'norm1'), norm, conv, activate)
+    if self.attention is not None:
+      branch = self.attention(kernel_init=self.kernel_init, name='attention')(
+        branch
+      )
+    if self.shortcut_conv:
+      x = conv(x, self.features, 1, self.stride, 'shortcut_conv')
+      return branch + norm(x, 'shortcut_norm')
+    return branch + x[:, :: self.stride, :: self.stride]
+
+
+class Block(_Residual):
+  """BN - conv3x3 - BN - PReLU - conv3x3 (stride) - BN, plus the shortcut."""
+
+  def branch(self, y, norm, conv, activate):
+    y = conv(y, self.features, 3, 1, 'conv1')
+    y = activate(y, 'norm2', 'prelu')
+    return norm(conv(y, self.features, 3, self.stride, 'conv2'), 'norm3')
+
+
+class Bottleneck(_Residual):
+  """The same with conv1x1 - conv3x3 - conv1x1 (stride), a quarter as wide.
+
+  The stride is the last convolution's.
+  """
+
+  def branch(self, y, norm, conv, activate):
+    narrow = self.features // 4
+    y = activate(conv(y, narrow, 1, 1, 'conv1'), 'norm2', 'prelu1')
+    y = activate(conv(y, narrow, 3, 1, 'conv2'), 'norm3', 'prelu2')
+    return norm(conv(y, self.features, 1, self.stride, 'conv3'), 'norm4')
+
+
+class IResNet(nn.Module):
+  """The network; see `iresnet.build` for the attributes.
+
+  Names: `stem_conv`, `stem_norm`, `stem_prelu`; `stage<i>_block<j>` (from 1)
+  with `norm1`, `conv1`, `norm2`, `prelu`, `conv2`, `norm3`, `attention`,
+  `shortcut_conv`, `shortcut_norm`; `head_norm`, `head_linear`,
+  `embedding_norm`. Bottlenecks have `norm1`, `conv1`, `norm2`, `prelu1`,
+  `conv2`, `norm3`, `prelu2`, `conv3`, `norm4`. Kernels are [height, width, in,
+  out] and [in, out].
+
+  The map is flattened in (height, width, channel) order. Torch flattens
+  (channel, height, width): its weight W [out, c * h * w] is this kernel as
+  `W.reshape(out, c, h, w).transpose(2, 3, 1, 0).reshape(h * w * c, out)`.
+  """
+
+  variant: Variant
+  block: Callable[..., nn.Module]
+  attention: Callable[..., nn.Module] | None
+  embedding_dim: int
+  widths: tuple[int, ...]
+  blocks: tuple[int, ...]
+  stem_stride: int
+  dropout: float
+  dtype: jnp.dtype
+  norm: Callable[..., layers.BatchNorm]
+
+  @nn.compact
+  def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    variant = self.variant
+    x = convolution.Conv(
+      self.widths[0],
+      3,
+      self.stem_stride,
+      kernel_init=variant.kernel_init,
+      name='stem_conv',
+    )(images.astype(self.dtype))
+    x = self.norm(name='stem_norm')(x, train=train)
+    x = layers.PReLU(name='stem_prelu')(x)
+    for i, (features, blocks) in enumerate(
+      zip(self.widths[1:], self.blocks, strict=True), start=1
+    ):
+      fits = features == x.shape[-1] and variant.pooled_shortcut
+      for j in range(1, blocks + 1):
+        x = self.block(
+          features,
+          stride=2 if j == 1 else 1,
+          shortcut_conv=j == 1 and not fits,
+          middle_norm=variant.middle_norm,
+          attention=self.attention,
+          norm=self.norm,
+          kernel_init=variant.kernel_init,
+          name=f'stage{i}_block{j}',
+        )(x, train=train)
+    return self._head(x, train)
+
+  def _head(self, x, train):
+    variant = self.variant
+    x = self.norm(name='head_norm')(x, train=train)
+    x = nn.Dropout(self.dropout, name='head_dropout')(
+      x, deterministic=not train
+    )
+    x = nn.Dense(
+      self.embedding_dim,
+      dtype=self.dtype,
+      kernel_init=variant.linear_init,
+      name='head_linear',
+    )(x.reshape(x.shape[0], -1))
+    return self.norm(
+      use_scale=variant.embedding_scale,
+      use_bias=variant.embedding_bias,
+      name='embedding_norm',
+    )(x.astype(jnp.float32), train=train)
