@@ -58,6 +58,14 @@ def _flattened(channels: int) -> Layout:
   return Layout(to_torch, to_ours)
 
 
+def _with_leading_ones(count: int) -> Layout:
+  """Of an array that has so many more dimensions there."""
+  return Layout(
+    lambda x: x.reshape((1,) * count + x.shape),
+    lambda x: x.reshape(x.shape[count:]),
+  )
+
+
 class Array(NamedTuple):
   """One array: its path here, name, layout and shape there."""
 
@@ -91,7 +99,8 @@ def make_table(architecture: str, backbone: Mapping, image_size: int) -> Table:
   for path, leaf in leaves.items():
     module, _, array = path.partition('/')[2].rpartition('/')
     if path in names.arrays:
-      name, layout = names.arrays[path], _SAME
+      name, ndim = names.arrays[path]
+      layout = _with_leading_ones(ndim - leaf.ndim)
     else:
       there = names.modules[module]
       name = f'{there}.{_ARRAYS[array]}'

@@ -206,9 +206,71 @@ def _insightface(net, x):
   return _norm(net.inside('features'), _dense(net.inside('fc'), flat))
 
 
+def _conv_block(part, x, stride=1, padding=None):
+  """Convolution, batch norm and, where it has slopes, PReLU."""
+  conv, norm, *slopes = part.inside('layers').numbered()
+  x = _norm(norm, _conv(conv, x, stride, padding))
+  return _prelu(slopes[0], x) if slopes else x
+
+
+def _depthwise(part, x, stride=1):
+  first, middle, last = part.inside('layers').numbered()
+  x = _conv_block(middle, _conv_block(first, x), stride)
+  return _conv_block(last, x)
+
+
+def _mobilefacenet(net, x):
+  for i, layer in enumerate(net.inside('layers').numbered()):
+    inner = layer.inside('layers').numbered()
+    if layer.get('layers.0.weight') is not None:
+      x = _conv_block(layer, x, 2 if i == 0 else 1)
+    elif inner[0].get('layers.0.weight') is not None:
+      x = _depthwise(layer, x, 2)
+    else:
+      for unit in inner:
+        x = x + _depthwise(unit, x)
+  x = _conv_block(net.inside('conv_sep'), x)
+  whole_map, dense, norm = net.inside('features.layers').numbered()
+  x = _conv_block(whole_map, x, padding=0).flatten(1)
+  return _norm(norm, _dense(dense, x))
+
+
+def _layer_norm(part, x):
+  weight = part['weight']
+  return _functional().layer_norm(x, weight.shape, weight, part['bias'])
+
+
+def _attention(part, x):
+  n, patches, dim = x.shape
+  qkv = _dense(part.inside('qkv'), x)
+  q, k, v = qkv.view(n, patches, 3, _HEADS, -1).permute(2, 0, 3, 1, 4)
+  weights = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
+  mixed = (weights @ v).transpose(1, 2).reshape(n, patches, dim)
+  return _dense(part.inside('proj'), mixed)
+
+
+def _vision_transformer(net, x):
+  conv = net.inside('patch_embed.proj')
+  x = _conv(conv, x, stride=conv['weight'].shape[-1], padding=0)
+  x = x.flatten(2).transpose(1, 2) + net['pos_embed']
+  for block in net.inside('blocks').numbered():
+    normed = _layer_norm(block.inside('norm1'), x)
+    x = x + _attention(block.inside('attn'), normed)
+    hidden = _dense(
+      block.inside('mlp.fc1'), _layer_norm(block.inside('norm2'), x)
+    )
+    x = x + _dense(block.inside('mlp.fc2'), hidden.clamp(0, 6))
+  x = _layer_norm(net.inside('norm'), x).flatten(1)
+  first, norm1, second, norm2 = net.inside('feature').numbered()
+  x = _norm(norm1, _dense(first, x), epsilon=2e-5)
+  return _norm(norm2, _dense(second, x), epsilon=2e-5)
+
+
 _NETS: dict[str, Callable] = {
   'boundaryface': _boundaryface,
   'facexzoo': _body,
   'adaface': _body,
   'insightface': _insightface,
+  'insightface_mbf': _mobilefacenet,
+  'insightface_vit': _vision_transformer,
 }

@@ -27,8 +27,8 @@ class Names(NamedTuple):
   Attributes:
     stem: of the convolution that takes the image.
     modules: path of a module here, 'stage1_block1/norm1' -> name there.
-    arrays: path of a leaf here, 'params/position' -> name there, where that
-      does not follow from its module's.
+    arrays: path of a leaf here that is in no module -> name and number of
+      dimensions there, those before ours being 1.
     pointwise: names there of 1x1 convolutions that are dense layers here.
     flattened: name there of a dense layer on a flattened map -> that map's
       channels.
@@ -36,7 +36,7 @@ class Names(NamedTuple):
 
   stem: str
   modules: Mapping[str, str]
-  arrays: Mapping[str, str] = {}
+  arrays: Mapping[str, tuple[str, int]] = {}
   pointwise: frozenset[str] = frozenset()
   flattened: Mapping[str, int] = {}
 
