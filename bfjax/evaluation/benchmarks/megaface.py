@@ -1,0 +1,166 @@
+"""MegaFace: FaceScrub's people among up to a million distractors.
+
+The folder of the published test:
+
+    root/facescrub_features_list.json           `facescrub_list`
+    root/megaface_features_list.json_1000000_1  `distractor_list`
+    root/facescrub_images/...                   `facescrub`
+    root/megaface_images/...                    `distractors`
+    root/facescrub_noises.txt                   `facescrub_noises`
+    root/megaface_noises.txt                    `distractor_noises`
+
+`bfjax.evaluation.megaface_lists` has the formats of the lists, and
+`bfjax.evaluation.distractors` the protocol.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from bfjax import errors
+from bfjax.data import files
+from bfjax.evaluation import distractors as distractors_lib
+from bfjax.evaluation import fusion, megaface_lists, saved
+
+
+def build(
+  *,
+  root: str,
+  facescrub_list: str = 'facescrub_features_list.json',
+  distractor_list: str = 'megaface_features_list.json_1000000_1',
+  facescrub: str = 'facescrub_images',
+  distractors: str = 'megaface_images',
+  facescrub_noises: str = '',
+  distractor_noises: str = '',
+  features: str = '',
+  flip: str = 'sum',
+  normalise: bool = True,
+  sizes: Sequence[int] = (),
+  far: float = 1e-6,
+) -> distractors_lib.Distractors:
+  """Reads the lists and looks the images, or their saved features, up.
+
+  Args:
+    root: the folder that all other paths are relative to.
+    facescrub_list: JSON with the paths of the probes and their people.
+    distractor_list: JSON with the paths of the distractors.
+    facescrub: the folder of the probes.
+    distractors: the folder of the distractors.
+    facescrub_noises: the list of noisy probes. With one of the two lists of
+      noise, refined scores ("MegaFace(R)") are given beside the others.
+    distractor_noises: the list of noisy distractors.
+    features: saved features instead of images: a folder with subfolders
+      `facescrub` and `distractors`; see `saved.find`.
+    flip: how f(x) and f(mirror x) are fused: 'sum', 'none' or 'joined'.
+    normalise: whether features are divided by their length.
+    sizes: evaluate with the first so many distractors, too: (10, 1000).
+    far: false accept rate of the verification.
+
+  Raises:
+    Absent: if the lists are not there.
+    UserError: if a list cannot be understood, images or features are missing
+      or do not fit, a list of noise matches nothing, or nobody has two images.
+  """
+  errors.choose('way to fuse flips', flip, fusion.FLIPS)
+  in_root = {
+    'probes': os.path.join(root, facescrub_list),
+    'distractors': os.path.join(root, distractor_list),
+  }
+  probes = megaface_lists.read(in_root['probes'])
+  strangers = megaface_lists.read(in_root['distractors'])
+  labels = _labels(probes, in_root['probes'])
+  _check_sizes(sizes, len(strangers.paths), in_root['distractors'])
+  images = files.ImageFiles(
+    [os.path.join(facescrub, x) for x in probes.paths]
+    + [os.path.join(distractors, x) for x in strangers.paths],
+    root,
+  )
+  noisy = _noisy(
+    (facescrub_noises, distractor_noises),
+    (probes.paths, strangers.paths),
+    root,
+  )
+  if noisy:
+    _check_clean(probes.paths, labels, noisy[0], facescrub_noises)
+  found = None
+  if features:
+    folder = os.path.join(root, features)
+    found = (
+      saved.find(folder, facescrub, probes.paths, flip),
+      saved.find(folder, distractors, strangers.paths, flip),
+    )
+    _check_dimensions(found, folder)
+  else:
+    images.check_exist()
+  there = not features or os.path.isfile(images.path(0))
+  return distractors_lib.Distractors(
+    None if features else images,
+    labels,
+    len(strangers.paths),
+    images.name,
+    pictures=images if there else None,
+    saved=found,
+    noisy=noisy,
+    flip=flip,
+    normalise=normalise,
+    sizes=sizes,
+    far=far,
+  )
+
+
+def _labels(probes: megaface_lists.ImageList, path: str) -> np.ndarray:
+  """int [probes]: the person of each."""
+  if not probes.ids:
+    raise errors.UserError(
+      f'{files.printable(path)}: a list of probes needs `id`, the person of '
+      'each image.'
+    )
+  people, labels = np.unique(probes.ids, return_inverse=True)
+  if len(people) == len(labels):
+    raise errors.UserError(
+      f'{files.printable(path)}: no person has two images, so there is nobody '
+      'to be found.'
+    )
+  return labels
+
+
+def _check_sizes(sizes, num_distractors, path) -> None:
+  for size in sizes:
+    if not 0 < size <= num_distractors:
+      raise errors.UserError(
+        f'sizes has {size}, but {files.printable(path)} lists '
+        f'{num_distractors} distractors: give numbers from 1 to that.'
+      )
+
+
+def _noisy(lists, names, root) -> tuple[np.ndarray, np.ndarray] | None:
+  """Which probes and which distractors are noise; None without lists."""
+  if not any(lists):
+    return None
+  return tuple(
+    megaface_lists.noisy(os.path.join(root, path), paths, len(paths))
+    if path
+    else np.zeros(len(paths), bool)
+    for path, paths in zip(lists, names, strict=True)
+  )
+
+
+def _check_clean(paths, labels, noisy, noises) -> None:
+  num_clean = np.bincount(labels, ~noisy)
+  if not num_clean.all():
+    row = int(np.argmin(num_clean[labels]))
+    raise errors.UserError(
+      f'{noises} lists all images of the person of '
+      f'{files.printable(paths[row])}: there is no clean one to replace them '
+      'by.'
+    )
+
+
+def _check_dimensions(found, folder) -> None:
+  shapes = [x.features.shape[1:] for x in found]
+  if shapes[0] != shapes[1]:
+    raise errors.UserError(
+      f'The features of the probes in {folder} have the shape {shapes[0]}, '
+      f'those of the distractors {shapes[1]}. All must be of one model.'
+    )
