@@ -36,10 +36,11 @@ class Distinct:
       )
       if looked_up:
         paths = [os.fsencode(files.path(i)) for i in range(files.num_rows)]
-        new = [i for i, path in enumerate(paths) if path not in known]
-        # A list may name a file twice; the first row stands for both.
-        new = list({paths[i]: i for i in reversed(new)}.values())[::-1]
-        known |= {paths[i]: self.num_rows + k for k, i in enumerate(new)}
+        new = []
+        for i, path in enumerate(paths):
+          if path not in known:
+            known[path] = self.num_rows + len(new)
+            new.append(i)
         self._rows_of[files] = np.array([known[path] for path in paths], int)
       else:
         new = np.arange(files.num_rows)
