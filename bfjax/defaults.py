@@ -52,7 +52,16 @@ def get_config() -> ml_collections.ConfigDict:
   d.image_size = 112  # pixels of a side; other sizes are resized
   d.flip = True  # mirror images with probability 1/2
   d.on_error = 'error'  # an unreadable image: 'error' or 'skip'
+  d.max_skipped = 0.1  # share of images; more are taken for an outage
   d.threads = 0  # that decode; 0: as many as pay
+  d.augment = a = ml_collections.ConfigDict()  # probabilities; 0: never
+  a.crop = 0.0  # the first three are AdaFace's, 0.2 each in its recipe
+  a.low_res = 0.0
+  a.photometric = 0.0  # brightness, contrast and saturation
+  a.jitter = 0.0  # the same and hue
+  a.grey = 0.0
+  a.blur = 0.0
+  a.cutout = 0.0
 
   c.backbone = b = ml_collections.ConfigDict()
   b.name = 'iresnet'  # a file of bfjax/backbones

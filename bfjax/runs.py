@@ -24,7 +24,7 @@ from bfjax import (
   softmax,
   step,
 )
-from bfjax.data import pipeline, sources
+from bfjax.data import augment, pipeline, sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Run:
   Attributes:
     source: the data set.
     given: int32 [rows], the labels that training is given.
+    augment: what is done to the images, besides mirroring.
     mesh: all devices.
     recipe: what the training step needs.
     batch: images an update, over all devices.
@@ -47,6 +48,7 @@ class Run:
 
   source: sources.Source
   given: np.ndarray
+  augment: augment.Augment
   mesh: jax.sharding.Mesh
   recipe: step.Recipe
   batch: int
@@ -158,6 +160,7 @@ def open_run(
   return Run(
     source=source,
     given=given,
+    augment=augment.Augment(**config.data.augment),
     mesh=mesh,
     recipe=recipe,
     batch=batch,
@@ -243,6 +246,10 @@ def _check_batch(config, mesh):
 
 def _record(config, source, given):
   """Fixed: what would make another run. Free: what may change on the way."""
+  # Only those that are on: without any, a run is what it was before they were.
+  augmentations = {
+    f'data.augment.{k}': v for k, v in config.data.augment.items() if v
+  }
   backbone = {f'backbone.{k}': v for k, v in config.backbone.items()}
   head = {f'head.{k}': v for k, v in config.head.items()}
   optimizer = {f'optim.{k}': v for k, v in config.optim.items()}
@@ -256,6 +263,7 @@ def _record(config, source, given):
     'labels trained on (sha256)': hashlib.sha256(given.tobytes()).hexdigest(),
     'data.image_size': config.data.image_size,
     'data.flip': config.data.flip,
+    **augmentations,
     'labels.carry': config.labels.carry,
     **backbone,
     'head.margin': head.pop('head.margin'),

@@ -149,7 +149,9 @@ def _open_batches(config, run, first_step, bad_rows):
     process_index=jax.process_index(),
     process_count=jax.process_count(),
     flip=config.data.flip,
+    augment=run.augment,
     on_error=config.data.on_error,
+    max_skipped=config.data.max_skipped,
     bad_rows=bad_rows,
     threads=config.data.threads,
   )

@@ -47,7 +47,7 @@ def test_png_and_others_are_exact():
     _encode('.png', alpha),
     _encode('.png', deep),
     _encode('.bmp', BGR),
-    _encode('.tiff', BGR),
+    _encode('.webp', BGR, cv2.IMWRITE_WEBP_QUALITY, 101),
   ):
     np.testing.assert_array_equal(_decode(encoded), RGB)
 
@@ -127,6 +127,6 @@ def test_checking_all_images_counts_and_names_the_bad(tmp_path):
   message = str(caught.value)
   assert message.startswith('3 of 600 images cannot be used')
   assert f'{tmp_path}/3.png: truncated or corrupt PNG' in message
-  assert f'{tmp_path}/300.png: not a JPEG or PNG' in message
+  assert f'{tmp_path}/300.png: not a JPEG, PNG' in message
   assert f'{tmp_path}/599.png: No such file' in message
   assert images.problems(found, [2, 300])[0][0] == 300

@@ -187,7 +187,7 @@ def test_a_bad_image_is_named_and_nothing_else_is_said(bad_source):
   assert f'Cannot decode the image {root}/3.png: truncated or corrupt' in (
     message
   )
-  assert f'{root}/4.png: not a JPEG or PNG' in message
+  assert f'{root}/4.png: not a JPEG, PNG' in message
   assert f'{root}/21.png: No such file' in message
   assert "data.on_error='skip'" in message
   assert 'tensorflow' not in message.lower()
@@ -355,8 +355,8 @@ def test_images_are_read_only_once_and_in_bounded_number(source):
   ) as batches:
     for _ in range(3):
       next(batches)
-  # 3 taken, 2 prefetched, and what is being made meanwhile.
-  assert 3 * BATCH <= counting.num_read <= 10 * BATCH
+  # Chunks of 256 images: 1 taken, 2 prefetched, 2 being made, 1 handed over.
+  assert 3 * BATCH <= counting.num_read <= 6 * 256
 
 
 def test_files_without_labels_are_enough_for_evaluation(source):

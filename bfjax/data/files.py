@@ -1,6 +1,7 @@
 """Image files on disk by row number, compact enough for millions of them."""
 
 import concurrent.futures
+import contextlib
 import itertools
 import os
 import stat
@@ -10,6 +11,7 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
+from bfjax.data import names
 
 # A stat on a network file system takes about a millisecond, nearly all of it
 # waiting, so many of them are asked for at once.
@@ -17,19 +19,22 @@ _STAT_THREADS = 16
 _STAT_CHUNK = 1024
 _NAMES_SHOWN = 5
 
+# An open or a read that would wait for a pipe's other end fails instead.
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_FIRST_READ_BYTES = 1 << 16
+# Whoever reads a chunk of images holds all their files in memory.
+MAX_FILE_BYTES = 1 << 28
+
 
 class ImageFiles:
   """Image files `root/path`, numbered 0 to num_rows - 1 in the order given.
 
-  The paths lie in one bytes object beside an int64 array of offsets: 6 million
-  paths of 30 bytes take 230 MB, and there is no Python object per image. Paths
-  need not be UTF-8: they are bytes here and, as is usual in Python, strings
-  with surrogate escapes (`os.fsdecode`) outside.
-
-  All methods may be called from several threads, and instances can be pickled.
+  There is no Python object per image, see `names.Names`. All methods may be
+  called from several threads, and instances can be pickled.
 
   Attributes:
     num_rows: the number of files.
+    names: the paths as they were given, relative to the root.
     root: the folder the paths are relative to, absolute.
   """
 
@@ -38,12 +43,7 @@ class ImageFiles:
 
     An absolute path stays as it is.
     """
-    blob = bytearray()
-    offsets = [0]
-    for path in paths:
-      blob += os.fsencode(path)
-      offsets.append(len(blob))
-    self._set(bytes(blob), np.asarray(offsets, np.int64), root)
+    self._set(names.Names.of(paths), root)
 
   @classmethod
   def from_blob(
@@ -57,30 +57,32 @@ class ImageFiles:
       root: the folder the paths are relative to.
     """
     files = cls.__new__(cls)
-    files._set(blob, offsets, root)
+    files._set(names.Names(blob, offsets), root)
     return files
 
-  def _set(self, blob, offsets, root):
-    self._blob = blob
-    self._offsets = offsets
+  def _set(self, paths, root):
+    self.names = paths
     self.root = os.path.abspath(root)
-    self._root_bytes = os.fsencode(self.root)
-    self.num_rows = len(offsets) - 1
+    # Of an empty name, the root itself.
+    self._prefix = os.path.join(os.fsencode(self.root), b'')
+    self.num_rows = len(paths)
 
   def __len__(self) -> int:
     return self.num_rows
 
-  def _name_bytes(self, row: int) -> bytes:
-    if not 0 <= row < self.num_rows:
-      raise IndexError(f'row {row} of {self.num_rows} image files')
-    return self._blob[self._offsets[row] : self._offsets[row + 1]]
-
   def _path_bytes(self, row: int) -> bytes:
-    return os.path.join(self._root_bytes, self._name_bytes(row))
+    self._check_rows([row])
+    return _join(self._prefix, self.names.encoded(row))
+
+  def _check_rows(self, rows):
+    for row in rows:
+      if not 0 <= row < self.num_rows:
+        raise IndexError(f'row {row} of {self.num_rows} image files')
 
   def name(self, row: int) -> str:
     """The path as it was given, relative to the root."""
-    return os.fsdecode(self._name_bytes(row))
+    self._check_rows([row])
+    return self.names[row]
 
   def path(self, row: int) -> str:
     """The absolute path."""
@@ -88,25 +90,39 @@ class ImageFiles:
 
   def names_bytes(self) -> Iterator[bytes]:
     """Yields the paths as given, in order."""
-    for start, stop in itertools.pairwise(self._offsets.tolist()):
-      yield self._blob[start:stop]
+    return self.names.all_encoded()
 
   def read(self, rows) -> list[bytes]:
     """Returns the contents of the files of `rows` (int [n]), in their order.
 
     Raises:
-      UserError: if a file cannot be read; the message names it.
+      UserError: if one is no file, is larger than MAX_FILE_BYTES, or cannot be
+        read; the message names it.
     """
-    return [self._read_one(int(row)) for row in rows]
-
-  def _read_one(self, row: int) -> bytes:
-    try:
-      return _contents(self._path_bytes(row))
-    except OSError as error:
-      raise errors.UserError(
-        f'Cannot read the image {printable(self.path(row))}: '
-        f'{error.strerror}. Restore the file or take it off the list.'
-      ) from error
+    rows = np.asarray(rows, np.int64).reshape(-1)
+    if not rows.size:
+      return []
+    if rows.min() < 0 or rows.max() >= self.num_rows:
+      self._check_rows(rows.tolist())
+    blob, offsets, prefix = self.names.blob, self.names.offsets, self._prefix
+    starts, stops = offsets[rows].tolist(), offsets[rows + 1].tolist()
+    contents = []
+    # All that happens once a file is in this loop: it is a tenth of decoding.
+    for start, stop in zip(starts, stops, strict=True):
+      name = blob[start:stop]
+      path = prefix + name if name[:1] != b'/' else name
+      try:
+        file = os.open(path, _OPEN_FLAGS)
+        try:
+          content = os.read(file, _FIRST_READ_BYTES)
+          if len(content) == _FIRST_READ_BYTES or not content:
+            content = _rest(file, content)
+        finally:
+          os.close(file)
+      except OSError as error:
+        raise _cannot_read(path, error) from error
+      contents.append(content)
+    return contents
 
   def _problem(self, row: int) -> str:
     """'' if the file is there and not empty, else what is wrong with it."""
@@ -123,17 +139,17 @@ class ImageFiles:
     found = ((row, self._problem(row)) for row in rows)
     return [(row, problem) for row, problem in found if problem]
 
-  def check_exist(self, progress: bool = True) -> None:
+  def problems(self, progress: bool = True) -> Iterator[tuple[int, str]]:
     """Looks every file up on disk, without reading it.
 
     Args:
-      progress: whether to show a progress bar, with the time left.
+      progress: whether to show a progress bar, with the time left, where
+        there are many.
 
-    Raises:
-      UserError: if files are missing, empty or no files at all; the message
-        tells how many and names the first.
+    Yields:
+      (row, what is wrong) of each file that is missing, empty or no file at
+      all, in order.
     """
-    bad = []
     with (
       concurrent.futures.ThreadPoolExecutor(_STAT_THREADS) as pool,
       tqdm.tqdm(
@@ -144,32 +160,63 @@ class ImageFiles:
         disable=not progress or self.num_rows < 10_000,
       ) as bar,
     ):
+      # A task for each thread at a time: what is found does not pile up.
       starts = range(0, self.num_rows, _STAT_CHUNK)
-      for start, found in zip(
-        starts, pool.map(self._problems, starts), strict=True
-      ):
-        bad += found
-        bar.update(min(_STAT_CHUNK, self.num_rows - start))
-    if bad:
+      for at in range(0, len(starts), _STAT_THREADS):
+        for found in pool.map(self._problems, starts[at : at + _STAT_THREADS]):
+          yield from found
+        done = (at + _STAT_THREADS) * _STAT_CHUNK
+        bar.update(min(done, self.num_rows) - bar.n)
+
+  def check_exist(self, progress: bool = True) -> None:
+    """Raises if `problems` finds any.
+
+    Args:
+      progress: whether to show a progress bar, with the time left.
+
+    Raises:
+      UserError: tells how many images cannot be used and names the first.
+    """
+    with contextlib.closing(self.problems(progress)) as found:
+      first = list(itertools.islice(found, _NAMES_SHOWN))
+      count = len(first) + sum(1 for _ in found)
+    if first:
       raise errors.UserError(
-        f'{len(bad)} of {self.num_rows} images cannot be used:\n'
-        + first_lines(f'{self.path(r)}: {problem}' for r, problem in bad)
+        f'{count} of {self.num_rows} images cannot be used:\n'
+        + first_lines((f'{self.path(r)}: {text}' for r, text in first), count)
         + f'\nThe paths are taken relative to {printable(self.root)}: is this '
         'the right root folder?'
       )
 
 
-def _contents(path: bytes) -> bytes:
-  # Half the CPU time of `open`, which is a tenth of the decoding.
-  file = os.open(path, os.O_RDONLY)
-  try:
-    size = os.fstat(file).st_size
-    content = os.read(file, size)
-    while len(content) < size and (more := os.read(file, size - len(content))):
-      content += more
-    return content
-  finally:
-    os.close(file)
+def _join(prefix: bytes, name: bytes) -> bytes:
+  return name if name.startswith(b'/') else prefix + name
+
+
+def _rest(file: int, content: bytes) -> bytes:
+  """The whole file whose beginning has been read; OSError if it is no file."""
+  status = os.fstat(file)
+  if stat.S_ISDIR(status.st_mode):
+    raise IsADirectoryError(0, 'Is a directory')
+  if not stat.S_ISREG(status.st_mode):
+    raise OSError(0, 'not a file')
+  if status.st_size > MAX_FILE_BYTES:
+    raise OSError(
+      0, f'{status.st_size} bytes, and {MAX_FILE_BYTES} are the most'
+    )
+  parts = [content]
+  left = status.st_size - len(content)
+  while left > 0 and (more := os.read(file, left)):
+    parts.append(more)
+    left -= len(more)
+  return b''.join(parts)
+
+
+def _cannot_read(path: bytes, error: OSError) -> errors.UserError:
+  return errors.UserError(
+    f'Cannot read the image {printable(os.fsdecode(path))}: {error.strerror}. '
+    'Restore the file or take it off the list.'
+  )
 
 
 def printable(name: str) -> str:
@@ -177,11 +224,14 @@ def printable(name: str) -> str:
   return os.fsencode(name).decode('utf-8', 'backslashreplace')
 
 
-def first_lines(lines: Iterable[str]) -> str:
-  """The first few of `lines`, printable and indented, for a message."""
+def first_lines(lines: Iterable[str], count: int | None = None) -> str:
+  """The first few of `lines`, printable and indented, for a message.
+
+  `count` tells how many there are where `lines` are not all of them.
+  """
   lines = iter(lines)
   shown = [f'  {printable(x)}' for x in itertools.islice(lines, _NAMES_SHOWN)]
-  more = sum(1 for _ in lines)
+  more = sum(1 for _ in lines) if count is None else count - len(shown)
   if more:
     shown.append(f'  ... and {more} more')
   return '\n'.join(shown)

@@ -1,4 +1,4 @@
-"""Which rows a step shows, and which of them mirrored.
+"""Which rows a step shows, which of them mirrored, and what they are seeded by.
 
 All of it is computed from (seed, step): nothing is stored, TensorFlow's random
 state plays no part, and a run goes on from any step.
@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from bfjax import errors
+
+# Of index_shuffle.
+_SHUFFLE_CONSTANT, _SHUFFLE_ROUNDS = 498247692, 4
 
 
 def steps_per_epoch(num_rows: int, batch: int) -> int:
@@ -24,7 +27,8 @@ class TrainOrder:
   places p = (s % S) batch + 0 .. batch - 1 of the permutation pi of (seed, e):
   row = pi(p). Places from num_rows on fill the last batch up; they show
   pi(p % num_rows), so that batch statistics are those of real images, and
-  their mask is False. A row is mirrored where a hash of (seed, e, row) is odd.
+  their mask is False. A row is mirrored where a hash of (seed, e, row) is odd;
+  the hash also seeds what else is drawn for it.
 
   A bad row is replaced by the next row, cyclically, that is not bad.
   """
@@ -63,33 +67,36 @@ class TrainOrder:
     self._replacement = _next_good(self._bad, num_rows)
 
   def __call__(self, step) -> dict[str, tf.Tensor]:
-    """Returns the rows of `step`, each value of shape [rows_per_batch].
+    """Returns the rows of `step`, an integer or several, of shape [...].
 
-    row: int64, the rows shown.
-    mask: bool, False where the batch is filled up.
-    flip: bool, whether to mirror the image.
-    replaced: bool, whether the row stands in for a bad one.
+    Each value is of shape [..., rows_per_batch].
+      row: int64, the rows shown.
+      mask: bool, False where the batch is filled up.
+      flip: bool, whether to mirror the image.
+      key: uint64, a hash of (seed, epoch, row).
+      replaced: bool, whether the row stands in for a bad one.
     """
     steps = steps_per_epoch(self.num_rows, self._batch)
-    step = tf.cast(step, tf.int64)
-    epoch = step // steps
+    step = tf.cast(step, tf.int64)[..., None]
     place = (step % steps) * self._batch + self._first_place
     place += tf.range(self.rows_per_batch, dtype=tf.int64)
-    row = tf.random.experimental.index_shuffle(
-      place % self.num_rows,
-      tf.stack([tf.constant(self._seed, tf.int64), epoch]),
-      tf.constant(self.num_rows - 1, tf.int64),
-    )
+    epoch = tf.broadcast_to(step // steps, tf.shape(place))
+    row = _permuted(place % self.num_rows, self._seed, epoch, self.num_rows)
     replaced = tf.zeros_like(row, tf.bool)
     if self._bad.size:
-      at = tf.minimum(tf.searchsorted(self._bad, row), self._bad.size - 1)
-      replaced = tf.gather(self._bad, at) == row
+      at, replaced = _find(row, self._bad)
       row = tf.where(replaced, tf.gather(self._replacement, at), row)
+    key = _hash(self._seed, epoch, row)
     flip = tf.zeros_like(replaced)
     if self._flip:
-      flip = _is_odd_hash(self._seed, epoch, row)
-    mask = place < self.num_rows
-    return {'row': row, 'mask': mask, 'flip': flip, 'replaced': replaced}
+      flip = tf.cast(key & 1, tf.bool)
+    return {
+      'row': row,
+      'mask': place < self.num_rows,
+      'flip': flip,
+      'key': key,
+      'replaced': replaced,
+    }
 
 
 class FileOrder:
@@ -101,18 +108,46 @@ class FileOrder:
   def __init__(self, num_rows: int, batch: int, bad_rows: Sequence[int]):
     self.rows_per_batch = batch
     self._num_rows = num_rows
-    self._bad = np.asarray(bad_rows, np.int64)
+    self._bad = np.unique(np.asarray(bad_rows, np.int64))
 
   def __call__(self, step) -> dict[str, tf.Tensor]:
-    row = tf.cast(step, tf.int64) * self.rows_per_batch
+    row = tf.cast(step, tf.int64)[..., None] * self.rows_per_batch
     row += tf.range(self.rows_per_batch, dtype=tf.int64)
-    is_bad = tf.reduce_any(row[:, None] == self._bad[None, :], axis=1)
-    mask = (row < self._num_rows) & ~is_bad
+    mask = row < self._num_rows
+    if self._bad.size:
+      mask &= ~_find(row, self._bad)[1]
     return {
       'row': tf.where(mask, row, -1),
       'mask': mask,
       'flip': tf.zeros_like(mask),
+      'key': tf.zeros_like(row, tf.uint64),
     }
+
+
+def _permuted(place, seed: int, epoch, num_rows: int) -> tf.Tensor:
+  """Where the permutation of (seed, epoch) of the rows takes each place.
+
+  That of tf.random.experimental.index_shuffle at the seed (seed, epoch). For
+  several seeds at once its wrapper adds the constant along the wrong axis.
+  """
+  seeds = [
+    tf.fill([tf.size(place)], tf.constant(x, tf.int64))
+    for x in (_SHUFFLE_CONSTANT, seed)
+  ]
+  row = tf.raw_ops.RandomIndexShuffle(
+    index=tf.reshape(place, [-1]),
+    seed=tf.stack([*seeds, tf.reshape(epoch, [-1])], axis=1),
+    max_index=tf.constant(num_rows - 1, tf.int64),
+    rounds=_SHUFFLE_ROUNDS,
+  )
+  return tf.reshape(row, tf.shape(place))
+
+
+def _find(row: tf.Tensor, bad: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+  """Where in `bad` (sorted, not empty) each row is, and whether it is there."""
+  at = tf.searchsorted(bad, tf.reshape(row, [-1]))
+  at = tf.reshape(tf.minimum(at, bad.size - 1), tf.shape(row))
+  return at, tf.gather(bad, at) == row
 
 
 def _next_good(bad: np.ndarray, num_rows: int) -> np.ndarray:
@@ -124,18 +159,21 @@ def _next_good(bad: np.ndarray, num_rows: int) -> np.ndarray:
       f'Bad rows {bad[0]} to {bad[-1]} were given, but rows are 0 to '
       f'{num_rows - 1}: they are of another data set.'
     )
-  good = np.delete(np.arange(num_rows), bad)
-  if not good.size:
+  if bad.size == num_rows:
     raise errors.UserError(f'None of the {num_rows} images can be read.')
-  return good[np.searchsorted(good, bad) % good.size]
+  # A run of bad rows ends where the next bad one is not the next row.
+  last = np.flatnonzero(np.append(np.diff(bad) > 1, True))
+  after = bad[last] + 1
+  if after[-1] == num_rows:
+    after[-1] = after[0] if bad[0] == 0 else 0
+  return np.repeat(after, np.diff(last, prepend=-1))
 
 
-def _is_odd_hash(seed: int, epoch: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-  """bool [n]: the lowest bit of a hash of (seed, epoch, row)."""
+def _hash(seed: int, epoch: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+  """uint64 of (seed, epoch, row)."""
   bits = _mix(tf.constant(seed, tf.uint64))
   bits = _mix(bits ^ tf.cast(epoch, tf.uint64))
-  bits = _mix(bits ^ tf.cast(row, tf.uint64))
-  return tf.cast(bits & 1, tf.bool)
+  return _mix(bits ^ tf.cast(row, tf.uint64))
 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:

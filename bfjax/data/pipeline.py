@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bfjax import errors
+from bfjax.data import augment as augmentation
 from bfjax.data import files as image_files
 from bfjax.data import order, sources, streams
 
@@ -70,7 +71,9 @@ def train_batches(
   process_index: int = 0,
   process_count: int = 1,
   flip: bool = True,
+  augment: augmentation.Augment | None = None,
   on_error: str = 'error',
+  max_skipped: float = 0.1,
   bad_rows: Sequence[int] = (),
   threads: int = 0,
 ) -> TrainBatches:
@@ -98,9 +101,14 @@ def train_batches(
     process_index: this process gets the process_index-th part of each batch.
     process_count: the number of processes.
     flip: whether to mirror half of the images.
+    augment: what else is done to an image, before mirroring; a function of
+      (seed, epoch, row) too. None for nothing.
     on_error: what an image that cannot be read or decoded does: 'error' ends
       the stream, 'skip' replaces it by the next good row, with that row's own
       label.
+    max_skipped: with on_error='skip', what share of all images, or of those
+      tried together, may be bad (and in any case a hundred): above it, the
+      storage is taken to be out of order, and the stream ends with an error.
     bad_rows: rows to replace without trying them: those met earlier. They
       save time and change nothing.
     threads: of reading and decoding; 0 for one per CPU, at most 16. More than
@@ -137,6 +145,8 @@ def train_batches(
     threads=threads,
     remedy='Restore it, take it off the list, or train without such images by '
     "data.on_error='skip'.",
+    augment=augment or None,
+    max_skipped=max_skipped,
   )
   return TrainBatches(np.asarray(labels, np.int32), stream)
 

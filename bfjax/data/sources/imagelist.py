@@ -1,8 +1,6 @@
 """Images on disk: a list of paths and labels, or a folder per class."""
 
-import array
 import dataclasses
-import itertools
 import logging
 import os
 from collections.abc import Sequence
@@ -10,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, images, lists, sources
+from bfjax.data import files, folders, images, lists, names, sources
 
 _log = logging.getLogger(__name__)
 
-_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 _CHECKS = ('exist', 'decode', 'none')
 _MAX_LABEL = 2**31 - 1
+_CHUNK = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +62,7 @@ def build(
   `class_names` tells the labels as given. Rows are numbered in list order.
 
   Without a list every folder of `root` is a class, in the order of their
-  names, and holds its images at any depth.
+  names, and holds its images at any depth; see `folders.read`.
 
   Args:
     root: the folder that paths are relative to.
@@ -90,18 +88,16 @@ def build(
     raise errors.UserError(
       'data.truth holds labels of a list, so it needs data.list.'
     )
+  true_labels = None
   if list:
     list_path = os.path.join(root, list)
-    found, given = _read_list(list_path, root, num_classes)
-    values, labels = np.unique(given, return_inverse=True)
-    class_names = [str(value) for value in values.tolist()]
+    found, labels, values = _read_list(list_path, root, num_classes)
+    class_names = names.Numbers(values)
+    if truth:
+      truth_path = os.path.join(root, truth)
+      true_labels = _true_labels(truth_path, found, labels, values)
   else:
-    found, labels, class_names = _read_folders(root, num_classes)
-  labels = labels.astype(np.int32)
-  true_labels = None
-  if truth:
-    truth_path = os.path.join(root, truth)
-    true_labels = _true_labels(truth_path, found, labels, class_names)
+    found, labels, class_names = folders.read(root, num_classes)
   _log.info('%d images, %d classes', found.num_rows, len(class_names))
   if check == 'exist':
     found.check_exist()
@@ -117,126 +113,112 @@ def build(
 
 
 def _read_list(path, root, num_classes):
-  """(ImageFiles, labels int64 [n] as given)."""
+  """(ImageFiles, labels int32 [n], the label as given int64 of each class)."""
+  found = lists.read(path)
+  shown = files.printable(path)
+  given = found.labels
+  if not given.size:
+    raise errors.UserError(f'{shown}: the list is empty.')
   limit = num_classes - 1 if num_classes else _MAX_LABEL
-  blob = bytearray()
-  offsets = array.array('q', [0])
-  labels = array.array('q')
-  hashes = array.array('q')
-  for number, image, label in lists.parse_lines(path):
-    if label > limit:
-      raise errors.UserError(
-        f'{path}:{number}: label {label}, but the largest may be {limit}'
-        + (f' (data.num_classes = {num_classes}).' if num_classes else '.')
-      )
-    blob += image
-    offsets.append(len(blob))
-    labels.append(label)
-    hashes.append(hash(image))
-  if not labels:
-    raise errors.UserError(f'{path}: the list is empty.')
-  found = files.ImageFiles.from_blob(
-    bytes(blob), np.frombuffer(offsets, np.int64), root
-  )
-  _refuse_duplicates(path, found, np.frombuffer(hashes, np.int64))
-  return found, np.frombuffer(labels, np.int64)
+  if given.max() > limit:
+    row = int(np.argmax(given > limit))
+    raise errors.UserError(
+      f'{shown}:{lists.line_number(path, row)}: label {given[row]}, but the '
+      f'largest may be {limit}'
+      + (f' (data.num_classes = {num_classes}).' if num_classes else '.')
+    )
+  labels, values = _numbered(given)
+  listed = files.ImageFiles.from_blob(found.blob, found.offsets, root)
+  del found, given  # memory for what follows
+  _refuse_duplicates(path, listed.names)
+  return listed, labels, values
 
 
-def _refuse_duplicates(path, found, hashes):
+def _numbered(given):
+  """Labels without gaps, int32, and of each the label as given, ascending."""
+  largest = int(given.max())
+  if largest > 8 * len(given):
+    values, labels = np.unique(given, return_inverse=True)
+    return labels.astype(np.int32), values
+  # Much quicker, and smaller, than sorting.
+  is_used = np.zeros(largest + 1, bool)
+  is_used[given] = True
+  number = np.cumsum(is_used, dtype=np.int32) - 1
+  return number[given], np.flatnonzero(is_used)
+
+
+def _refuse_duplicates(path, listed):
   """Raises if a path is listed twice.
 
   Hashes are sorted first, and only paths of equal hashes compared: a set of
   all paths would take a gigabyte where there are 6 million.
   """
+  ascending = listed.hashes()
+  ascending.sort()
+  if (ascending[1:] != ascending[:-1]).all():
+    return
+  hashes = listed.hashes()
   order = np.argsort(hashes, kind='stable')
   equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
   for i in equal:
     first, second = sorted((int(order[i]), int(order[i + 1])))
-    if found.name(first) == found.name(second):
-      lines = (number for number, _, _ in lists.parse_lines(path))
-      numbers = [*itertools.islice(lines, second + 1)]
+    if listed[first] == listed[second]:
       raise errors.UserError(
-        f'{path}:{numbers[second]}: {files.printable(found.name(second))} is '
-        f'listed already in line {numbers[first]}. Remove one of the two.'
+        f'{_place(path, second)}: {files.printable(listed[second])} is listed '
+        f'already in line {lists.line_number(path, first)}. Remove one of the '
+        'two.'
       )
 
 
-def _read_folders(root, num_classes):
-  """(ImageFiles, labels int64 [n], class names) of a folder per class."""
-  classes = sorted(
-    entry.name
-    for entry in os.scandir(root)
-    if entry.is_dir() and not entry.name.startswith('.')
-  )
-  if not classes:
-    raise errors.UserError(
-      f'{root!r} has no folders. Without data.list, every folder in it is a '
-      'class.'
-    )
-  if num_classes and len(classes) > num_classes:
-    raise errors.UserError(
-      f'{root!r} has {len(classes)} class folders, but data.num_classes is '
-      f'{num_classes}.'
-    )
-  paths = []
-  counts = []
-  num_others = 0
-  for name in classes:
-    found, others = _images_of(root, name)
-    if not found:
-      raise errors.UserError(
-        f'The class folder {files.printable(os.path.join(root, name))} has no '
-        f'images ({", ".join(_SUFFIXES)}). Remove it or fill it.'
-      )
-    paths += found
-    counts.append(len(found))
-    num_others += others
-  if num_others:
-    _log.warning(
-      '%d files under %s are not images (%s) and are not used.',
-      num_others,
-      root,
-      ', '.join(_SUFFIXES),
-    )
-  labels = np.repeat(np.arange(len(classes)), counts)
-  return files.ImageFiles(paths, root), labels, classes
-
-
-def _images_of(root, name) -> tuple[list[str], int]:
-  """The images of one class, sorted, and the number of other files."""
-  found = []
-  num_files = 0
-  for folder, _, inside in os.walk(os.path.join(root, name)):
-    num_files += len(inside)
-    below = os.path.relpath(folder, root)
-    found += [
-      os.path.join(below, x) for x in inside if x.lower().endswith(_SUFFIXES)
-    ]
-  return sorted(found), num_files - len(found)
-
-
-def _true_labels(path, found, labels, class_names) -> np.ndarray:
+def _true_labels(path, found, labels, values) -> np.ndarray:
   """`labels` with those of the images in the list `path` replaced."""
-  class_of = {name: i for i, name in enumerate(class_names)}
-  truth = {}
-  for number, image, label in lists.parse_lines(path):
-    if str(label) not in class_of:
-      raise errors.UserError(
-        f'{path}:{number}: no image of the training list has the label {label}.'
-      )
-    if image in truth:
-      raise errors.UserError(
-        f'{path}:{number}: {files.printable(os.fsdecode(image))} is listed '
-        f'already in line {truth[image][0]}.'
-      )
-    truth[image] = number, class_of[str(label)]
-  true_labels = labels.copy()
-  for row, image in enumerate(found.names_bytes()):
-    if image in truth:
-      true_labels[row] = truth.pop(image)[1]
-  for image, (number, _) in truth.items():
+  truth = lists.read(path)
+  number = np.searchsorted(values, truth.labels)
+  known = values[np.minimum(number, len(values) - 1)] == truth.labels
+  if not known.all():
+    row = int(np.argmin(known))
     raise errors.UserError(
-      f'{path}:{number}: {files.printable(os.fsdecode(image))} is not in the '
+      f'{_place(path, row)}: no image of the training list has the label '
+      f'{truth.labels[row]}.'
+    )
+  listed = names.Names(truth.blob, truth.offsets)
+  _refuse_duplicates(path, listed)
+  true_labels = labels.copy()
+  is_found = np.zeros(len(listed), bool)
+  for row, place in _matches(found.names, listed):
+    true_labels[row] = number[place]
+    is_found[place] = True
+  if not is_found.all():
+    row = int(np.argmin(is_found))
+    raise errors.UserError(
+      f'{_place(path, row)}: {files.printable(listed[row])} is not in the '
       'training list.'
     )
   return true_labels
+
+
+def _matches(all_names, some):
+  """Yields (i, k) where all_names[i] == some[k]; names of `some` differ."""
+  if not len(some):
+    return
+  hashes = some.hashes()
+  order = np.argsort(hashes)
+  ascending = hashes[order]
+  for i, value in _in_chunks(all_names.hashes()):
+    at = np.searchsorted(ascending, value)
+    is_equal = ascending[np.minimum(at, len(some) - 1)] == value
+    for row, place in zip(i[is_equal].tolist(), at[is_equal], strict=True):
+      k = int(order[place])
+      if all_names.encoded(row) == some.encoded(k):
+        yield row, k
+
+
+def _in_chunks(values):
+  """Yields (indices, values) of some at a time."""
+  for start in range(0, len(values), _CHUNK):
+    part = values[start : start + _CHUNK]
+    yield np.arange(start, start + len(part)), part
+
+
+def _place(path, row):
+  return f'{files.printable(path)}:{lists.line_number(path, row)}'
