@@ -4,7 +4,6 @@
 that of packs (`lfw.bin`).
 """
 
-import concurrent.futures
 import os
 from collections.abc import Sequence
 
@@ -14,7 +13,6 @@ from bfjax import errors
 from bfjax.data import files, packs
 from bfjax.evaluation import benchmarks, imagepairs, pairlist
 
-_STAT_THREADS = 16
 # Where the pairs of a set of the field may be in the folder of all sets.
 _PLACES = (
   '{0}/pairs.txt',
@@ -104,14 +102,12 @@ def _check_exist(
   images: files.ImageFiles, found: list[pairlist.Pair], path: str
 ) -> None:
   """Raises UserError, naming the first line, if images are missing."""
-  with concurrent.futures.ThreadPoolExecutor(_STAT_THREADS) as pool:
-    paths = map(images.path, range(images.num_rows))
-    there = list(pool.map(os.path.isfile, paths))
-  if all(there):
+  bad = list(images.problems())
+  if not bad:
     return
-  missing = images.name(there.index(False))
-  number = next(p.line for p in found if missing in (p.left, p.right))
-  full = images.path(there.index(False))
+  row, problem = bad[0]
+  name, full = images.name(row), images.path(row)
+  number = next(p.line for p in found if name in (p.left, p.right))
   base = os.path.splitext(full)[0]
   others = [s for s in ('.jpg', '.png', '.jpeg') if os.path.isfile(base + s)]
   remedy = (
@@ -121,6 +117,6 @@ def _check_exist(
     else 'Is the root folder right, and is the data set complete?'
   )
   raise errors.UserError(
-    f'{files.printable(path)}:{number}: no such image: {files.printable(full)} '
-    f'({there.count(False)} of {len(there)} are missing). {remedy}'
+    f'{files.printable(path)}:{number}: no such image: {files.printable(full)}:'
+    f' {problem} ({len(bad)} of {images.num_rows} cannot be used). {remedy}'
   )
