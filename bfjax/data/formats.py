@@ -99,8 +99,9 @@ def _guesses(root, list, dataset) -> dict[str, str]:
       found['tfds'] = 'it has dataset_info.json'
   if os.path.isfile(os.path.join(root, _LIST)):
     found['list'] = f'it has {_LIST}'
-  if not found and any(entry.is_dir() for entry in os.scandir(root)):
-    found['folder'] = 'it has folders'
+  with os.scandir(root) as entries:
+    if not found and any(entry.is_dir() for entry in entries):
+      found['folder'] = 'it has folders'
   return found
 
 
@@ -181,7 +182,7 @@ def read_class_names(path: str) -> dict[str, str]:
         if not tab or not label.isdigit() or not name:
           raise errors.UserError(
             f'{printable(path)}:{number}: expected `label<TAB>name`, not '
-            f'{printable(line.rstrip())!r}.'
+            f'"{printable(line.rstrip())}".'
           )
         names[label] = name
   except OSError as error:

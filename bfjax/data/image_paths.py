@@ -53,13 +53,13 @@ def check_folders(names: Iterable[str]) -> None:
       problem = 'folders that start with a dot are hidden, and not read'
     if problem:
       raise errors.UserError(
-        f'The class {printable(name)!r} cannot be a folder: {problem}. Rename '
+        f'The class "{printable(name)}" cannot be a folder: {problem}. Rename '
         'it, or write another format.'
       )
     other = seen.setdefault(name.casefold(), name)
     if other != name:
       raise errors.UserError(
-        f'The classes {printable(other)!r} and {printable(name)!r} differ in '
+        f'The classes "{printable(other)}" and "{printable(name)}" differ in '
         'upper and lower case alone, and would be one folder on many systems. '
         'Rename one, or write another format.'
       )

@@ -119,7 +119,7 @@ def check_true_classes(source: sources.Source) -> None:
     name = source.class_names[source.true_labels[lost[0]]]
     raise errors.UserError(
       f'{len(lost)} images are truly of classes that no image is labelled with '
-      f'({printable(name)!r} the first), which this format cannot tell. Write '
+      f'("{printable(name)}" the first), which this format cannot tell. Write '
       'tfds, or leave --truth out.'
     )
 

@@ -52,7 +52,7 @@ def check_class_names(names) -> None:
     else:
       continue
     raise errors.UserError(
-      f'The class name {printable(name)!r} {problem}, and TFDS cannot keep it. '
+      f'The class name "{printable(name)}" {problem}, and TFDS cannot keep it. '
       'Rename the class, or write another format.'
     )
 

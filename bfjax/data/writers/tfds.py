@@ -89,9 +89,11 @@ class _Sink:
 
     row = self._row
     path = self._path(len(self._lengths))
-    record = self._serializer.serialize_example(
+    example = self._serializer.get_tf_example(
       self._features.encode_example(self._example(self._source, row, encoded))
     )
+    # Otherwise features would come in another order in each process.
+    record = example.SerializeToString(deterministic=True)
     try:
       if self._writer is None:
         self._shard_bytes = 0
@@ -165,7 +167,7 @@ def split_path(out: pathlib.Path) -> tuple[pathlib.Path, str, str]:
   if not _NAME.fullmatch(name):
     raise errors.UserError(
       f'--out {printable(str(out.parent))}: its last part is the name of the '
-      f'set, and {printable(name)!r} cannot be one: letters, digits and _ '
+      f'set, and "{printable(name)}" cannot be one: letters, digits and _ '
       'make a name, and a letter comes first.'
     )
   return out, name, out.name
