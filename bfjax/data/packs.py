@@ -178,7 +178,7 @@ def _check_counts(images, same):
 def _image(image, i) -> bytes:
   is_bytes = isinstance(image, picklenames.Array) and image.dtype == 'uint8'
   # One axis, or others of length 1: no decoded image, which has three.
-  if is_bytes and max(image.shape, default=0) == len(image.data):
+  if is_bytes and sum(n != 1 for n in image.shape) <= 1:
     return image.data
   if not isinstance(image, bytes):
     raise ValueError(f'image {i} is {_what(image)} instead of encoded bytes')

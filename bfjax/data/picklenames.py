@@ -150,7 +150,7 @@ def _fill(array, shape, dtype, data):
   is_shape = (
     isinstance(shape, tuple)
     and len(shape) <= _MAX_DIMS
-    and all(type(n) is int and 0 <= n <= len(data) for n in shape)
+    and all(type(n) is int and n >= 0 for n in shape)
   )
   if (
     not isinstance(dtype, DType) or not isinstance(data, bytes) or not is_shape
