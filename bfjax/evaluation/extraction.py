@@ -18,6 +18,7 @@ from bfjax.evaluation import (
   imagesets,
   rowtable,
   storewriter,
+  verification,
 )
 
 FLIPS = (*fusion.FLIPS, 'both')
@@ -219,6 +220,7 @@ def _open(files, label, out, form, batch, embedding_dim, settings):
 
 def _formed(found, files, first, form) -> np.ndarray:
   """Features as asked for; refused if they are not finite."""
+  _check_finite(found, files, first, 'The network has diverged or overflowed.')
   if form.flip == 'both':
     features = found
     if form.normalised:
@@ -229,12 +231,14 @@ def _formed(found, files, first, form) -> np.ndarray:
     features = fusion.fuse(found, flip=form.flip, normalise=form.normalised)
   with np.errstate(over='ignore'):
     features = features.astype(form.dtype)
-  finite = np.isfinite(features).reshape(len(features), -1).all(axis=1)
-  if not finite.all():
-    name = files.name(first + int(np.argmin(finite)))
-    raise errors.UserError(
-      f'The features of the image {image_files.printable(name)} are not finite '
-      f'as {form.dtype}: NaN or infinity. The network has diverged or '
-      'overflowed' + ('; try float32.' if form.dtype == 'float16' else '.')
-    )
+  _check_finite(features, files, first, f'Too large for {form.dtype}.')
   return features
+
+
+def _check_finite(features, files, first, why) -> None:
+  row = verification.first_not_finite(features)
+  if row is not None:
+    name = image_files.printable(files.name(first + row))
+    raise errors.UserError(
+      f'The features of the image {name} are not finite: NaN or infinity. {why}'
+    )

@@ -1,0 +1,336 @@
+"""tools/embed.py: features of any images, whole after any interruption."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+import tiny
+from bfjax import backbones, checkpoint, errors, model, runs, sharding
+from bfjax.data import files
+from bfjax.evaluation import embed, extraction, imagesets, store
+from tools import embed as embed_tool
+
+ROOT = pathlib.Path(__file__).parents[1]
+SIZE = 8
+DIM = SIZE * SIZE * 3
+
+
+def flattened(params, stats, images, *, train, dropout_key=None):
+  return images.reshape(len(images), -1) * params, stats
+
+
+FLAT = backbones.Backbone(None, flattened, DIM)
+
+
+@pytest.fixture
+def images(tmp_path):
+  rng = np.random.default_rng(0)
+  root = tmp_path / 'images'
+  for i in range(11):
+    path = root / f'{i % 3} é' / f'{i}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8))
+  return imagesets.open_set(str(root), format='folder')
+
+
+def extract(images, out, scale=2.0, form=None, stop_at=None, **options):
+  """Extracts with a network that shows its input; may stop half-way."""
+  mesh = sharding.make_mesh(jax.devices()[:2])
+  compiled = embed.make_embed(FLAT, mesh)
+
+  def embed_batches(files, first):
+    for row, features in embed.embed_batches(
+      compiled,
+      np.float32(scale),
+      {},
+      files,
+      batch=2,
+      image_size=SIZE,
+      mesh=mesh,
+      first=first,
+    ):
+      if stop_at is not None and row >= stop_at:
+        raise KeyboardInterrupt
+      yield row, features
+
+  extraction.extract(
+    embed_batches,
+    images.files,
+    images.label,
+    out,
+    form=form or extraction.Form(),
+    batch=2,
+    embedding_dim=DIM,
+    settings={'weights_sha256': str(scale), 'about': {'step': 1}},
+    progress='',
+    **options,
+  )
+
+
+def embedded(images, scale=2.0):
+  """float64 [n, 2, d], computed image by image."""
+  out = []
+  for content in images.files.read(np.arange(images.files.num_rows)):
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    both = np.stack([image, image[:, ::-1]])
+    out.append(((both / 255 - 0.5) / 0.5 * scale).reshape(2, -1))
+  return np.array(out)
+
+
+@pytest.mark.parametrize('normalised', [False, True])
+@pytest.mark.parametrize('flip', ['none', 'sum', 'joined', 'both'])
+def test_features_are_fused_as_asked_for(images, tmp_path, flip, normalised):
+  form = extraction.Form(flip, normalised)
+  extract(images, tmp_path / 'out', form=form)
+  found = store.open_store(tmp_path / 'out')
+  both = embedded(images)
+  expected = {
+    'none': both[:, 0],
+    'sum': both.sum(axis=1),
+    'joined': both.reshape(len(both), -1),
+    'both': both,
+  }[flip]
+  if normalised:
+    expected = expected / np.linalg.norm(expected, axis=-1, keepdims=True)
+  np.testing.assert_allclose(found.features, expected, rtol=1e-5, atol=1e-6)
+  assert found.features.dtype == np.float32
+  assert found.meta['flip'] == flip
+  assert list(found.names) == [images.files.name(i) for i in range(11)]
+  assert found.labels[0] == '0 é'
+
+
+@pytest.mark.parametrize('table', ['tsv', 'parquet'])
+def test_half_precision_and_kinds_of_tables(images, tmp_path, table):
+  form = extraction.Form(dtype='float16', table=table)
+  extract(images, tmp_path / 'out', form=form)
+  found = store.open_store(tmp_path / 'out')
+  assert found.features.dtype == np.float16
+  expected = embedded(images).sum(axis=1)
+  np.testing.assert_allclose(found.features, expected, rtol=1e-3, atol=1e-3)
+  assert (tmp_path / 'out' / f'rows.{table}').exists()
+  assert found.labels[10] == '2 é'
+
+
+def test_a_tree_has_the_layout_of_the_megaface_scripts(images, tmp_path):
+  form = extraction.Form(layout='tree', normalised=True)
+  extract(images, tmp_path / 'out', form=form)
+  feature = np.load(tmp_path / 'out' / '0 é' / '0.npy')
+  assert feature.shape == (DIM,)
+  np.testing.assert_allclose(np.linalg.norm(feature), 1, rtol=1e-5)
+  stems = [os.path.splitext(images.files.name(i))[0] for i in range(11)]
+  found = store.open_tree(tmp_path / 'out', stems)
+  extract(images, tmp_path / 'rows', form=extraction.Form(normalised=True))
+  rows = store.open_store(tmp_path / 'rows')
+  np.testing.assert_array_equal(found.features, rows.features)
+
+
+def contents(folder):
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in folder.rglob('*')
+    if path.is_file()
+  }
+
+
+@pytest.mark.parametrize('layout', ['rows', 'tree'])
+@pytest.mark.parametrize('stop_at', [0, 2, 6, 10])
+@pytest.mark.parametrize('flush_secs', [0.0, 100.0])
+def test_what_is_stopped_goes_on_to_the_same_bytes(
+  images, tmp_path, layout, stop_at, flush_secs
+):
+  form = extraction.Form(layout=layout)
+  extract(images, tmp_path / 'whole', form=form)
+  parts = tmp_path / 'parts'
+  with pytest.raises(KeyboardInterrupt):
+    extract(images, parts, form=form, stop_at=stop_at, flush_secs=flush_secs)
+  with pytest.raises(errors.UserError, match='unfinished'):
+    store.open_store(parts)
+  extract(images, parts, form=form)
+  assert contents(parts) == contents(tmp_path / 'whole')
+  # Finished: nothing is computed.
+  extract(images, parts, form=form, stop_at=0)
+
+
+@pytest.mark.parametrize('stop_at', [4, None])
+def test_two_models_or_settings_never_share_a_folder(images, tmp_path, stop_at):
+  out = tmp_path / 'out'
+  try:
+    extract(images, out, stop_at=stop_at, flush_secs=0.0)
+  except KeyboardInterrupt:
+    assert stop_at
+  before = contents(out)
+  for changed, message in (
+    ({'scale': 3.0}, "weights_sha256 was '2.0', now '3.0'"),
+    ({'form': extraction.Form('none')}, "flip was 'sum', now 'none'"),
+    ({'form': extraction.Form(dtype='float16')}, 'dtype'),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      extract(images, out, **changed)
+  fewer = imagesets.ImageSet(
+    files.ImageFiles([images.files.name(0)], tmp_path / 'images'), images.label
+  )
+  with pytest.raises(errors.UserError, match='num_rows was 11, now 1'):
+    extract(fewer, out)
+  assert contents(out) == before
+
+
+def test_a_folder_with_something_else_is_left_alone(images, tmp_path):
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'out' / 'mine.txt').write_text('mine')
+  with pytest.raises(errors.UserError, match='is not empty'):
+    extract(images, tmp_path / 'out')
+  assert contents(tmp_path / 'out') == {'mine.txt': b'mine'}
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='Cannot write features'):
+    extract(images, tmp_path / 'file' / 'out')
+
+
+def test_features_that_are_not_finite_name_the_image(images, tmp_path):
+  first = images.files.name(0)
+  with pytest.raises(errors.UserError, match=f'{first} are not finite'):
+    extract(images, tmp_path / 'a', scale=np.inf)
+  with pytest.raises(errors.UserError, match='Too large for float16'):
+    form = extraction.Form(dtype='float16')
+    extract(images, tmp_path / 'b', scale=1e6, form=form)
+
+
+def test_images_that_a_tree_cannot_hold_apart(images, tmp_path):
+  root = tmp_path / 'images'
+  form = extraction.Form(layout='tree')
+  for names, message in (
+    (['0 é/0.png', '0 é/0.jpg'], 'in one file'),
+    ([str(root / '0 é' / '0.png')], 'outside'),
+    (['../images/0 é/0.png'], 'outside'),
+  ):
+    given = imagesets.ImageSet(files.ImageFiles(names, root), images.label)
+    with pytest.raises(errors.UserError, match=message):
+      extract(given, tmp_path / 'out', form=form)
+
+
+def test_bare_lists_and_folders_of_any_depth(images, tmp_path):
+  root = tmp_path / 'images'
+  below = imagesets.open_paths(str(root))
+  assert below.files.num_rows == 11
+  assert below.label(3) == ''
+  listed = tmp_path / 'list.txt'
+  listed.write_text('0 é/3.png\r\n\n2 é/5.png\n')
+  found = imagesets.open_paths(str(listed), str(root))
+  assert [found.files.name(i) for i in range(2)] == ['0 é/3.png', '2 é/5.png']
+  listed.write_text('0 é/4.png\n')
+  with pytest.raises(errors.UserError, match=r'4\.png'):
+    imagesets.open_paths(str(listed), str(root))
+  listed.write_text('\n')
+  with pytest.raises(errors.UserError, match='lists no images'):
+    imagesets.open_paths(str(listed))
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(errors.UserError, match='no images'):
+    imagesets.open_paths(str(tmp_path / 'empty'))
+  with pytest.raises(errors.UserError, match=r'none\.txt'):
+    imagesets.open_paths(str(tmp_path / 'none.txt'))
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+  """A model folder with a tiny network."""
+  folder = tmp_path_factory.mktemp('models')
+  config = tiny.config(folder / 'faces')
+  options = {**config.backbone}
+  backbone = backbones.build(**options, image_size=16)
+  params, stats = jax.jit(backbone.init)(jax.random.key(0))
+  description = model.describe(
+    backbone=options,
+    image_size=16,
+    embedding_dim=8,
+    num_classes=None,
+    source={'file': 'made up'},
+  )
+  model.save_model(folder / 'model', description, params, stats)
+  return folder / 'model'
+
+
+def command(saved, out, *more):
+  source = ['--source', 'synthetic', '--option', 'image_size=16']
+  source += ['--option', f'cache_dir={saved.parent / "faces"}']
+  options = ['--model', str(saved), '--out', str(out), *source, *more]
+  return [*options, '--option', 'identities=20']
+
+
+def test_a_killed_command_goes_on_to_the_same_bytes(saved, tmp_path):
+  more = '--flush-secs=0', '--batch=8', '--option=images_per_identity=20'
+  whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+  embed_tool.main(embed_tool.parse_arguments(command(saved, whole, *more)))
+  arguments = [sys.executable, '-m', 'tools.embed']
+  arguments += command(saved, parts, *more)
+  noted = parts / store.UNFINISHED
+  with subprocess.Popen(
+    arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment()
+  ) as process:
+    deadline = time.monotonic() + 200
+    while not noted.exists() or json.loads(noted.read_text())['done'] < 64:
+      assert process.poll() is None, process.communicate()
+      assert time.monotonic() < deadline
+      time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+  done = json.loads(noted.read_text())['done']
+  assert 64 <= done < 400
+  again = subprocess.run(
+    arguments, cwd=ROOT, capture_output=True, text=True, env=environment()
+  )
+  assert again.returncode == 0, again.stderr
+  assert '100%' in again.stderr
+  assert contents(parts) == contents(whole)
+  found = store.open_store(parts)
+  assert found.features.shape == (400, 8)
+
+
+def environment():
+  flags = '--xla_force_host_platform_device_count=8'
+  return os.environ | {'XLA_FLAGS': flags}
+
+
+def test_a_run_is_told_by_its_weights(tmp_path, saved):
+  config = tiny.config(saved.parent / 'faces')
+  run = runs.open_run(config)
+  checkpoint.claim_workdir(tmp_path / 'run', run.record)
+  with checkpoint.open_manager(tmp_path / 'run') as manager:
+    for step, seed in ((1, 0), (2, 1)):
+      config.seed = seed
+      state = runs.make_state(run, config)
+      checkpoint.save(manager, step, state, run.record, {})
+  images = imagesets.open_source(
+    'synthetic',
+    {
+      'image_size': 16,
+      'identities': 4,
+      'cache_dir': str(saved.parent / 'faces'),
+    },
+  )
+  options = {'form': extraction.Form(), 'batch': 8}
+  path = tmp_path / 'run'
+  out = tmp_path / 'out'
+  extraction.compute(path, images, out, checkpoint='1', **options)
+  with pytest.raises(errors.UserError, match='weights_sha256'):
+    extraction.compute(path, images, out, checkpoint='last', **options)
+  with pytest.raises(errors.UserError, match='batch was 8, now 16'):
+    extraction.compute(
+      path, images, out, checkpoint='1', form=extraction.Form(), batch=16
+    )
+  meta = store.open_store(out).meta
+  assert meta['about']['model']['step'] == 1
+  assert meta['input_scaling']['formula'] == '(x / 255 - 0.5) / 0.5'
+
+
+def test_no_images_are_named():
+  arguments = embed_tool.parse_arguments(['--model', 'm', '--out', 'o'])
+  with pytest.raises(errors.UserError, match='Which images'):
+    embed_tool.main(arguments)
