@@ -98,8 +98,12 @@ def test_unknown_parts_are_refused(benchmark, capsys):
 
 
 @pytest.mark.usefixtures('benchmark')
-def test_verification_part_gives_the_same_digits():
-  part = importlib.import_module('benchmarks.verification')
-  rows = part.run(repeats=1, num_pairs=40, dim=4)
-  assert len(rows) == 3
+def test_eval_part_finds_the_same_on_both_sides():
+  part = importlib.import_module('benchmarks.evaluation.pairs')
+  rows = part.rows(repeats=1, num_pairs=40, dim=4)
+  part = importlib.import_module('benchmarks.evaluation.templates')
+  rows += part.rows(repeats=1, scale=1e-3)
+  part = importlib.import_module('benchmarks.evaluation.megaface')
+  rows += part.rows(repeats=1, scale=2e-3)
+  assert len(rows) == 9
   assert all(row.ratio > 0 for row in rows)

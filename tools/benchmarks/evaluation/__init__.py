@@ -1,0 +1,1 @@
+"""What `benchmarks.eval` measures: a module for each kind of test."""
