@@ -40,12 +40,31 @@ _SURPLUS = 1.05
 _HALF_WINDOW = 256
 
 
+class Point(NamedTuple):
+  """A threshold, the highest one with its TAR.
+
+  Attributes:
+    far: share of negatives that are accepted.
+    tar: share of positives that are accepted.
+    threshold: the lowest score of an accepted positive; infinite if there is
+      none.
+  """
+
+  far: float
+  tar: float
+  threshold: float
+
+
 class Rate(NamedTuple):
-  """What an ROC has at the false accept rate `target`; see above."""
+  """What an ROC has at the false accept rate `target`; see above.
+
+  The TAR of each is that of the point defined above, but the point is the
+  first one with this TAR: its FAR may be lower.
+  """
 
   target: float
-  nearest: windows.Point
-  conservative: windows.Point
+  nearest: Point
+  conservative: Point
 
 
 def rates(
@@ -72,7 +91,7 @@ def rates(
   Raises:
     ValueError: if a score is NaN, or there are no pairs of one kind.
   """
-  num_positives = np.count_nonzero(same)
+  num_positives = int(np.count_nonzero(same))
   num_negatives = len(scores) - num_positives
   _check(scores, num_positives, num_negatives)
   share = _SURPLUS * max(fars)
@@ -109,7 +128,7 @@ def rates_of_highest(
   least = -np.inf
   if len(negatives) < num_negatives:
     # Of negatives that score as the lowest, some may be missing.
-    least = np.nextafter(negatives.min(), np.inf)
+    least = float(np.nextafter(negatives.min(), np.inf))
     same, scores = same[scores >= least], scores[scores >= least]
   top = windows.Top(scores, same, np.arange(len(scores)), least)
   found = _rates(top, len(positives), num_negatives, fars, None, 0.0)
@@ -176,7 +195,7 @@ def _top(scores, same, share: float) -> windows.Top:
     np.compress(is_high, scores),
     np.compress(is_high, same),
     np.flatnonzero(is_high),
-    least,
+    float(least),
   )
 
 
@@ -194,14 +213,47 @@ def _rates(top, num_positives, num_negatives, fars, exact, slack):
     )
     for far, (low, high) in zip(list(pending), bounds, strict=True):
       window = windows.window(top, low, high, exact, slack)
-      nearest = windows.nearest(far, window, num_positives, num_negatives)
-      conservative = windows.conservative(
-        far, window, num_positives, num_negatives
-      )
-      if nearest is not None and conservative is not None:
-        found[far] = Rate(far, nearest, conservative)
+      counts = _accepted(far, window, top, num_positives, num_negatives, slack)
+      if None not in counts:
+        found[far] = counts
         del pending[far]
       elif high == math.inf and low == top.least > -math.inf:
         return None
-    half *= 8
-  return tuple(found[far] for far in fars)
+    half *= 4
+  positives = np.sort(np.compress(top.same, top.scores))
+  return tuple(
+    Rate(
+      far,
+      *(
+        _point(n, top, positives, num_positives, num_negatives, exact, slack)
+        for n in found[far]
+      ),
+    )
+    for far in fars
+  )
+
+
+def _accepted(far, window, top, num_positives, num_negatives, slack):
+  """How many positives both points accept; None where it cannot be told."""
+  nearest = windows.nearest(far, window, num_negatives)
+  if nearest is None:
+    nearest = windows.nearer_end(
+      far, window, top, num_positives, num_negatives, slack
+    )
+  return nearest, windows.conservative(far, window, num_negatives)
+
+
+def _point(count, top, positives, num_positives, num_negatives, exact, slack):
+  """The highest threshold that accepts `count` positives."""
+  if not count:
+    return Point(0.0, 0.0, math.inf)
+  score = float(positives[len(positives) - count])
+  window = windows.window(
+    top, score - 4 * slack, score + 4 * slack, exact, slack
+  )
+  i = np.searchsorted(window.true, count)
+  return Point(
+    float(window.accepted[i] / num_negatives),
+    count / num_positives,
+    float(window.values[i]),
+  )

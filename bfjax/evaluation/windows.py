@@ -9,20 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Point(NamedTuple):
-  """A point of an ROC.
-
-  Attributes:
-    far: share of negatives that are accepted.
-    tar: share of positives that are accepted.
-    threshold: the lowest score that is accepted; infinite if none is.
-  """
-
-  far: float
-  tar: float
-  threshold: float
-
-
 class Top(NamedTuple):
   """The pairs that score `least` or more: scores, kinds, places in the list."""
 
@@ -60,14 +46,11 @@ def bounds(negatives, least, ranks, half: int, slack: float):
   highs = [last - rank + half for rank in ranks]
   inner = {i for i in (*lows, *highs) if 0 <= i <= last}
   parted = np.partition(negatives, sorted(inner)) if inner else negatives
-  number = negatives.dtype.type
   # An exact score has the rank of a rounded one that differs by at most slack.
   return [
     (
-      float(max(number(parted[low] - 2 * slack), least))
-      if low >= 0
-      else float(least),
-      float(number(parted[high] + 2 * slack)) if high <= last else math.inf,
+      max(float(parted[low]) - 2 * slack, least) if low >= 0 else least,
+      float(parted[high]) + 2 * slack if high <= last else math.inf,
     )
     for low, high in zip(lows, highs, strict=True)
   ]
@@ -75,6 +58,8 @@ def bounds(negatives, least, ranks, half: int, slack: float):
 
 def window(top, low, high, exact, slack) -> Window:
   """The window of pairs that score from `low` to `high`."""
+  number = top.scores.dtype.type
+  low, high = float(number(low)), float(number(high))
   is_above = top.scores > high
   inside = np.flatnonzero((top.scores >= low) & ~is_above)
   scores = exact(top.pairs[inside]) if exact else top.scores[inside]
@@ -97,40 +82,65 @@ def window(top, low, high, exact, slack) -> Window:
   )
 
 
-def nearest(far, piece, num_positives, num_negatives) -> Point | None:
-  """The nearest point of the ROC; None if a wider window may hold it."""
+def nearest(far: float, piece: Window, num_negatives: int) -> int | None:
+  """Positives accepted at the nearest point; None if it may lie elsewhere."""
   if not len(piece.values):
     return None
-  values, accepted, true, is_first, is_last = piece
-  is_corner = np.ones(len(values), bool)
+  _, accepted, true, is_first, is_last = piece
+  is_corner = np.ones(len(true), bool)
   is_corner[1:-1] = (np.diff(accepted, 2) != 0) | (np.diff(true, 2) != 0)
-  # What the outermost values are depends on their neighbours outside.
+  # What the outermost points are depends on their neighbours outside.
   is_corner[0] &= is_first
   is_corner[-1] &= is_last
   fars = accepted / num_negatives
   distances = np.where(is_corner, np.abs(fars - far), np.inf)
-  i = len(values) - 1 - int(np.argmin(distances[::-1]))
-  distance = distances[i]
-  point = Point(fars[i], true[i] / num_positives, values[i])
+  i = len(true) - 1 - int(np.argmin(distances[::-1]))
+  distance, found = distances[i], int(true[i])
   if is_first and far < distance:
-    point, distance = Point(0.0, 0.0, math.inf), far
+    distance, found = far, 0
   settled_above = is_first or far - fars[0] > distance
   settled_below = is_last or fars[-1] - far > distance
-  if not (settled_above and settled_below):
+  return found if settled_above and settled_below else None
+
+
+def nearer_end(
+  far: float,
+  piece: Window,
+  top: Top,
+  num_positives: int,
+  num_negatives: int,
+  slack: float,
+) -> int | None:
+  """As `nearest`, within a long run of negatives; None if it cannot tell.
+
+  All points of a run between two positives accept as many positives, its last
+  one excepted, from where more are accepted at the same FAR. So that number
+  is found without looking at the run if its beginning is nearer than its end.
+  """
+  if not len(piece.values) or piece.true[0] != piece.true[-1]:
     return None
-  return Point(*map(float, point))
+  found = int(piece.true[0])
+  if found == num_positives:
+    return found
+  positives = np.sort(np.compress(top.same, top.scores))[::-1]
+  negatives = np.compress(~top.same, top.scores)
+  # Both ends as early as they may be: scores of both kinds are off by slack.
+  begin, floor = 0, top.least
+  if found:
+    begin = np.count_nonzero(negatives >= positives[found - 1] + 2 * slack)
+  if found < len(positives):
+    floor = positives[found]
+  end = np.count_nonzero(negatives > floor + 2 * slack)
+  nearer = end / num_negatives - far > far - begin / num_negatives
+  return found if nearer else None
 
 
-def conservative(far, piece, num_positives, num_negatives) -> Point | None:
-  """The highest TAR of thresholds with a FAR of at most `far`; or None."""
-  values, accepted, true, is_first, is_last = piece
+def conservative(far: float, piece: Window, num_negatives: int) -> int | None:
+  """Positives accepted with a FAR of at most `far`; None if it cannot tell."""
+  _, accepted, true, is_first, is_last = piece
   count = np.count_nonzero(accepted / num_negatives <= far)
-  if count == len(values) and not is_last:
+  if count == len(true) and not is_last:
     return None
   if not count:
-    return Point(0.0, 0.0, math.inf) if is_first else None
-  return Point(
-    float(accepted[count - 1] / num_negatives),
-    float(true[count - 1] / num_positives),
-    float(values[count - 1]),
-  )
+    return 0 if is_first else None
+  return int(true[count - 1])
