@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 
 import numpy as np
 import pytest
@@ -83,3 +84,67 @@ def test_the_first_pass_names_the_missing_and_counts_them(tmp_path):
   assert '02000.jpg: No such file' in message
   assert '... and 997 more' in message
   assert f'relative to {tmp_path}' in message
+
+
+def test_what_is_no_file_is_named_and_nothing_waits(tmp_path, monkeypatch):
+  """A pipe without a writer would block, and /dev/zero never ends."""
+  monkeypatch.chdir(tmp_path)
+  os.mkfifo('pipe.jpg')
+  os.symlink('/dev/zero', 'zero.jpg')
+  os.symlink('/dev/null', 'null.jpg')
+  os.symlink('circle.jpg', 'circle.jpg')
+  with socket.socket(socket.AF_UNIX) as server:
+    server.bind('socket.jpg')
+  names = ['pipe.jpg', 'zero.jpg', 'null.jpg', 'circle.jpg', 'socket.jpg']
+  images = files.ImageFiles(names, tmp_path)
+  for row, problem in enumerate(
+    ('not a file', 'not a file', 'not a file', 'Too many', 'No such device')
+  ):
+    with pytest.raises(errors.UserError, match=f'{names[row]}: {problem}'):
+      images.read([row])
+  found = dict(images.problems())
+  assert {row: found[row] for row in (0, 1, 2, 4)} == dict.fromkeys(
+    (0, 1, 2, 4), 'not a file'
+  )
+  assert found[3].startswith('Too many levels of symbolic links')
+
+
+def test_a_pipe_that_is_not_written_to_does_not_wait(tmp_path):
+  os.mkfifo(tmp_path / 'pipe.jpg')
+  images = files.ImageFiles(['pipe.jpg'], tmp_path)
+  writer = os.open(tmp_path / 'pipe.jpg', os.O_RDWR | os.O_NONBLOCK)
+  with pytest.raises(errors.UserError, match='temporarily unavailable'):
+    images.read([0])
+  os.close(writer)
+
+
+def test_files_of_any_size_are_read_whole(tmp_path, monkeypatch):
+  sizes = [0, 1, 65535, 65536, 65537, 200_000]
+  contents = [os.urandom(size) for size in sizes]
+  for size, content in zip(sizes, contents, strict=True):
+    _write(tmp_path, f'{size}.jpg', content)
+  images = files.ImageFiles([f'{size}.jpg' for size in sizes], tmp_path)
+  assert images.read(range(6)) == contents
+  assert images.read([]) == []
+  monkeypatch.setattr(files, 'MAX_FILE_BYTES', 100_000)
+  with pytest.raises(errors.UserError, match='200000 bytes, and 100000 are'):
+    images.read([5])
+
+
+def test_a_file_that_changes_after_the_check_is_named(tmp_path):
+  _write(tmp_path, 'a.jpg')
+  images = files.ImageFiles(['a.jpg'], tmp_path)
+  images.check_exist()
+  os.remove(tmp_path / 'a.jpg')
+  os.mkdir(tmp_path / 'a.jpg')
+  with pytest.raises(errors.UserError, match=r'a\.jpg: Is a directory'):
+    images.read([0])
+
+
+def test_problems_can_be_left_off_and_come_in_order(tmp_path):
+  images = files.ImageFiles(map(str, range(40_000)), tmp_path)
+  found = images.problems(progress=False)
+  assert [next(found) for _ in range(3)] == [
+    (row, 'No such file or directory') for row in range(3)
+  ]
+  found.close()

@@ -1,7 +1,7 @@
 """The size that an encoded image declares, read without decoding it.
 
-A few kilobytes can declare gigabytes of pixels, which decoders allocate before
-they look any further.
+A few kilobytes can declare gigabytes, which decoders allocate before they look
+any further.
 """
 
 import struct
@@ -82,8 +82,18 @@ def _jpeg(encoded) -> Declared:
 
 
 def _png(encoded) -> tuple[int, int]:
-  """(height, width), as of those below; 0 where there is no valid header."""
+  """(height, width), as of those below; 0 where there is no valid header.
+
+  So it is too where a chunk does not end within the file: OpenCV allocates what
+  a chunk's length says, up to 2 GB, before it reads it.
+  """
   if encoded[12:16] != b'IHDR':
+    return 0, 0
+  at, chunk = 8, b''
+  while chunk != b'IEND' and at < len(encoded):
+    length, chunk = struct.unpack_from('>I4s', encoded, at)
+    at += 12 + length  # the two, and a checksum
+  if at > len(encoded):
     return 0, 0
   width, height = struct.unpack_from('>II', encoded, 16)
   return height, width

@@ -177,7 +177,7 @@ def _join(lines) -> Lines:
 
 def _cannot_read(path, error):
   return errors.UserError(
-    f'Cannot read the list {files.printable(path)!r}: {error.strerror}.'
+    f'Cannot read the list {files.printable(path)}: {error.strerror}.'
   )
 
 
