@@ -10,7 +10,9 @@ from bfjax.data import files, recordio
 
 # Pages of the file that a reader has touched are given back after as many
 # bytes, or the whole file would in time count as memory of the process.
-_RELEASE_BYTES = 1 << 28
+_RELEASE_BYTES = 1 << 29
+# To touch a page is to get all that the system holds in one piece around it.
+_TOUCHED_BYTES = 1 << 21
 
 
 def payload_at(data, offset: int) -> bytes:
@@ -163,7 +165,7 @@ class RecordFile:
 
   def _payload(self, offset):
     payload = payload_at(self.data, offset)
-    self._unreleased += len(payload)
+    self._unreleased += len(payload) + _TOUCHED_BYTES
     if self._unreleased > _RELEASE_BYTES:
       self.release()
     return payload

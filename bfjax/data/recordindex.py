@@ -215,10 +215,11 @@ def _parse_plain(lines: bytes) -> np.ndarray | None:
   if digits.min() < 1 or digits.max() > _MAX_DIGITS:
     return None
   values = np.zeros(len(ends), np.int64)
+  fewest = digits.min()
   for place in range(int(digits.max())):
-    there = np.flatnonzero(digits > place)
+    there = np.flatnonzero(digits > place) if place >= fewest else slice(None)
     digit = text[ends[there] - 1 - place] - _ZERO
-    values[there] += digit.astype(np.int64) * 10**place
+    values[there] += digit * np.int64(10**place)
   return values.reshape([-1, 2])
 
 

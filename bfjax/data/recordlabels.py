@@ -152,8 +152,7 @@ def _check_labels(catalogue, chosen, num_classes, problems):
     lambda row: f'it {recordscan.PROBLEMS[catalogue.codes[row]]}',
   )
   # False for NaN too.
-  fits = (labels >= 0) & (labels < limit)
-  fits[fits] = labels[fits] % 1 == 0
+  fits = (labels >= 0) & (labels < limit) & (labels == np.floor(labels))
   unusable = first + np.flatnonzero(~fits & (codes == recordscan.GOOD))
   problems.add_rows(
     catalogue,
