@@ -65,15 +65,26 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.backbone = b = ml_collections.ConfigDict()
   b.name = 'iresnet'  # a file of bfjax/backbones
-  b.depth = 50  # 50, 100, 152
-  b.mode = 'ir'  # ir, ir_se, ir_cam, ir_sam, ir_cbam
-  b.widths = (64, 64, 128, 256, 512)  # stem, then the stages
-  b.blocks = ()  # of each stage; empty: what the depth says
-  b.stem_stride = 1
-  b.embedding_dim = 512
-  b.dropout = 0.4
-  b.dtype = 'float32'  # of the computation: float32 or bfloat16
-  b.batch_norm_rows = 0  # rows that share statistics; 0: the whole batch
+  # A key that is None here is as the backbone has it: see its `build`. Each has
+  # some of them; to set one that it does not have is an error.
+  none = config_dict.placeholder
+  b.variant = none(str)  # whose: 'insightface', 'mbf_large', 'vit_s', ...
+  b.depth = none(int)  # of iresnet: 50, 100, 152; of vit
+  b.mode = none(str)  # of iresnet: ir, ir_se, ir_cam, ir_sam, ir_cbam
+  b.widths = none(tuple)  # of iresnet: stem, then the stages
+  b.width = none(int)  # of mobilefacenet: channels are multiples of it
+  b.blocks = none(tuple)  # of each stage
+  b.stem_stride = none(int)  # of iresnet
+  b.dim = none(int)  # of vit, as the next four
+  b.heads = none(int)
+  b.patch_size = none(int)
+  b.drop_path = none(float)
+  b.mask_ratio = none(float)
+  b.embedding_dim = none(int)
+  b.dropout = none(float)  # of iresnet
+  b.dtype = none(str)  # of the computation: float32 or bfloat16
+  b.batch_norm_rows = none(int)  # that share statistics; 0: the whole batch
+  b.batch_norm_momentum = none(float)  # of a batch, in the running statistics
 
   c.head = h = ml_collections.ConfigDict()
   h.margin = 'arcface'  # see bfjax/margins.py

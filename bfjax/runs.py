@@ -113,9 +113,7 @@ def open_run(
   mesh = mesh or sharding.make_mesh()
   batch = config.batch * config.accumulate
   _check_batch(config, mesh)
-  backbone = backbones.build(
-    **config.backbone, image_size=config.data.image_size
-  )
+  backbone = open_backbone(config)
   margin = open_margin(config.head)
   source, given = open_source(config, workdir)
   head = softmax.make_head(
@@ -212,6 +210,26 @@ def make_state(run: Run, config) -> step.TrainState:
   return state.replace(table=labels.make(run.given, run.mesh))
 
 
+def open_backbone(config) -> backbones.Backbone:
+  """The backbone of `config.backbone`.
+
+  Raises:
+    UserError: if there is no such backbone, it has no such option or refuses
+      an option's value.
+  """
+  return backbones.build(
+    **backbone_options(config), image_size=config.data.image_size
+  )
+
+
+def backbone_options(config) -> dict[str, Any]:
+  """The keys of `config.backbone`; what is None is as the backbone has it."""
+  name = config.backbone.name
+  known = plugins.options('backbone', backbones.__name__, name)
+  given = {k: v for k, v in config.backbone.items() if v is not None}
+  return {k: p.default for k, p in known.items() if k != 'image_size'} | given
+
+
 def open_margin(head) -> margins.Margin:
   """The margin of `config.head`, with those of its numbers it has a use for."""
   make = errors.choose('margin', head.margin, margins.MARGINS)
@@ -250,7 +268,8 @@ def _record(config, source, given):
   augmentations = {
     f'data.augment.{k}': v for k, v in config.data.augment.items() if v
   }
-  backbone = {f'backbone.{k}': v for k, v in config.backbone.items()}
+  options = backbone_options(config)
+  backbone = {f'backbone.{k}': v for k, v in options.items()}
   head = {f'head.{k}': v for k, v in config.head.items()}
   optimizer = {f'optim.{k}': v for k, v in config.optim.items()}
   fixed = {

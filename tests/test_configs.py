@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from bfjax import backbones, errors, optim, runs, step
+from bfjax import errors, optim, runs, step
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
@@ -30,9 +30,7 @@ def test_every_recipe_of_the_issue_is_there():
 @pytest.mark.parametrize('name', NAMES)
 def test_a_config_describes_a_run(name):
   config = load(f'{name}.py')
-  backbone = backbones.build(
-    **config.backbone, image_size=config.data.image_size
-  )
+  backbone = runs.open_backbone(config)
   params, _ = jax.eval_shape(backbone.init, jax.random.key(0))
   assert jax.tree.leaves(params)
   assert runs.open_margin(config.head)
