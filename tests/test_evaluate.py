@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import backbones, errors, evaluate, sharding, train
+from bfjax import backbones, errors, evaluate, model, sharding, train
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, distinct, suite
 from tools import report as report_tool
@@ -37,6 +37,16 @@ def write_pairs(root, seed, num_images=40, num_pairs=60):
 
 def flattened(params, stats, images, *, train, dropout_key=None):
   return images.reshape(len(images), -1) * params, stats
+
+
+def tiny_backbone():
+  return {
+    'name': 'iresnet',
+    'widths': (8, 8, 16),
+    'blocks': (1, 1),
+    'stem_stride': 2,
+    'embedding_dim': 8,
+  }
 
 
 FLAT = backbones.Backbone(None, flattened, SIZE * SIZE * 3)
@@ -279,6 +289,37 @@ def test_several_checkpoints_in_one_table(finished, tmp_path, capsys):
     report_tool.main(
       report_tool.parse_arguments([f'{workdir}@9', '--out', str(tmp_path)])
     )
+
+
+def test_a_model_folder_is_evaluated_as_it_says(root, tmp_path):
+  """Architecture, size and scaling come from model.json."""
+  config = make_config(tmp_path, root, field_sets=('lfw',))
+  options = tiny_backbone()
+  backbone = backbones.build(**options, image_size=SIZE)
+  params, stats = jax.jit(backbone.init)(jax.random.key(0))
+  scaling = model.Scaling(100.0, 50.0)
+  description = model.describe(
+    backbone=options,
+    image_size=SIZE,
+    scaling=scaling,
+    embedding_dim=8,
+    num_classes=None,
+    source={'file': 'r18.pth'},
+  )
+  model.save_model(tmp_path / 'model', description, params, stats)
+  config.backbone.widths = (4, 4, 4)
+  scores = evaluate.evaluate(config, tmp_path / 'model')
+  mesh = sharding.make_mesh()
+  opened = suite.open_suite(
+    config, backbone, mesh, image_size=SIZE, scale=scaling
+  )
+  assert scores == suite.run(opened, params, stats, progress=False)
+  written = json.loads((tmp_path / 'model' / 'results.json').read_text())
+  about = written['about']['model']
+  assert about['input_scaling']['formula'] == '(x - 100) / 50'
+  assert about['source'] == {'file': 'r18.pth'}
+  with pytest.raises(errors.UserError, match='holds no model'):
+    evaluate.evaluate(config, tmp_path)
 
 
 def test_the_command_is_in_the_results(finished, monkeypatch, tmp_path):

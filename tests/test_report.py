@@ -259,3 +259,22 @@ def test_a_benchmark_that_only_some_have(tmp_path):
   assert 'MegaFace rank1' in text
   shown = tables.table(several)
   assert [row[2][1].text for row in shown.rows] == ['50.00', '', '-', '']
+
+
+def test_examples_without_images_are_told_by_their_names(tmp_path):
+  one = make_record('mine')
+  report.write(tmp_path, one, {'lfw': None})
+  page = parse(tmp_path / 'results.html')
+  assert page.tags.count('img') == 4
+  row, name = one.found['lfw'].analysis.examples[0].images[0]
+  assert name == f'{NAUGHTY}/{row}.jpg'
+  assert name in page.text
+
+
+def test_an_image_that_cannot_be_shown_spoils_no_report(tmp_path):
+  class Broken(Images):
+    def read(self, rows):
+      return [b'no image' for _ in rows]
+
+  report.write(tmp_path, make_record('mine'), {'lfw': Broken(60)})
+  assert parse(tmp_path / 'results.html').tags.count('img') > 4

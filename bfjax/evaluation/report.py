@@ -42,6 +42,7 @@ def write(
   Returns:
     what results.md says.
   """
+  record.write(folder, one)  # first: the numbers have taken the most time
   shown = tables.table([one])
   sections = [
     _section(name, found, files_of.get(name))
@@ -49,7 +50,6 @@ def write(
   ]
   sections += _absent_sections([one])
   facts = {one.name: _facts(one)}
-  record.write(folder, one)
   html = page.render(one.name, facts, shown, sections)
   atomic.write_text(folder / 'results.html', html)
   text = _markdown(one.name, [tables.markdown(shown), _LEGEND], sections, facts)
@@ -119,28 +119,37 @@ def _section(name, found: record.Found, images) -> page.Section:
     page.Picture(png, title)
     for title, png in record.pictures(found.analysis).items()
   ]
-  cases = [
-    page.Case(x.caption, f'{x.score:.3f}', _side_by_side(x, images))
-    for x in found.analysis.examples
-  ]
   return page.Section(
-    tables.title(name), found.protocol, scores, pictures, cases
+    tables.title(name),
+    found.protocol,
+    scores,
+    pictures,
+    [_case(x, images) for x in found.analysis.examples],
   )
 
 
-def _side_by_side(example: results.Example, images) -> list[page.Picture]:
+def _case(example: results.Example, images) -> page.Case:
+  """An example with its images, or with their names where there are none."""
+  score = f'{example.score:.3f}'
   if images is None:
-    return []
+    names = ', '.join(text for _, text in example.images)
+    return page.Case(f'{example.caption}: {names}', score, [])
   contents = images.read(np.array([row for row, _ in example.images]))
-  return [
+  pictures = [
     page.Picture(_small(content), text, 'jpeg')
     for content, (_, text) in zip(contents, example.images, strict=True)
   ]
+  return page.Case(example.caption, score, pictures)
 
 
 def _small(content: bytes) -> bytes:
-  """An encoded image as a JPEG of at most 112 pixels a side."""
+  """An encoded image as a JPEG of at most 112 pixels a side.
+
+  Grey where OpenCV cannot read it: the numbers are right without it.
+  """
   image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+  if image is None:
+    image = np.full((_SIDE, _SIDE, 3), 128, np.uint8)
   scale = _SIDE / max(image.shape[:2])
   if scale < 1:
     image = cv2.resize(
