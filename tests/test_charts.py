@@ -47,6 +47,12 @@ def test_curves_without_a_point_between_are_drawn(same):
     assert pixels(charts.draw_curves({'a': curve})).shape[2] == 3
 
 
+def test_a_logarithmic_axis_goes_as_far_as_the_curve():
+  x = np.arange(1.0, 101)
+  cmc = results.Curve(x, 1 - 0.5 / x, 'rank', 'rate', log_x=True)
+  assert has_colour(charts.draw_curves({'a': cmc}), '#0072B2')
+
+
 def test_kinds_of_pairs_have_colours_of_their_own():
   scores = np.random.default_rng(0).normal(size=400)
   histogram = curves.histogram(scores, scores > 0.2, 'cosine')

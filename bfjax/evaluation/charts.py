@@ -38,7 +38,7 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
   first = next(iter(curves.values()))
   if first.log_x:
     axis.set_xscale('log')
-    axis.set_xlim(_least_positive(curves.values()), 1)
+    axis.set_xlim(*_limits(curves.values()))
   for i, (label, curve) in enumerate(curves.items()):
     axis.plot(
       curve.x,
@@ -96,9 +96,11 @@ def _png(sheet) -> bytes:
   return file.getvalue()
 
 
-def _least_positive(curves) -> float:
-  """Where a logarithmic axis begins: at the least x > 0, below 1."""
-  return min(np.min(x.x[x.x > 0], initial=0.1) for x in curves)
+def _limits(curves) -> tuple[float, float]:
+  """A logarithmic axis: the positive x, a decade at least if there are few."""
+  positive = np.concatenate([curve.x[curve.x > 0] for curve in curves])
+  right = float(np.max(positive, initial=0.0)) or 1.0
+  return float(np.min(positive, initial=right / 10)), right
 
 
 def _range(curves, left) -> tuple[float, float]:
