@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import files, order, pipeline
+from bfjax.data import augment, files, order, pipeline
 from bfjax.data.sources import imagelist
 
 NUM_ROWS = 22
@@ -142,19 +142,53 @@ def test_half_of_the_rows_are_mirrored_and_others_next_time(source):
   assert not any(_mirrored(x).any() for x in _batches(source, 0, 3, flip=False))
 
 
-def test_mirroring_is_a_hash_of_seed_epoch_and_row(source):
+def _key(seed, epoch, row):
   def mix(bits):
     bits = (bits + 0x9E3779B97F4A7C15) % 2**64
     bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     bits = (bits ^ bits >> 27) * 0x94D049BB133111EB % 2**64
     return bits ^ bits >> 31
 
+  return mix(mix(mix(seed) ^ epoch) ^ row)
+
+
+def test_mirroring_is_a_hash_of_seed_epoch_and_row(source):
   for step, batch in enumerate(_batches(source, 0, 6)):
-    expected = [
-      mix(mix(mix(5) ^ step // 3) ^ row) % 2 == 1
-      for row in batch['row'].tolist()
-    ]
+    rows = batch['row'].tolist()
+    expected = [_key(5, step // 3, row) % 2 == 1 for row in rows]
     np.testing.assert_array_equal(_mirrored(batch), expected)
+
+
+AUGMENT = augment.Augment(crop=0.5, photometric=0.5, cutout=0.5)
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_row(source):
+  plain = _batches(source, 0, 6, flip=False)
+  batches = _batches(source, 0, 6, augment=AUGMENT)
+  num_changed = 0
+  for step, (before, after) in enumerate(zip(plain, batches, strict=True)):
+    for row, image, found in zip(
+      before['row'].tolist(), before['image'], after['image'], strict=True
+    ):
+      key = _key(5, step // 3, row)
+      expected = AUGMENT(image, key)
+      num_changed += expected is not image
+      expected = expected[:, ::-1] if key % 2 else expected
+      np.testing.assert_array_equal(found, expected)
+  assert 30 < num_changed < 48
+  _assert_equal(_batches(source, 4, 2, augment=AUGMENT, threads=1), batches[4:])
+  parts = [
+    _batches(source, 4, 2, augment=AUGMENT, process_index=i, process_count=4)
+    for i in range(4)
+  ]
+  for step, whole in enumerate(batches[4:]):
+    joined = np.concatenate([part[step]['image'] for part in parts])
+    np.testing.assert_array_equal(joined, whole['image'])
+
+
+def test_images_are_untouched_where_no_augmentation_is_on(source):
+  plain = _batches(source, 0, 3)
+  _assert_equal(_batches(source, 0, 3, augment=augment.Augment()), plain)
 
 
 def test_the_order_is_that_of_earlier_versions():
@@ -170,7 +204,7 @@ def test_a_batch_may_be_larger_than_the_data_set(source):
   assert np.bincount(batch['row']).max() == 3
 
 
-@pytest.mark.parametrize('batch', [1, 7, 137, 256])
+@pytest.mark.parametrize('batch', [1, 7, 137, 256, 300, 521])
 def test_any_batch_size(source, batch):
   [found] = _batches(source, 0, 1, batch=batch)
   assert found['image'].shape == (batch, SIZE, SIZE, 3)
@@ -237,6 +271,90 @@ def test_when_no_image_is_good_there_is_an_error(tmp_path):
   source = imagelist.build(root=str(tmp_path), list='list', check='none')
   with pytest.raises(errors.UserError, match='None of the 2 images'):
     _batches(source, 0, 1, batch=1, on_error='skip')
+
+
+class Failing:
+  """Rows in memory; those of `is_bad` cannot be read."""
+
+  def __init__(self, num_rows, is_bad):
+    self.num_rows = num_rows
+    self.labels = np.zeros(num_rows, np.int32)
+    self.is_bad, self.num_read = is_bad, 0
+    pixels = np.full([SIZE, SIZE, 3], 7, np.uint8)
+    self._encoded = cv2.imencode('.png', pixels)[1].tobytes()
+
+  def read(self, rows):
+    for row in rows:
+      self.num_read += 1
+      if self.is_bad(self, int(row)):
+        raise errors.UserError(f'Cannot read the image {row}.')
+    return [self._encoded] * len(rows)
+
+  def path(self, row):
+    return str(row)
+
+
+def test_an_outage_of_the_storage_is_not_skipped():
+  source = Failing(100_000, lambda self, row: self.num_read > 3000)
+  with (
+    _open(source, 0, 1000, batch=64, on_error='skip') as batches,
+    pytest.raises(errors.UserError, match='outage of the storage') as caught,
+  ):
+    list(batches)
+  assert 20 < batches.step < 60
+  assert source.num_read < 10_000
+  assert 'Cannot read the image' in str(caught.value)
+
+
+def test_more_bad_images_than_allowed_are_not_skipped():
+  def is_bad(self, row):
+    return row % 7 == 0
+
+  source = Failing(2000, is_bad)
+  with pytest.raises(errors.UserError, match=r'of 2000 images .*max_skipped'):
+    _batches(source, 0, 40, batch=64, on_error='skip')
+  batches = _batches(source, 0, 40, batch=64, on_error='skip', max_skipped=0.15)
+  assert len(batches) == 40
+  # A hundred are always allowed.
+  few = Failing(600, is_bad)
+  assert len(_batches(few, 0, 10, on_error='skip', max_skipped=0.0)) == 10
+
+
+def test_a_file_that_fails_once_is_read_again(source):
+  failed = []
+
+  class Moody:
+    num_rows, labels, path = NUM_ROWS, source.labels, source.path
+
+    def read(self, rows):
+      if not failed and len(rows) > 1:
+        failed.append(rows)
+        raise errors.UserError('for a moment')
+      return source.read(rows)
+
+  _assert_equal(_batches(Moody(), 0, 4), _batches(source, 0, 4))
+  assert failed
+
+
+@pytest.mark.parametrize('bad', [[0], [0, 1, 4, 6], [3, 4, 5], [5, 6], [6, 0]])
+def test_the_next_good_row_is_cyclic(bad):
+  """Against a search row by row."""
+  num_rows = 7
+  plan = order.TrainOrder(num_rows=num_rows, batch=7, seed=3, bad_rows=bad)
+  plain = order.TrainOrder(num_rows=num_rows, batch=7, seed=3)
+  for shown, row in zip(plan(0)['row'], plain(0)['row'], strict=True):
+    expected = int(row)
+    while expected in bad:
+      expected = (expected + 1) % num_rows
+    assert int(shown) == expected
+
+
+def test_several_steps_are_planned_at_once_as_one_by_one():
+  plan = order.TrainOrder(num_rows=50, batch=8, seed=9, bad_rows=[2, 3])
+  together = plan(np.arange(4, 11))
+  for i, step in enumerate(range(4, 11)):
+    for name, values in plan(step).items():
+      np.testing.assert_array_equal(values, together[name][i])
 
 
 def test_a_fault_of_the_source_itself_is_not_taken_for_a_bad_image(source):

@@ -101,16 +101,15 @@ class Stream:
     self._max_skipped = max_skipped
     self._num_failures = 0
     self._num_bad_here = 0  # found since a batch was made
-    self._steps_at_once = _CHUNK
+    self._is_divided = False
     self._start(bad_rows)
     _open_streams.add(self)
 
   def _start(self, bad_rows):
     self.bad_rows = sorted({int(row) for row in bad_rows})
     self._plan = self._make_plan(self.bad_rows)
-    self._steps_at_once = max(
-      min(self._steps_at_once, _CHUNK // self._plan.rows_per_batch), 1
-    )
+    at_once = 0 if self._is_divided else _CHUNK // self._plan.rows_per_batch
+    self._steps_at_once = max(at_once, 1)
     dataset = _dataset(
       self._plan,
       self._load,
@@ -169,14 +168,14 @@ class Stream:
     self._num_failures += 1
     if not found and self._num_failures > _MAX_UNEXPLAINED_FAILURES:
       raise error
-    if self._on_error == 'error':
-      if found and self._steps_at_once == 1:
+    if found and self._on_error == 'error':
+      if self._steps_at_once == 1:
         raise errors.UserError(
           image_files.first_lines(text for _, text in found).strip()
           + f'\n{self._remedy}'
         ) from None
       # The steps before that of the bad image are still to come.
-      self._steps_at_once = 1
+      self._is_divided = True
       self._start(self.bad_rows)
       return
     for _, text in found:
