@@ -109,6 +109,12 @@ def restore(manager, step: int, state):
   return restored.state
 
 
+def has_begun(workdir: pathlib.Path) -> bool:
+  """Whether a run's workdir holds a checkpoint."""
+  folder = workdir / 'checkpoints'
+  return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())
+
+
 def choose_step(manager, wanted: str) -> int:
   """The step of a checkpoint: of 'last', of 'best', or of a step number.
 

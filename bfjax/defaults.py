@@ -50,6 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
   d.check = 'exist'  # before training: 'exist', 'decode' or 'none'
   d.labels = 'given'  # train on the 'given' labels or on the 'true' ones
   d.image_size = 112  # pixels of a side; other sizes are resized
+  d.input_scaling = (127.5, 127.5)  # m, d: the net takes (pixel - m) / d
   d.flip = True  # mirror images with probability 1/2
   d.on_error = 'error'  # an unreadable image: 'error' or 'skip'
   d.max_skipped = 0.1  # share of images; more are taken for an outage
@@ -140,6 +141,12 @@ def get_config() -> ml_collections.ConfigDict:
   k.every_steps = 0  # more often than that; 0: no
   k.max_to_keep = 2
   k.best_metric = ''  # keep the best by this score, 'lfw/boundaryface/accuracy'
+
+  c.init_from = ''  # a model folder or a run's workdir; empty: at random
+  c.init_step = 'last'  # of that run: 'last', 'best' or a step number
+  c.init_centres = 'none'  # its class centres: 'none', 'all' or 'by_name'
+  c.init_renamed = ''  # for 'by_name': lines `name here<TAB>name there`
+  c.freeze = ''  # leave 'backbone' or 'centres' as they are
 
   # Several runs in one command: name -> what differs from this config.
   c.compare = ml_collections.ConfigDict()

@@ -55,6 +55,21 @@ class Scaling(NamedTuple):
 STANDARD = Scaling()
 
 
+def make_scaling(mean_std: Sequence[float]) -> Scaling:
+  """The scaling of a config's pair of numbers.
+
+  Raises:
+    UserError: if these are not two numbers, the second above 0.
+  """
+  numbers = all(isinstance(x, int | float) for x in mean_std)
+  if not numbers or len(mean_std) != 2 or mean_std[1] <= 0:
+    raise errors.UserError(
+      f'data.input_scaling={tuple(mean_std)}: expected mean and deviation of'
+      ' pixels from 0 to 255, such as (127.5, 127.5).'
+    )
+  return Scaling(*map(float, mean_std))
+
+
 class Model(NamedTuple):
   """A trained model and what it takes to use it.
 
@@ -272,7 +287,7 @@ def _open_run(path, step):
   description = describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
-    scaling=Scaling(*fixed.get('data.input_scaling', ())),
+    scaling=make_scaling(fixed.get('data.input_scaling', STANDARD)),
     embedding_dim=backbone['embedding_dim'],
     num_classes=fixed['number of classes'],
     source={'workdir': str(path), 'step': done},

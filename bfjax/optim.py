@@ -11,6 +11,9 @@ import optax
 
 from bfjax import errors
 
+# The parts of the parameters that can be left untrained; '' for neither.
+FROZEN = ('', 'backbone', 'centres')
+
 
 def multistep(total_steps, steps_per_epoch, *, milestones, factor):
   """x`factor` at the start of each epoch in `milestones` (from 1)."""
@@ -135,4 +138,28 @@ def sgd(
     optax.add_decayed_weights(weight_decay),
     optax.trace(momentum, nesterov),
     optax.scale_by_learning_rate(learning_rate),
+  )
+
+
+def freeze(
+  optimizer: optax.GradientTransformation, frozen: str
+) -> optax.GradientTransformation:
+  """The optimiser for all but one part of the parameters.
+
+  The part keeps no momentum, has no weight decay and does not count in the
+  norm that is clipped.
+
+  Args:
+    optimizer: of the parameters {'backbone': ..., 'centres': ...}.
+    frozen: 'backbone' or 'centres'; '' returns the optimiser as it is.
+  """
+  errors.choose('part to freeze', frozen, dict.fromkeys(FROZEN))
+  if not frozen:
+    return optimizer
+  kinds = {'trained': optimizer, 'frozen': optax.set_to_zero()}
+  return optax.partition(
+    kinds,
+    lambda params: {
+      name: 'frozen' if name == frozen else 'trained' for name in params
+    },
   )

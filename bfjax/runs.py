@@ -18,6 +18,7 @@ from bfjax import (
   labels,
   margins,
   metrics,
+  model,
   optim,
   plugins,
   sharding,
@@ -142,8 +143,9 @@ def open_run(
   recipe = step.Recipe(
     backbone=backbone,
     head=head,
-    optimizer=optim.sgd(
-      learning_rate, **{k: config.optim[k] for k in _SGD_KEYS}
+    optimizer=optim.freeze(
+      optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS}),
+      config.freeze,
     ),
     mesh=mesh,
     steps_per_epoch=steps_per_epoch,
@@ -154,6 +156,8 @@ def open_run(
     ),
     accumulate=config.accumulate,
     dropout_seed=config.seed,
+    scale=model.make_scaling(config.data.input_scaling),
+    frozen=config.freeze,
   )
   return Run(
     source=source,
@@ -281,13 +285,20 @@ def _record(config, source, given):
     'data list (sha256)': source.fingerprint,
     'labels trained on (sha256)': hashlib.sha256(given.tobytes()).hexdigest(),
     'data.image_size': config.data.image_size,
+    'data.input_scaling': config.data.input_scaling,
     'data.flip': config.data.flip,
     **augmentations,
     'labels.carry': config.labels.carry,
+    'init_from': config.init_from,
+    'init_step': config.init_step,
+    'init_centres': config.init_centres,
+    'init_renamed': config.init_renamed,
+    'freeze': config.freeze,
     **backbone,
     'head.margin': head.pop('head.margin'),
     'head.rule': head.pop('head.rule'),
   }
   free = {'epochs': config.epochs, **head, **optimizer}
-  about = {'colour_order': 'RGB', 'input_scaling': '(x / 255 - 0.5) / 0.5'}
+  scaling = model.make_scaling(config.data.input_scaling)
+  about = {'colour_order': 'RGB', 'input_scaling': scaling.formula}
   return {'fixed': fixed, 'free': free, 'about': about}

@@ -10,7 +10,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bfjax import backbones, errors, labels, metrics, sharding, softmax
+from bfjax import (
+  backbones,
+  errors,
+  labels,
+  metrics,
+  optim,
+  sharding,
+  softmax,
+)
 
 
 @flax.struct.dataclass
@@ -52,6 +60,9 @@ class Recipe:
     penalty_weight: epoch (float, from 1) -> lambda.
     accumulate: micro-batches an update.
     dropout_seed: of the dropout masks.
+    scale: uint8 images -> what the backbone takes.
+    frozen: what is not trained: '', 'backbone' or 'centres'. A frozen backbone
+      computes as in inference, and its running statistics stay as they are.
   """
 
   backbone: Any
@@ -64,9 +75,12 @@ class Recipe:
   penalty_weight: Callable
   accumulate: int
   dropout_seed: int
+  scale: Callable = backbones.scale_pixels
+  frozen: str = ''
 
   def __post_init__(self):
     errors.choose('labels.carry', self.carry, {'visit': 0, 'persist': 0})
+    errors.choose('part to freeze', self.frozen, dict.fromkeys(optim.FROZEN))
 
 
 def make_penalty_weight(lambda_: float, schedule: Sequence) -> Callable:
@@ -197,10 +211,13 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   loss = jnp.sum(jnp.where(batch['mask'], out['loss'], 0)) / jnp.sum(
     batch['mask']
   )
+  params = optax.apply_updates(state.params, updates)
+  if recipe.frozen:
+    params |= {recipe.frozen: state.params[recipe.frozen]}
   finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
   new_state = state.replace(
     step=state.step + 1,
-    params=optax.apply_updates(state.params, updates),
+    params=params,
     stats=stats,
     opt_state=opt_state,
     margin_state=margin_state,
@@ -217,11 +234,14 @@ def _forward_backward(recipe, state, *, correcting, weight, num_rows):
   key = jax.random.fold_in(jax.random.key(recipe.dropout_seed), state.step)
 
   def loss(params, stats, margin_state, dropout_key, rows):
+    if recipe.frozen:
+      fixed = jax.lax.stop_gradient(params[recipe.frozen])
+      params = params | {recipe.frozen: fixed}
     embedding, stats = recipe.backbone.apply(
       params['backbone'],
       stats,
-      backbones.scale_pixels(rows['image']),
-      train=True,
+      recipe.scale(rows['image']),
+      train=recipe.frozen != 'backbone',
       dropout_key=dropout_key,
     )
     head: softmax.HeadOutput = recipe.head(

@@ -1,6 +1,7 @@
 """The training loop, from the config to the last checkpoint, in order."""
 
 import contextlib
+import dataclasses
 import logging
 import pathlib
 import signal
@@ -12,6 +13,7 @@ from jax.experimental import multihost_utils
 from bfjax import (
   checkpoint,
   errors,
+  initial,
   journal,
   metrics,
   runs,
@@ -50,6 +52,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
     run.recipe.backbone,
     run.mesh,
     image_size=config.data.image_size,
+    scale=run.recipe.scale,
   )
   best_metric = config.checkpoint.best_metric
   if best_metric:
@@ -58,6 +61,10 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       best_metric.split('/')[0],
       benchmarks.benchmarks,
     )
+  start = None
+  if config.init_from and not checkpoint.has_begun(workdir):
+    start = initial.load(config, run)
+    run = dataclasses.replace(run, record=initial.note(run.record, start))
   checkpoint.claim_workdir(workdir, run.record)
   with checkpoint.open_manager(
     workdir,
@@ -72,6 +79,8 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       if first_step:
         _log.info('Going on from the checkpoint of step %d.', first_step)
         state = checkpoint.restore(manager, first_step, state)
+      elif start is not None:
+        state = initial.fill(state, start, run)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
     return final_scores(workdir)
 
@@ -104,6 +113,11 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       config.eval.every_epochs,
       benchmarks.images.num_rows,
       run.source.num_rows,
+    )
+    _log.info(
+      'Evaluation: %d images, every %d epochs and at the end.',
+      benchmarks.images.num_rows,
+      eval_period,
     )
     before = None
     for done, batch in enumerate(batches, start=first_step + 1):

@@ -27,6 +27,7 @@ LAYERS = (
   ('convert',),
   ('evaluation',),
   ('runs', 'journal'),
+  ('initial',),
   ('train',),
   ('compare',),
   ('evaluate', 'defaults'),
