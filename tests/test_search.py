@@ -94,6 +94,16 @@ def test_many_candidates_are_settled_on_the_way(spare, monkeypatch):
     np.testing.assert_array_equal(highest.result(), expected)
 
 
+def test_candidates_are_picked_where_the_products_lie(monkeypatch):
+  monkeypatch.setattr(products, '_SHARES_MEMORY', ())
+  for kind in ('normal', 'ties'):
+    queries, gallery = KINDS[kind]
+    scores, rows = search.top_k(queries, gallery, 40, shape=(8, 96))
+    expected_scores, expected_rows = best_of(scores_of(queries, gallery), 40)
+    np.testing.assert_array_equal(rows, expected_rows)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
 def test_number_of_devices_makes_no_difference():
   queries, gallery = normal(30), normal(500, seed=1)
   results = [

@@ -11,7 +11,6 @@ from bfjax.evaluation import saved as saved_lib
 _RANKS = 10
 _CMC_RANKS = 1000
 _ROC_NEGATIVES = 1_000_000
-_EXAMPLES = 16
 
 
 class Distractors:
@@ -44,6 +43,7 @@ class Distractors:
     normalise: bool = True,
     sizes: Sequence[int] = (),
     far: float = 1e-6,
+    num_examples: int = 16,
   ):
     """Takes the attributes.
 
@@ -59,10 +59,12 @@ class Distractors:
       normalise: likewise.
       sizes: evaluate with the first so many distractors, too.
       far: false accept rate of the verification.
+      num_examples: how many probes an analysis explains.
     """
     self.files, self.pictures, self.labels = files, pictures, labels
     self.noisy, self._saved, self._name = noisy, saved, name
     self._num_distractors, self._far = num_distractors, far
+    self._num_examples = num_examples
     self._how = {'flip': flip, 'normalise': normalise}
     self._sizes = sorted({*sizes, num_distractors})
     self.mates = identification.mates(labels)
@@ -147,7 +149,7 @@ class Distractors:
       distractor_search.winners(found),
       len(self.labels),
       self._name,
-      count=_EXAMPLES,
+      count=self._num_examples,
     )
     return results.Analysis(scores, curves, histograms, examples, outcomes)
 

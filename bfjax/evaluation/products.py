@@ -24,6 +24,7 @@ _BLOCK = (4096, 65536)
 _GROUP = 32  # gallery rows that share a maximum
 _IN_FLIGHT = 2  # blocks computed ahead, each device
 _PAIRS = 4096  # exact products at a time
+_SHARES_MEMORY = ('cpu',)  # platforms whose arrays numpy sees without a copy
 
 
 class Block:
@@ -243,11 +244,12 @@ def _rough(queries, block):
 
 def _picked(products, query, group):
   """float32 [n, _GROUP]: the products of n groups, from where they lie."""
-  if next(iter(products.devices())).platform == 'cpu':
-    return np.asarray(products)[query, :, group]  # a view, nothing is copied
-  padded = 1 << (len(query) - 1).bit_length()  # few lengths to compile for
-  query, group = (np.pad(x, (0, padded - len(x))) for x in (query, group))
-  return np.asarray(_pick(products, query, group))[: len(query)]
+  if next(iter(products.devices())).platform in _SHARES_MEMORY:
+    return np.asarray(products)[query, :, group]
+  n = len(query)
+  fill = 0, (1 << (n - 1).bit_length()) - n  # few lengths to compile for
+  found = _pick(products, np.pad(query, fill), np.pad(group, fill))
+  return np.asarray(found)[:n]
 
 
 @jax.jit

@@ -8,7 +8,7 @@ by more than the products may be wrong; the few that stay are compared by
 exact products (see `products`). So results depend neither on the devices nor
 on the size of blocks nor on the order of rows, and memory stays bounded: the
 gallery is read in blocks and may be memory-mapped. A million rows of 512
-floats take 0.6 GB beside the gallery itself.
+floats take 0.4 GB beside the gallery itself.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ import numpy as np
 from bfjax.evaluation import products
 
 # Candidates that are kept beyond those wanted before they are looked through,
-# and before ties among them are settled by exact products: 12 bytes each.
+# and before ties among them are settled by exact products: 16 bytes each.
 _SPARE = 1 << 16
 _MANY = 1 << 22
 

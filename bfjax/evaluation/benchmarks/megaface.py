@@ -38,6 +38,7 @@ def build(
   normalise: bool = True,
   sizes: Sequence[int] = (),
   far: float = 1e-6,
+  examples: int = 16,
 ) -> distractors_lib.Distractors:
   """Reads the lists and looks the images, or their saved features, up.
 
@@ -56,6 +57,8 @@ def build(
     normalise: whether features are divided by their length.
     sizes: evaluate with the first so many distractors, too: (10, 1000).
     far: false accept rate of the verification.
+    examples: of how many probes a report shows which distractor won, the
+      worst ones first.
 
   Raises:
     Absent: if the lists are not there.
@@ -93,7 +96,8 @@ def build(
     _check_dimensions(found, folder)
   else:
     images.check_exist()
-  there = not features or os.path.isfile(images.path(0))
+  firsts = (images.path(0), images.path(len(labels)))
+  there = not features or all(map(os.path.isfile, firsts))
   return distractors_lib.Distractors(
     None if features else images,
     labels,
@@ -106,6 +110,7 @@ def build(
     normalise=normalise,
     sizes=sizes,
     far=far,
+    num_examples=examples,
   )
 
 
