@@ -6,8 +6,8 @@ written here from the description of the format.
 
 import collections
 import filecmp
+import importlib
 import importlib.util
-import json
 import os
 import pathlib
 import pickle
@@ -20,7 +20,14 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import formats, packing, partial, recordio, writers
+from bfjax.data import (
+  formats,
+  image_paths,
+  packing,
+  partial,
+  recordio,
+  writers,
+)
 from bfjax.data.sources import imagelist
 
 TOOL = pathlib.Path(__file__).parents[1] / 'tools' / 'pack.py'
@@ -250,17 +257,20 @@ import importlib, os, pathlib, runpy, signal, sys
 from bfjax.data import packing
 
 writer = importlib.import_module(f'bfjax.data.writers.{sys.argv[1]}')
-add, count = writer._Sink.add, [0]
+moment, number, count = sys.argv[2], int(sys.argv[3]), [0]
+owner = os if moment in ('rename', 'replace') else writer._Sink
+method = getattr(owner, moment)
 
-def killed(self, encoded):
+def killed(*arguments):
+  result = method(*arguments)
   count[0] += 1
-  if count[0] == 8:
+  if count[0] == number:
     os.kill(os.getpid(), signal.SIGKILL)
-  add(self, encoded)
+  return result
 
-writer._Sink.add = killed
+setattr(owner, moment, killed)
 packing.pack.__kwdefaults__['save_secs'] = 0.0
-sys.argv = sys.argv[2:]
+sys.argv = sys.argv[4:]
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
@@ -277,9 +287,11 @@ def same_files(one, other):
   return same and not different and not failed
 
 
-def kill_in_the_middle(name, arguments):
+def kill(name, arguments, moment, number):
+  """Runs the tool until just after such a call, and kills it there."""
+  command = [*(sys.executable, '-c', KILLED, name, moment, str(number), TOOL)]
   result = subprocess.run(
-    [sys.executable, '-c', KILLED, name, TOOL, *map(str, arguments)],
+    [*command, *map(str, arguments)],
     capture_output=True,
     text=True,
     env={**os.environ, 'PYTHONPATH': str(TOOL.parents[1])},
@@ -287,51 +299,72 @@ def kill_in_the_middle(name, arguments):
   assert result.returncode == -9, result.stderr
 
 
-@pytest.mark.parametrize('name', [*FORMATS, 'bin'])
+# Images still to be written after a kill during the 8th, and after the last.
+# Of shards, of 3 images here, the last whole one counts; packs are written at
+# once.
+@pytest.mark.parametrize(
+  'name, moment, left',
+  [
+    *((name, 'add', 5) for name in ('list', 'folder', 'recordio')),
+    *(('tfds', 'add', 6), ('bin', 'add', 22)),
+    *((name, 'finish', 0) for name in FORMATS),
+    ('bin', 'finish', 22),
+  ],
+)
 def test_a_killed_run_is_gone_on_with(
-  images, tool, tmp_path, name, monkeypatch
+  images, tool, tmp_path, monkeypatch, name, moment, left
 ):
-  module = writers.build.__globals__['plugins'].importlib.import_module(
-    f'bfjax.data.writers.{tool._WRITERS[name]}'
+  arguments = arguments_of(name, images, tmp_path)
+  # The names of TFDS sets are in their files, so both are called alike.
+  whole, out = tmp_path / 'whole' / 'set', tmp_path / 'out' / 'set'
+  tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
+  writer = tool._WRITERS[name]
+  kill(writer, [*arguments, '--out', out], moment, 8 if moment == 'add' else 1)
+  [made] = out.parent.rglob('*.partial')
+  if name == 'tfds':
+    with pytest.raises(errors.UserError, match='no sets'):
+      formats.detect(str(out), format='tfds')
+  else:
+    assert not out.exists()
+    with pytest.raises(errors.UserError, match='is not complete'):
+      formats.detect(str(made))
+  other = tool.parse_arguments(
+    [*arguments, '--check', 'none', '--out', str(out)]
   )
+  with pytest.raises(
+    errors.UserError, match='of another set or another command'
+  ):
+    tool.pack(other)
+  sink = importlib.import_module(f'bfjax.data.writers.{writer}')._Sink
+  added, add = [], sink.add
+  monkeypatch.setattr(sink, 'add', lambda *x: added.append(1) or add(*x))
+  tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
+  assert len(added) == left
+  assert same_files(whole, out)
+  assert not made.exists()
+
+
+def test_a_run_killed_at_its_last_step_has_made_the_set(images, tool, tmp_path):
+  arguments = arguments_of('list', images, tmp_path)
+  whole, out = tmp_path / 'whole', tmp_path / 'out'
+  tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
+  kill('imagelist', [*arguments, '--out', out], 'rename', 1)
+  assert formats.detect(str(out)).format == 'list'
+  with pytest.raises(errors.UserError, match='already'):
+    tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
+  assert same_files(whole, out)
+
+
+def arguments_of(name, images, tmp_path):
+  """The command line, but for --out."""
   arguments = ['--root', str(images), '--to', name]
   if name == 'bin':
     lines = [f'{image_name(i)} {image_name(i + 1)} 1' for i in range(11)]
     (tmp_path / 'pairs.txt').write_text('\n'.join(lines))
-    arguments += ['--pairs', str(tmp_path / 'pairs.txt')]
-  else:
-    arguments += ['--list', 'all.txt', '--truth', str(images / 'wrong.txt')]
+    return [*arguments, '--pairs', str(tmp_path / 'pairs.txt')]
   if name == 'tfds':
     arguments += ['--rows-per-shard', '3']
-  # The names of sets are in their files.
-  whole, out = tmp_path / 'whole' / 'set', tmp_path / 'out' / 'set'
-  tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
-  kill_in_the_middle(tool._WRITERS[name], [*arguments, '--out', out])
-  made = [*out.parent.rglob('*.partial')]
-  assert len(made) == 1 and not out.is_file() and not (out / '1.0.0').exists()
-  if name != 'tfds':
-    assert not out.exists()
-    with pytest.raises(errors.UserError, match='is not complete'):
-      formats.detect(str(made[0]))
-  else:
-    with pytest.raises(errors.UserError, match='no sets'):
-      formats.detect(str(out), format='tfds')
-
-  with pytest.raises(errors.UserError, match='already, of another set'):
-    tool.pack(
-      tool.parse_arguments([*arguments, '--check', 'none', '--out', str(out)])
-    )
-  added = []
-  add = module._Sink.add
-  monkeypatch.setattr(
-    module._Sink, 'add', lambda *x: added.append(1) or add(*x)
-  )
-  tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
-  # Packs are written at once; of shards the last whole one counts.
-  expected = {'bin': 22, 'tfds': 6}.get(name, 5)
-  assert len(added) == expected
-  assert same_files(whole, out)
-  assert not made[0].exists()
+  return [*arguments, '--list', 'all.txt', '--truth', str(images / 'wrong.txt')]
 
 
 def test_pairs_become_a_pack(images, pack, tmp_path):
@@ -344,9 +377,8 @@ def test_pairs_become_a_pack(images, pack, tmp_path):
   stored, same = pickle.loads(out.read_bytes())
   assert stored == [encoded(0), encoded(4), encoded(0), encoded(1)]
   assert same == [True, False]
-  assert [*tmp_path.iterdir()] == [out, tmp_path / 'pairs.txt'] or (
-    sorted(x.name for x in tmp_path.iterdir()) == ['own.bin', 'pairs.txt']
-  )
+  names = sorted(x.name for x in tmp_path.iterdir())
+  assert names == ['own.bin', 'pairs.txt']
   with pytest.raises(errors.UserError, match='--to bin needs --pairs'):
     pack(root=images, to='bin', out=tmp_path / 'x.bin')
   with pytest.raises(errors.UserError, match='--list has no meaning'):
@@ -493,8 +525,6 @@ def test_absolute_names_need_other_ones(pack, tmp_path):
   ],
 )
 def test_classes_that_cannot_be_folders_are_refused(names, message):
-  from bfjax.data import image_paths
-
   with pytest.raises(errors.UserError, match=message):
     image_paths.check_folders(names)
 
@@ -628,4 +658,3 @@ def test_the_command_says_how_to_train_on_what_it_wrote(images, tmp_path):
   assert f'Wrote 12 images of 3 classes to {out}.' in result.stdout
   for option in ('source=recordio', f'root={out}', 'truth=flips.txt'):
     assert f'--config.data.{option}' in result.stdout
-  assert json.loads(json.dumps(os.listdir(out)))

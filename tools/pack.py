@@ -186,7 +186,12 @@ def pack(arguments: argparse.Namespace) -> None:
     source,
     writer,
     out,
-    command={'format': arguments.to, **options, 'check': arguments.check},
+    command={
+      'format': arguments.to,
+      'check': arguments.check,
+      'on-error': arguments.on_error,
+      **options,
+    },
     file=pack_writer.FILE if arguments.to == 'bin' else '',
     check=arguments.check,
     on_error='error' if arguments.to == 'bin' else arguments.on_error,

@@ -5,9 +5,8 @@ import os
 from typing import NamedTuple
 
 from bfjax import errors
-from bfjax.data import partial, selection, sources
+from bfjax.data import partial, selection, sources, tfds_sets
 from bfjax.data.files import printable
-from bfjax.data.sources import tfds
 
 # What users call a format -> the file of bfjax/data/sources that reads it.
 FORMATS = {
@@ -54,7 +53,7 @@ def detect(
     errors.choose('format', format, FORMATS)
   if not os.path.exists(root):
     raise errors.UserError(f'There is nothing at {printable(root)}.')
-  if not format and os.path.exists(os.path.join(root, partial.JOURNAL)):
+  if not format and partial.is_incomplete(root):
     raise errors.UserError(
       f'{printable(root)} is not complete: start the command again that was '
       'writing it.'
@@ -73,7 +72,7 @@ def detect(
   elif format == 'recordio' and os.path.isfile(root):
     folder = os.path.dirname(root) or '.'
   elif format == 'tfds':
-    folder = str(tfds.find(root, dataset))
+    folder = str(tfds_sets.find(root, dataset))
     options |= {'dataset': dataset} if dataset else {}
   return Found(format, options, folder)
 
@@ -95,7 +94,7 @@ def _guesses(root, list, dataset) -> dict[str, str]:
     found['recordio'] = 'it has a file *.rec'
   for depth in range(4):
     pattern = os.path.join(glob.escape(root), *['*'] * depth)
-    if glob.glob(os.path.join(pattern, 'dataset_info.json')):
+    if glob.glob(os.path.join(pattern, tfds_sets.INFO)):
       found['tfds'] = 'it has dataset_info.json'
   if os.path.isfile(os.path.join(root, _LIST)):
     found['list'] = f'it has {_LIST}'

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import tqdm
 
 from bfjax import errors
 from bfjax.data import sources
@@ -14,6 +15,8 @@ _STARTS = ((b'\x89PNG', '.png'), (b'BM', '.bmp'), (b'RIFF', '.webp'))
 # Names of images that were no files: `train.rec#17`.
 _NUMBERED = re.compile(r'.*#[0-9]+', re.DOTALL)
 _MAX_NAME_BYTES = 255
+# So many images take seconds.
+_MANY = 100_000
 _NUMBERS = '--rename calls the files by their numbers instead.'
 
 
@@ -104,10 +107,18 @@ class Collisions:
 
   def __init__(self, num_rows: int):
     self._hashes = np.empty(num_rows, np.int64)
+    self._bar = tqdm.tqdm(
+      total=num_rows,
+      desc='Naming the files',
+      unit='image',
+      unit_scale=True,
+      disable=num_rows < _MANY,
+    )
 
   def add(self, row: int, path: str) -> None:
     """Notes that the image `row` becomes `path`."""
     self._hashes[row] = hash(path.casefold())
+    self._bar.update()
 
   def check(self, source: sources.Source, path_of) -> None:
     """Raises a UserError that names two images if there are such.
@@ -116,6 +127,7 @@ class Collisions:
       source: the images.
       path_of: row -> path, as added.
     """
+    self._bar.close()
     for first, second in self._equal():
       path, other = path_of(first), path_of(second)
       if path.casefold() == other.casefold():

@@ -40,6 +40,8 @@ def folder(out: pathlib.Path, record: dict) -> Iterator[pathlib.Path]:
       cannot be made.
   """
   if os.path.lexists(out):
+    if read_journal(out).get('complete'):
+      (out / JOURNAL).unlink()
     raise errors.UserError(
       f'There is {printable(str(out))} already. Give another --out, or remove '
       'it first.'
@@ -96,12 +98,20 @@ def read_journal(partial: pathlib.Path) -> dict:
   path = partial / JOURNAL
   try:
     return json.loads(path.read_text(encoding='utf-8'))
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return {}
   except ValueError as error:
     raise errors.UserError(
       f'{printable(str(path))} is damaged. Remove the folder and start again.'
     ) from error
+
+
+def is_incomplete(folder: str | os.PathLike) -> bool:
+  """Whether a set is still being written in this folder."""
+  folder = pathlib.Path(folder)
+  return (folder / JOURNAL).exists() and not read_journal(folder).get(
+    'complete'
+  )
 
 
 def write_journal(partial: pathlib.Path, journal: dict) -> None:
@@ -123,8 +133,9 @@ def complete(partial: pathlib.Path, out: pathlib.Path, file: str = '') -> None:
       os.rename(partial / file, out)
       shutil.rmtree(partial)
       return
-    (partial / JOURNAL).unlink()
+    write_journal(partial, {'complete': True})
     os.rename(partial, out)
+    (out / JOURNAL).unlink()
   except OSError as error:
     raise cannot_write(out, error) from error
 

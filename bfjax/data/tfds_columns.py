@@ -51,23 +51,30 @@ class Columns(NamedTuple):
     return self.names[row] if self.names else ''
 
 
-def values(record: bytes, key: str) -> Sequence | None:
-  """The values of a feature of a serialised `tf.train.Example`.
+def one_value(features, key: str):
+  """The only value of a feature, or None if it has another number of them.
 
-  None if it is not one, or has no such feature.
+  Args:
+    features: what `parse` returns.
+    key: of the feature.
   """
+  if features is None or key not in features:
+    return None
+  feature = features[key]
+  kind = feature.WhichOneof('kind')
+  found = getattr(feature, kind).value if kind else ()
+  return found[0] if len(found) == 1 else None
+
+
+def parse(record: bytes):
+  """The features of a serialised `tf.train.Example`; None if it is not one."""
   from google.protobuf import message
   from tensorflow.core.example import example_pb2
 
   try:
-    found = example_pb2.Example.FromString(record).features.feature
+    return example_pb2.Example.FromString(record).features.feature
   except message.DecodeError:
     return None
-  if key not in found:
-    return None
-  feature = found[key]
-  kind = feature.WhichOneof('kind')
-  return getattr(feature, kind).value if kind else None
 
 
 def read(
@@ -172,16 +179,15 @@ def _scan(records, keys, has_path) -> dict[str, np.ndarray]:
 def _features(records, keys) -> Iterator[tuple[int, dict]]:
   for start, block in records.blocks(_BLOCK):
     for row, record in enumerate(block, start):
-      found = {}
-      for key in keys:
-        value = values(record, key)
-        if value is None or len(value) != 1:
+      features = parse(record)
+      found = {key: one_value(features, key) for key in keys}
+      for key, value in found.items():
+        if not isinstance(value, bytes if key == 'path' else int):
           file, number = records.place(row)
           raise errors.UserError(
-            f'{printable(file)}, record {number} has no value of the '
-            f'feature {key!r}. Prepare the set again.'
+            f'{printable(file)}, record {number} has no value of the feature '
+            f'{key!r}. Prepare the set again.'
           )
-        found[key] = value[0]
       yield row, found
 
 
@@ -189,8 +195,18 @@ def _state(parts, keys, has_path) -> str:
   """What the columns are of, in JSON: another set gives another text."""
   found = []
   for part in parts:
-    status = os.stat(part.path)
     name = os.path.basename(part.path)
+    try:
+      status = os.stat(part.path)
+    except OSError as error:
+      raise errors.UserError(
+        f'Cannot read {printable(part.path)}: {error.strerror}.'
+      ) from error
+    if part.take > status.st_size:
+      raise errors.UserError(
+        f'{printable(part.path)} has {status.st_size} bytes, and the set says '
+        f'that it has {part.take} records. Prepare the set again.'
+      )
     found.append(
       [name, status.st_size, status.st_mtime_ns, part.skip, part.take]
     )
