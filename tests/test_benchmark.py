@@ -107,3 +107,18 @@ def test_eval_part_finds_the_same_on_both_sides():
   rows += part.rows(repeats=1, scale=2e-3)
   assert len(rows) == 9
   assert all(row.ratio > 0 for row in rows)
+
+
+@pytest.mark.usefixtures('benchmark')
+def test_data_part_reads_all_formats_and_opens_them():
+  part = importlib.import_module('benchmarks.data')
+  rows = part.run(repeats=1, num_images=128, num_rows=2000)
+  names = ('list', 'folder', 'recordio', 'tfds')
+  compared = [row for row in rows if row.theirs]
+  assert [row.what.split()[0] for row in compared] == [
+    name for name in names for _ in range(4)
+  ]
+  assert all(row.ratio > 0 for row in compared)
+  opened = [row for row in rows if not row.theirs]
+  assert len(opened) == 10
+  assert all(row.ours_secs[0] > 0 for row in opened)
