@@ -12,6 +12,12 @@ from bfjax.backbones.parts import convolution, layers
 
 TINY = dict(widths=(8, 16, 32), blocks=(1, 2), embedding_dim=16)
 MINI = dict(widths=(8, 16), blocks=(2,), embedding_dim=16, image_size=16)
+MINI_MBF = dict(width=4, blocks=(1, 1, 0, 0), embedding_dim=16, image_size=16)
+MINI_VIT = dict(
+  dim=16, depth=2, heads=2, patch_size=4, embedding_dim=16, image_size=16
+)
+# Compiling takes longer than computing.
+QUICK = {'xla_backend_optimization_level': 0}
 DEMO = dict(
   widths=(32, 32, 64, 128),
   blocks=(1, 1, 1),
@@ -130,16 +136,22 @@ def test_variance_survives_a_mean_far_above_the_spread():
   np.testing.assert_allclose(variance[0], exact, rtol=1e-3)
 
 
-@pytest.mark.parametrize('batch_norm_rows', [4, 16])
-def test_sharded_batch_gives_the_same_numbers(batch_norm_rows):
-  net = backbones.build(
-    'iresnet', mode='ir_se', batch_norm_rows=batch_norm_rows, **MINI
-  )
+@pytest.mark.parametrize(
+  'options',
+  [
+    dict(name='iresnet', mode='ir_se', batch_norm_rows=4, **MINI),
+    dict(name='iresnet', mode='ir_se', batch_norm_rows=16, **MINI),
+    dict(name='mobilefacenet', batch_norm_rows=4, **MINI_MBF),
+    dict(name='vit', batch_norm_rows=4, mask_ratio=0.5, **MINI_VIT),
+  ],
+)
+def test_sharded_batch_gives_the_same_numbers(options):
+  net = backbones.build(**options)
   params, stats = random_weights(net)
   images = random_images(32, 16)
   weight = np.random.default_rng(1).normal(size=(32, 16)).astype(np.float32)
 
-  @jax.jit
+  @functools.partial(jax.jit, compiler_options=QUICK)
   @functools.partial(jax.grad, has_aux=True)
   def gradient_of_loss(params, images):
     embedding, new_stats = net.apply(
@@ -160,15 +172,22 @@ def test_sharded_batch_gives_the_same_numbers(batch_norm_rows):
   assert_trees_close(eight, one, 1e-4)
 
 
-def test_bfloat16_computes_close_to_float32_and_keeps_float32_around():
-  options = dict(dropout=0.0, mode='ir_cbam', **MINI)
+@pytest.mark.parametrize(
+  'options',
+  [
+    dict(name='iresnet', dropout=0.0, mode='ir_cbam', **MINI),
+    dict(name='mobilefacenet', **MINI_MBF),
+    dict(name='vit', drop_path=0.0, mask_ratio=0.0, **MINI_VIT),
+  ],
+)
+def test_bfloat16_computes_close_to_float32_and_keeps_float32_around(options):
   images = random_images(8, 16)
   results = {}
   for dtype in ('float32', 'bfloat16'):
-    net = backbones.build('iresnet', dtype=dtype, **options)
+    net = backbones.build(dtype=dtype, **options)
     params, stats = random_weights(net)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICK)
     @functools.partial(jax.grad, has_aux=True)
     def gradient_of_loss(params, net=net, stats=stats):
       embedding, new_stats = net.apply(params, stats, images, train=True)
@@ -185,23 +204,35 @@ def test_bfloat16_computes_close_to_float32_and_keeps_float32_around():
 
 
 @pytest.mark.parametrize(
-  ('size', 'side', 'stride'),
-  [(3, 6, 1), (3, 6, 2), (3, 7, 2), (1, 6, 2), (1, 7, 2)],
+  ('size', 'side', 'stride', 'groups'),
+  [
+    (3, 6, 1, 1),
+    (3, 6, 2, 1),
+    (3, 7, 2, 1),
+    (1, 6, 2, 1),
+    (1, 7, 2, 1),
+    (3, 6, 1, 4),  # a channel each
+    (3, 6, 2, 4),
+    (3, 7, 2, 2),  # two channels each
+  ],
 )
-def test_convolution_and_its_derivative_equal_torch(size, side, stride):
+def test_convolution_and_its_derivative_equal_torch(size, side, stride, groups):
   torch = pytest.importorskip('torch')
   generator = np.random.default_rng(0)
-  x = generator.normal(size=(2, side, side, 3)).astype(np.float32)
-  kernel = generator.normal(size=(size, size, 3, 4)).astype(np.float32)
+  x = generator.normal(size=(2, side, side, 4)).astype(np.float32)
+  kernel = generator.normal(size=(size, size, 4 // groups, 8))
   inputs = to_torch(torch, x).requires_grad_()
-  weight = torch.from_numpy(kernel.transpose(3, 2, 0, 1).astype(np.float64))
+  weight = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
   weight.requires_grad_()
   output = torch.nn.functional.conv2d(
-    inputs, weight, stride=stride, padding=size // 2
+    inputs, weight, stride=stride, padding=size // 2, groups=groups
   )
   output.square().sum().backward()
+  convolve = convolution.convolve
+  if groups > 1:
+    convolve = convolution.convolve_groups
   y, pullback = jax.vjp(
-    lambda x, kernel: convolution.convolve(x, kernel, stride), x, kernel
+    lambda x, kernel: convolve(x, kernel, stride), x, jnp.float32(kernel)
   )
   dx, dkernel = pullback(2 * y)
   for ours, theirs, axes in (
@@ -233,8 +264,16 @@ def test_prelu_has_the_derivative_of_torch():
   np.testing.assert_allclose(pullback(ones)[0][1], slope)
 
 
-def test_dropout_follows_its_key_and_only_in_training():
-  net = backbones.build('iresnet', dropout=0.5, **MINI)
+@pytest.mark.parametrize(
+  'options',
+  [
+    dict(name='iresnet', dropout=0.5, **MINI),
+    dict(name='vit', drop_path=0.5, mask_ratio=0.0, **MINI_VIT),
+    dict(name='vit', drop_path=0.0, mask_ratio=0.5, **MINI_VIT),
+  ],
+)
+def test_what_is_drawn_follows_its_key(options):
+  net = backbones.build(**options)
   params, stats = random_weights(net)
   images = random_images(8, 16)
   train = jax.jit(functools.partial(net.apply, train=True))
@@ -282,6 +321,17 @@ def test_pixels_are_scaled_to_plus_minus_one():
     (dict(dropout=1.0), 'dropout = 1.0'),
     (dict(batch_norm_rows=-1), 'batch_norm_rows = -1'),
     (dict(batch_norm_momentum=0.0), 'batch_norm_momentum = 0.0'),
+    (dict(variant='arcface'), 'arcface.*adaface, boundaryface, facexzoo'),
+    (dict(variant='adaface', depth=100), "'adaface'. .*18, 34, 50, 101"),
+    (dict(name='mobilefacenet', variant='small'), 'mbf, mbf_large'),
+    (dict(name='mobilefacenet', blocks=(1, 2)), 'four numbers'),
+    (dict(name='mobilefacenet', image_size=40), '40.*total stride: 16'),
+    (dict(name='mobilefacenet', depth=50), 'called .depth.*blocks'),
+    (dict(name='vit', variant='vit_x'), 'vit_x.*vit_b, .*vit_t'),
+    (dict(name='vit', dim=100), '100.*multiple of heads = 8'),
+    (dict(name='vit', image_size=8), 'image_size = 8.*patch_size = 9'),
+    (dict(name='vit', mask_ratio=1.0), 'mask_ratio = 1.0'),
+    (dict(name='vit', drop_path=-0.1), 'drop_path = -0.1'),
   ],
 )
 def test_bad_options_are_refused_with_the_remedy(options, said):

@@ -35,7 +35,7 @@ VARIANTS = {
     kernel_init=nn.initializers.normal(0.1),
     linear_init=convolution.torch_uniform,
     dropout=0.0,
-    embedding_scale=False,
+    embedding_scale='fixed',
   ),
   'adaface': residual.Variant(
     blocks={
@@ -49,7 +49,7 @@ VARIANTS = {
     kernel_init=convolution.kaiming_fan_out,
     linear_init=convolution.kaiming_fan_out,
     pooled_shortcut=True,
-    embedding_scale=False,
+    embedding_scale='none',
     embedding_bias=False,
     bottlenecks=(152, 200),
   ),

@@ -102,15 +102,13 @@ class _Block(nn.Module):
     return x + drop(branch(_layer_norm(name='norm2')(x)))
 
 
-def keep_some(
-  key: jax.Array, rows: int, patches: int, ratio: float
+def shuffle(
+  key: jax.Array, rows: int, patches: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Draws for each row which patches are kept.
+  """Draws a permutation of the patches for each row; the first are kept.
 
   Returns:
-    order: int [rows, patches], a permutation a row: kept patches come first,
-      int(patches * (1 - ratio)) of them.
-    back: int [rows, patches], its inverse.
+    int [rows, patches], the permutations, and their inverses.
   """
   order = jnp.argsort(jax.random.uniform(key, (rows, patches)), axis=1)
   return order, jnp.argsort(order, axis=1)
@@ -152,9 +150,7 @@ class VisionTransformer(nn.Module):
     mask_token = self.param('mask_token', _normal, (self.dim,))
     masked = train and self.mask_ratio > 0
     if masked:
-      order, back = keep_some(
-        self.make_rng('dropout'), n, patches, self.mask_ratio
-      )
+      order, back = shuffle(self.make_rng('dropout'), n, patches)
       kept = int(patches * (1 - self.mask_ratio))
       x = jnp.take_along_axis(x, order[:, :kept, None], axis=1)
     for i in range(self.depth):

@@ -36,9 +36,14 @@ def _per_row(group_values: jax.Array, group_rows: int, ndim: int) -> jax.Array:
   return rows.reshape(-1, *[1] * (ndim - 2), channels)
 
 
+def _along_channels(values: jax.Array, x: jax.Array) -> jax.Array:
+  """[c] -> [1, ..., 1, c], with the dimensions of x."""
+  return values.reshape(*[1] * (x.ndim - 1), -1)
+
+
 def _channels_like(values: jax.Array, x: jax.Array) -> jax.Array:
   """[c] -> [1, ..., 1, c], in the dtype and with the dimensions of x."""
-  return values.astype(x.dtype).reshape(*[1] * (x.ndim - 1), -1)
+  return _along_channels(values.astype(x.dtype), x)
 
 
 def _affine(x, mean, factor, bias, group_rows):
@@ -133,30 +138,37 @@ class BatchNorm(nn.Module):
     group_rows: rows whose statistics are taken together; 0: all of them.
     momentum: the weight of the batch in the running statistics.
     epsilon: added to the variance.
-    use_scale: whether there is a trained scale; else it is 1.
+    scale_kind: 'trained'; 'fixed', kept with the statistics, 1 at first; or
+      'none', 1 for good.
     use_bias: whether there is a trained bias; else it is 0.
   """
 
   group_rows: int = 0
   momentum: float = 0.1
   epsilon: float = EPSILON
-  use_scale: bool = True
+  scale_kind: str = 'trained'
   use_bias: bool = True
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     channels = x.shape[-1]
     scale, bias = jnp.ones(channels), jnp.zeros(channels)
-    if self.use_scale:
+    if self.scale_kind == 'trained':
       scale = self.param('scale', nn.initializers.ones, (channels,))
+    elif self.scale_kind == 'fixed':
+      scale = self.variable('batch_stats', 'scale', jnp.ones, (channels,)).value
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (channels,))
     mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
     variance = self.variable('batch_stats', 'variance', jnp.ones, (channels,))
-    rows = x.shape[0]
     if not train:
-      factor = jax.lax.rsqrt(variance.value + self.epsilon) * scale
-      return _affine(x, mean.value[None], factor[None], bias, rows)
+      # All rows alike: nothing here depends on how many there are, so that an
+      # exported net takes any number with nothing computed for it.
+      inverse = jax.lax.rsqrt(variance.value + self.epsilon)
+      deviation = x.astype(jnp.float32) - _along_channels(mean.value, x)
+      y = deviation * _along_channels(inverse * scale, x)
+      return (y + _along_channels(bias, x)).astype(x.dtype)
+    rows = x.shape[0]
     group_rows = self.group_rows or rows
     if rows % group_rows:
       raise errors.UserError(

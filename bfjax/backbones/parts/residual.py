@@ -22,9 +22,8 @@ class Variant(NamedTuple):
     pooled_shortcut: where a stage's channels are those before it, its first
       shortcut is every second pixel (a max pool of size 1) and not conv - BN.
     middle_norm: whether there is batch norm between a convolution and PReLU.
-    embedding_scale: whether the last batch norm's scale is trained; else it
-      is 1.
-    embedding_bias: likewise its bias, else 0.
+    embedding_scale: of the last batch norm, as `layers.BatchNorm.scale_kind`.
+    embedding_bias: whether that norm's bias is trained; else it is 0.
     bottlenecks: depths whose blocks are bottlenecks, four times as wide.
   """
 
@@ -34,7 +33,7 @@ class Variant(NamedTuple):
   dropout: float = 0.4
   pooled_shortcut: bool = False
   middle_norm: bool = True
-  embedding_scale: bool = True
+  embedding_scale: str = 'trained'
   embedding_bias: bool = True
   bottlenecks: tuple[int, ...] = ()
 
@@ -177,7 +176,7 @@ class IResNet(nn.Module):
       name='head_linear',
     )(x.reshape(x.shape[0], -1))
     return self.norm(
-      use_scale=variant.embedding_scale,
+      scale_kind=variant.embedding_scale,
       use_bias=variant.embedding_bias,
       name='embedding_norm',
     )(x.astype(jnp.float32), train=train)
