@@ -299,6 +299,8 @@ def test_missing_images_and_sizes(tmp_path):
   make_root(tmp_path)
   with pytest.raises(errors.UserError, match=r'sizes has 151, .* 150'):
     build(tmp_path, sizes=(10, 151))
+  with pytest.raises(errors.UserError, match='far = 0:'):
+    build(tmp_path, far=0)
   (tmp_path / 'megaface/3/3@N00/3.jpg').unlink()
   with pytest.raises(errors.UserError, match=r'1 of 170 images.*\n.*3@N00/3'):
     build(tmp_path)

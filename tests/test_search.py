@@ -80,7 +80,7 @@ def test_highest_of_all_products(kind, count):
 
 
 @pytest.mark.parametrize('spare', [0, 7])
-def test_many_candidates_are_settled_on_the_way(spare, monkeypatch):
+def test_many_candidates_are_settled_on_the_way(spare, monkeypatch, caplog):
   monkeypatch.setattr(search, '_SPARE', spare)
   monkeypatch.setattr(search, '_MANY', spare)
   for queries, gallery in KINDS.values():
@@ -92,6 +92,7 @@ def test_many_candidates_are_settled_on_the_way(spare, monkeypatch):
       np.testing.assert_array_equal(found, expected)
     expected = np.sort(every, axis=None)[::-1][:3]
     np.testing.assert_array_equal(highest.result(), expected)
+  assert 'Has the network collapsed?' in caplog.text
 
 
 def test_candidates_are_picked_where_the_products_lie(monkeypatch):

@@ -9,14 +9,20 @@ exact products (see `products`). So results depend neither on the devices nor
 on the size of blocks nor on the order of rows, and memory stays bounded: the
 gallery is read in blocks and may be memory-mapped. A million rows of 512
 floats take 0.4 GB beside the gallery itself.
+
+Where nearly all products are equal within the rounding of float32, as of a
+network that has collapsed, all are computed exactly: some microseconds each.
 """
 
+import logging
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
 from bfjax.evaluation import products
+
+_log = logging.getLogger(__name__)
 
 # Candidates that are kept beyond those wanted before they are looked through,
 # and before ties among them are settled by exact products: 16 bytes each.
@@ -32,6 +38,7 @@ class TopK:
     self._queries, self._gallery, self._k = queries, gallery, k
     self._lengths = products.lengths(queries)
     self._radius = 0.0
+    self._warned = False
     self._pools = {}  # first query of a block -> its candidates
 
   def floor(self, block: products.Block) -> np.ndarray:
@@ -71,7 +78,16 @@ class TopK:
     pool = self._pools[start]
     pool.prune(self._slack(slice(start, start + len(pool.kth))))
     if pool.size > 4 * len(pool.kth) * self._k + _MANY:
+      self._warn()
       pool.keep(self._best(start)[2])
+
+  def _warn(self):
+    if not self._warned:
+      _log.warning(
+        'Most products of features are equal within the rounding of float32:'
+        ' the search will take long. Has the network collapsed?'
+      )
+    self._warned = True
 
   def _best(self, start):
     """The k best candidates of each query by exact products.

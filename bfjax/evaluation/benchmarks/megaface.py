@@ -66,6 +66,8 @@ def build(
       or do not fit, a list of noise matches nothing, or nobody has two images.
   """
   errors.choose('way to fuse flips', flip, fusion.FLIPS)
+  if not 0 < far <= 1:
+    raise errors.UserError(f'far = {far}: a rate over 0, such as 1e-6.')
   in_root = {
     'probes': os.path.join(root, facescrub_list),
     'distractors': os.path.join(root, distractor_list),
