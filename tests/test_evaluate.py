@@ -1,6 +1,7 @@
 """Suites of benchmarks, --mode=eval and tools/report.py, on tiny models."""
 
 import json
+import shutil
 import sys
 
 import cv2
@@ -285,6 +286,15 @@ def test_several_checkpoints_in_one_table(finished, tmp_path, capsys):
   one = json.loads((tmp_path / 'out' / 'run@8' / 'results.json').read_text())
   assert one['about']['model']['source']['step'] == 8
   assert 'Wrote' in capsys.readouterr().out
+  shutil.copytree(workdir, tmp_path / 'bare')
+  for name in ('config.json', 'results.json'):
+    (tmp_path / 'bare' / name).unlink(missing_ok=True)
+  with pytest.raises(errors.UserError, match='or give --eval-root'):
+    report_tool.main(
+      report_tool.parse_arguments(
+        [str(tmp_path / 'bare'), '--out', str(tmp_path)]
+      )
+    )
   with pytest.raises(errors.UserError, match='There are'):
     report_tool.main(
       report_tool.parse_arguments([f'{workdir}@9', '--out', str(tmp_path)])

@@ -151,6 +151,14 @@ def test_results_are_plain_json_with_protocols_and_intervals(tmp_path):
   }
 
 
+def test_nothing_of_an_evaluation_before_is_left(tmp_path):
+  record.write(tmp_path, make_record('mine', megaface=rank_found()))
+  (tmp_path / 'results' / 'notes.txt').write_text('mine')
+  record.write(tmp_path, make_record('mine'))
+  names = {path.name.split('_')[0] for path in (tmp_path / 'results').iterdir()}
+  assert names == {'lfw', 'lfw.json', 'notes.txt', 'outcomes.npz'}
+
+
 def test_what_is_no_results_file_is_refused(tmp_path):
   with pytest.raises(errors.UserError, match='--mode=eval'):
     record.read(tmp_path)

@@ -141,6 +141,7 @@ def _option(given: str) -> tuple[str, object]:
 
 
 if __name__ == '__main__':
-  logging.basicConfig(level=logging.ERROR)
+  logging.basicConfig(level=logging.ERROR)  # of libraries
+  logging.getLogger('bfjax').setLevel(logging.WARNING)
   runtime.start()
   command.run('embed', lambda: main(parse_arguments()))

@@ -15,9 +15,10 @@ curves of all models in common charts.
 """
 
 import argparse
+import logging
 import pathlib
 
-from bfjax import command, runtime
+from bfjax import command, errors, runtime
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -66,6 +67,11 @@ def _evaluate(arguments, path, checkpoint, name):
   config = defaults.get_config()
   if (path / 'config.json').exists():
     config = defaults.read_config(path / 'config.json')
+  elif not arguments.eval_root:
+    raise errors.UserError(
+      f'{path} is not evaluated, and has no config.json that says on what: '
+      'evaluate it by --mode=eval of bfjax.main, or give --eval-root.'
+    )
   if arguments.eval_root:
     config.eval.root = arguments.eval_root
   out = arguments.out / record.file_name(name)
@@ -87,5 +93,7 @@ def _names(models: list[str]) -> list[str]:
 
 
 if __name__ == '__main__':
+  logging.basicConfig(level=logging.ERROR)  # of libraries
+  logging.getLogger('bfjax').setLevel(logging.WARNING)
   runtime.start()
   command.run('report', lambda: main(parse_arguments()))

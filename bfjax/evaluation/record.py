@@ -79,8 +79,15 @@ def found(benchmark, analysis: results.Analysis) -> Found:
 
 
 def write(folder: pathlib.Path, record: Record) -> None:
-  """Writes the files above; `results.json` last, so it tells of a whole."""
+  """Writes the files above; `results.json` last, so it tells of a whole.
+
+  What an evaluation before has left there, and is not written again, goes.
+  """
   (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+  (folder / RESULTS).unlink(missing_ok=True)
+  for path in (folder / FOLDER).iterdir():
+    if path.suffix in ('.json', '.png', '.npz'):
+      path.unlink()
   outcomes = {}
   for name, one in record.found.items():
     stem = folder / FOLDER / file_name(name)
