@@ -107,12 +107,21 @@ def read(path: str | os.PathLike) -> Pack:
       f'Cannot read the pack {shown}: {error.strerror}.'
     ) from error
   try:
-    return _check(pickles.loads(content))
+    return loads(content)
   except ValueError as error:
     raise errors.UserError(
       f'{shown} is no verification pack, or a broken one: {error}. Expected: a '
       'pickle of a list of encoded images, two a pair, and a list of bools.'
     ) from error
+
+
+def loads(content: bytes) -> Pack:
+  """The pack whose file has this content.
+
+  Raises:
+    ValueError: if it is none; see `read`.
+  """
+  return _check(pickles.loads(content))
 
 
 def write(

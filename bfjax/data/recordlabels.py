@@ -151,8 +151,8 @@ def _check_labels(catalogue, chosen, num_classes, problems):
     damaged,
     lambda row: f'it {recordscan.PROBLEMS[catalogue.codes[row]]}',
   )
-  # False for NaN too.
-  fits = (labels >= 0) & (labels < limit) & (labels == np.floor(labels))
+  with np.errstate(invalid='ignore'):  # false for NaN, as it should be
+    fits = (labels >= 0) & (labels < limit) & (labels == np.floor(labels))
   unusable = first + np.flatnonzero(~fits & (codes == recordscan.GOOD))
   problems.add_rows(
     catalogue,
