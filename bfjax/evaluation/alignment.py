@@ -6,6 +6,9 @@ takes the landmarks nearest to the points below, in the least squares sense
 as InsightFace aligns the images of IJB and of its training sets.
 """
 
+import functools
+import hashlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -79,7 +82,9 @@ class AlignedFiles:
   """Aligned crops of image files, by row number; see `benchmarks.Files`.
 
   They are encoded as BMP, without loss, so that they go the way of any image.
-  Methods may be called from several threads, and instances can be pickled.
+  Methods may be called from several threads, and instances can be pickled. Two
+  are equal if their crops are, by the paths of the images: benchmarks that
+  share images have them embedded once.
 
   Attributes:
     num_rows: how many there are.
@@ -100,6 +105,22 @@ class AlignedFiles:
     self.num_rows = files.num_rows
     self.name: Callable[[int], str] = files.name
     self.path: Callable[[int], str] = files.path
+
+  def __eq__(self, other) -> bool:
+    if not isinstance(other, AlignedFiles):
+      return NotImplemented
+    return self._digest == other._digest
+
+  def __hash__(self) -> int:
+    return hash(self._digest)
+
+  @functools.cached_property
+  def _digest(self) -> bytes:
+    digest = hashlib.sha256(self._transforms.tobytes())
+    digest.update(str(self._image_size).encode())
+    for row in range(self.num_rows):
+      digest.update(b'\0' + os.fsencode(self.path(row)))
+    return digest.digest()
 
   def read(self, rows) -> list[bytes]:
     """The crops of `rows` (int [n]), encoded.
