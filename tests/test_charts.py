@@ -36,6 +36,14 @@ def test_the_same_chart_is_the_same_bytes():
   assert charts.draw_curves({'a': roc(0)}) == charts.draw_curves({'a': roc(0)})
 
 
+def test_names_are_drawn_as_they_are():
+  plain = charts.draw_curves({'run': roc(0), 'x': roc(1)}, 'ROC')
+  for name in ('_run', 'a$b$', '$', 'x_1^2', '\udce9'):
+    png = charts.draw_curves({name: roc(0), 'x': roc(1)}, name)
+    assert png != plain
+    assert pixels(png).shape == pixels(plain).shape
+
+
 @pytest.mark.parametrize(
   'same', [np.ones(5, bool), np.zeros(5, bool), np.arange(5) < 2]
 )

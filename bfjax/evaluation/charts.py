@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import figure
 
+from bfjax.data import files
 from bfjax.evaluation import results
 
 _COLOURS = (
@@ -39,21 +40,23 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
   if first.log_x:
     axis.set_xscale('log')
     axis.set_xlim(*_limits(curves.values()))
-  for i, (label, curve) in enumerate(curves.items()):
+  lines = [
     axis.plot(
       curve.x,
       curve.y,
       color=_COLOURS[i % len(_COLOURS)],
       linestyle=_DASHES[i % len(_DASHES)],
       linewidth=1.8,
-      label=label,
-    )
+    )[0]
+    for i, curve in enumerate(curves.values())
+  ]
   axis.set_xlabel(first.x_label)
   axis.set_ylabel(first.y_label)
   if first.log_x:
     axis.set_ylim(*_range(curves.values(), axis.get_xlim()[0]))
   if len(curves) > 1 or title != next(iter(curves)):
-    axis.legend(fontsize=8)
+    # Given as they are: labels of lines may not begin with an underscore.
+    axis.legend(lines, map(_plain, curves), fontsize=8)
   return _png(sheet)
 
 
@@ -84,10 +87,15 @@ def draw_histogram(histogram: results.Histogram, title: str = '') -> bytes:
 def _new_chart(title):
   sheet = figure.Figure(figsize=(5, 3.4), dpi=130, layout='constrained')
   axis = sheet.subplots()
-  axis.set_title(title, fontsize=10)
+  axis.set_title(_plain(title), fontsize=10)
   axis.grid(alpha=0.3)
   axis.spines[['top', 'right']].set_visible(False)
   return sheet, axis
+
+
+def _plain(name: str) -> str:
+  """A name without the meaning that matplotlib sees in dollars."""
+  return files.printable(name).replace('$', r'\$')
 
 
 def _png(sheet) -> bytes:
