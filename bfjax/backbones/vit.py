@@ -143,7 +143,7 @@ class VisionTransformer(nn.Module):
       kernel_init=convolution.torch_uniform,
       name='patch_conv',
     )(images.astype(jnp.float32))
-    n = len(x)
+    n = x.shape[0]
     x = x.reshape(n, -1, self.dim)
     patches = x.shape[1]
     x = x + self.param('pos_embed', _normal, (patches, self.dim))[None]
