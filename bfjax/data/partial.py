@@ -133,7 +133,7 @@ def complete(partial: pathlib.Path, out: pathlib.Path, file: str = '') -> None:
       os.rename(partial / file, out)
       shutil.rmtree(partial)
       return
-    write_journal(partial, {'complete': True})
+    write_journal(partial, read_journal(partial) | {'complete': True})
     os.rename(partial, out)
     (out / JOURNAL).unlink()
   except OSError as error:
@@ -142,7 +142,8 @@ def complete(partial: pathlib.Path, out: pathlib.Path, file: str = '') -> None:
 
 def cannot_write(path, error: OSError) -> errors.UserError:
   """The error that tells the user, and how to go on."""
+  name = printable(os.fsdecode(error.filename or path))
   return errors.UserError(
-    f'Cannot write {printable(str(path))}: {error.strerror or error}. If the '
-    'disk is full, make room and start the same command again: it goes on.'
+    f'Cannot write {name}: {error.strerror or error}. If the disk is full, '
+    'make room and start the same command again: it goes on.'
   )

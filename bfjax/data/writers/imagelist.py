@@ -71,43 +71,41 @@ class _Sink:
     self._paths, self._folder, self._source = paths, folder, source
     self._images = image_paths.Folders(os.fspath(folder))
     self._row = state.get('rows', 0)
-    # The list, and the images of a wrong label with their true one.
-    self._files = [
-      _open_at(folder / name, state.get(name)) for name in (LIST, FLIPS)
-    ]
+    # The list, and, if known, the images of a wrong label with their true one.
+    names = (LIST,) if source.true_labels is None else (LIST, FLIPS)
+    self._files = {
+      name: _open_at(folder / name, state.get(name)) for name in names
+    }
 
   def __enter__(self):
     return self
 
   def __exit__(self, *exception):
-    for file in self._files:
+    for file in self._files.values():
       file.close()
 
   def add(self, encoded):
     row, source = self._row, self._source
     path = self._paths.of(row, encoded)
     self._images.write(path, encoded)
-    lines, flips = self._files
     label = source.labels[row]
-    lines.write(_line(path, self._paths.numbers[label]))
+    self._files[LIST].write(_line(path, self._paths.numbers[label]))
     if source.true_labels is not None and source.true_labels[row] != label:
-      flips.write(_line(path, self._paths.numbers[source.true_labels[row]]))
+      true = self._paths.numbers[source.true_labels[row]]
+      self._files[FLIPS].write(_line(path, true))
     self._row += 1
 
   def save(self):
-    for file in self._files:
+    for file in self._files.values():
       file.flush()
-    lines, flips = self._files
-    return {'rows': self._row, LIST: lines.tell(), FLIPS: flips.tell()}
+    sizes = {name: file.tell() for name, file in self._files.items()}
+    return {'rows': self._row, **sizes}
 
   def finish(self):
     self.save()
-    if self._source.true_labels is None:
-      (self._folder / FLIPS).unlink()
-    if not _are_numbers(self._source.class_names):
-      sources.save_class_names(
-        self._folder / formats.CLASSES, self._source.class_names
-      )
+    names = self._source.class_names
+    if not _are_numbers(names):
+      sources.save_class_names(self._folder / formats.CLASSES, names)
 
 
 def _open_at(path, size: int | None):
