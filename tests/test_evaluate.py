@@ -1,6 +1,8 @@
 """Suites of benchmarks, --mode=eval and tools/report.py, on tiny models."""
 
+import errno
 import json
+import os
 import shutil
 import sys
 
@@ -148,6 +150,22 @@ def test_nothing_is_compiled_twice_and_no_image_read_twice(
     assert len(once) == len(set(once)) == opened.images.num_rows - 1
   assert len(compiled) == 1
   assert 'again/boundaryface/accuracy' in scores
+
+
+def test_more_features_than_memory_is_for_are_in_a_file(
+  tmp_path, root, monkeypatch
+):
+  config = make_config(tmp_path, root)
+  expected = scores_of(config)
+  monkeypatch.setattr(suite, '_IN_MEMORY', 0)
+  assert scores_of(config) == expected
+
+  def full(file, offset, size):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  monkeypatch.setattr(os, 'posix_fallocate', full)
+  with pytest.raises(errors.UserError, match=r'No room for .* TMPDIR'):
+    scores_of(config)
 
 
 def test_distinct_images_lead_back_to_all(tmp_path):

@@ -186,8 +186,21 @@ def _embedded(suite, params, stats, progress):
 
 
 def _array(shape) -> np.ndarray:
-  """float32 of a shape; in a file that goes with it if it is large."""
-  if 4 * math.prod(shape) <= _IN_MEMORY:
+  """float32 of a shape; in a file that goes with it if it is large.
+
+  Raises:
+    UserError: if there is no room for the file.
+  """
+  size = 4 * math.prod(shape)
+  if size <= _IN_MEMORY:
     return np.empty(shape, np.float32)
   with tempfile.TemporaryFile() as file:
-    return np.memmap(file, np.float32, 'w+', shape=shape)
+    try:
+      os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+      raise errors.UserError(
+        f'No room for {size / 1e9:.1f} GB of features in '
+        f'{tempfile.gettempdir()}: {error.strerror}. TMPDIR names another '
+        'folder.'
+      ) from error
+    return np.memmap(file, np.float32, 'r+', shape=shape)
