@@ -30,7 +30,7 @@ def options(kind: str, package: str, name: str) -> Mapping:
   return inspect.signature(module.build).parameters
 
 
-def build(kind: str, package: str, name: str, **given):
+def build(kind: str, package: str, name: str, /, **given):
   """Returns what `build(**given)` of the part called `name` does.
 
   Args:

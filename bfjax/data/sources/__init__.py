@@ -50,7 +50,7 @@ class Source(Protocol):
     """Where it lies, for messages: its absolute path."""
 
 
-def build(name: str, **options) -> Source:
+def build(name: str, /, **options) -> Source:
   """Returns the source called `name`, made by its `build(**options)`.
 
   Raises:

@@ -75,7 +75,7 @@ class Benchmark(Protocol):
     """The numbers of `evaluate`, with what explains them; as `evaluate`."""
 
 
-def build(name: str, **options) -> Benchmark:
+def build(name: str, /, **options) -> Benchmark:
   """Builds the benchmark called `name`, a module of this package.
 
   Raises:
