@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import products, search
+from bfjax.evaluation import candidates, products, search
 
 
 def scores_of(queries, gallery):
@@ -103,6 +103,19 @@ def test_candidates_are_picked_where_the_products_lie(monkeypatch):
     expected_scores, expected_rows = best_of(scores_of(queries, gallery), 40)
     np.testing.assert_array_equal(rows, expected_rows)
     np.testing.assert_array_equal(scores, expected_scores)
+
+
+def test_the_kth_of_groups_has_every_sign():
+  rng = np.random.default_rng(0)
+  group = rng.integers(0, 5, 60)
+  values = rng.integers(-3, 4, 60).astype(np.float32) * np.float32(1e-3)
+  for k in (1, 7, 14):
+    expected = [
+      -np.inf if len(x) < k else np.sort(x)[-k]
+      for x in (values[group == g] for g in range(6))
+    ]
+    found = candidates.kth_of_groups(values, group, k, 6)
+    np.testing.assert_array_equal(found, np.float32(expected))
 
 
 def test_number_of_devices_makes_no_difference():

@@ -23,7 +23,7 @@ _CPU_BLOCK = (1024, 4096)
 _BLOCK = (4096, 65536)
 _GROUP = 32  # gallery rows that share a maximum
 _IN_FLIGHT = 2  # blocks computed ahead, each device
-_PAIRS = 4096  # exact products at a time
+_PAIRS = 1024  # exact products at a time: they stay in the cache
 _SHARES_MEMORY = ('cpu',)  # platforms whose arrays numpy sees without a copy
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from bfjax.evaluation import products
+from bfjax.evaluation import candidates, products
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ class TopK:
     self._radius = max(self._radius, block.radius)
     start = block.queries.start
     if start not in self._pools:
-      self._pools[start] = _Pool(len(self._lengths[block.queries]), self._k)
+      self._pools[start] = candidates.Pool(
+        len(self._lengths[block.queries]), self._k
+      )
     pool = self._pools[start]
     new = ~np.isfinite(pool.kth)
     if new.any():
@@ -100,53 +102,8 @@ class TopK:
     _, query, row = pool.candidates()
     exact = products.exact(self._queries, self._gallery, start + query, row)
     order = np.lexsort((row, -exact, query))
-    order = order[_place(query[order]) < self._k]
+    order = order[candidates.place(query[order]) < self._k]
     return exact[order], row[order], order
-
-
-class _Pool:
-  """Candidates for the k best of some queries.
-
-  Attributes:
-    kth: float32 [queries]: at least k rough products are known to reach it.
-    size: how many candidates there are.
-    settled: how many there were when they were last looked through.
-  """
-
-  def __init__(self, num_queries, k):
-    self._k = k
-    self.kth = np.full(num_queries, -np.inf, np.float32)
-    self.size = self.settled = 0
-    nothing = np.empty(0, np.float32), np.empty(0, np.int32), np.empty(0, int)
-    self._parts = [nothing]
-
-  def floor(self, slack):
-    return np.nextafter(np.float32(self.kth - 2 * slack), np.float32(-np.inf))
-
-  def add(self, rough, query, row):
-    self._parts.append((rough, query, row))
-    self.size += len(rough)
-
-  def candidates(self):
-    if len(self._parts) > 1:
-      parts = zip(*self._parts, strict=True)
-      self._parts = [tuple(np.concatenate(part) for part in parts)]
-    return self._parts[0]
-
-  def keep(self, which):
-    self._parts = [tuple(part[which] for part in self.candidates())]
-    self.size = self.settled = len(self._parts[0][0])
-
-  def prune(self, slack):
-    """Drops what others have overtaken for good."""
-    rough, query, _ = self.candidates()
-    if len(self.kth) == 1:
-      query = np.zeros(len(rough), np.int32)
-    order = np.lexsort((-rough, query))
-    order = order[_place(query[order]) == self._k - 1]
-    kth = query[order]
-    self.kth[kth] = np.maximum(self.kth[kth], rough[order])
-    self.keep(rough >= self.floor(slack)[query])
 
 
 class Highest:
@@ -157,7 +114,7 @@ class Highest:
     self._queries, self._gallery, self._count = queries, gallery, count
     self._longest = float(np.max(products.lengths(queries), initial=0.0))
     self._radius = 0.0
-    self._pool = _Pool(1, count)  # as of one query
+    self._pool = candidates.Pool(1, count)  # as of one query
     self._exact = np.empty(0)  # of candidates no longer in the pool
 
   def floor(self, block: products.Block) -> np.ndarray:
@@ -262,10 +219,3 @@ def top_k(
     progress=progress,
   )
   return best.result()
-
-
-def _place(group: np.ndarray) -> np.ndarray:
-  """The place of each entry in its run of equal entries, from 0."""
-  new = np.r_[True, group[1:] != group[:-1]][: len(group)]
-  starts = np.flatnonzero(new)
-  return np.arange(len(group)) - starts[np.cumsum(new) - 1]
