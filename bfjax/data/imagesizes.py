@@ -5,7 +5,6 @@ any further.
 """
 
 import struct
-from typing import NamedTuple
 
 _JPEG = b'\xff\xd8'
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -20,26 +19,17 @@ _NO_FRAME_AFTER = frozenset((0xD8, 0xD9, 0xDA))
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 
 
-class Declared(NamedTuple):
-  """What the header says.
+def declared(encoded: bytes) -> tuple[str, int, int, int]:
+  """Reads the header of an image file.
 
-  Attributes:
+  Returns:
     kind: 'JPEG', 'PNG', 'BMP' or 'WebP'; '' if it is none of them.
     height: in pixels; 0 where there is no valid header.
     width: likewise.
     scans: how often a progressive JPEG goes over the image; 1 for all others.
   """
-
-  kind: str
-  height: int
-  width: int
-  scans: int = 1
-
-
-def declared(encoded: bytes) -> Declared:
-  """Reads the header of an image file."""
   if encoded[:2] == _JPEG:
-    return _jpeg(encoded)
+    return 'JPEG', *_jpeg(encoded)
   if encoded[:8] == _PNG:
     kind, size = 'PNG', _png
   elif encoded[:2] == b'BM':
@@ -47,15 +37,18 @@ def declared(encoded: bytes) -> Declared:
   elif encoded[:4] == b'RIFF' and encoded[8:12] == b'WEBP':
     kind, size = 'WebP', _webp
   else:
-    return Declared('', 0, 0)
+    return '', 0, 0, 1
   try:
-    return Declared(kind, *size(encoded))
+    return kind, *size(encoded), 1
   except struct.error:  # it ends within the header
-    return Declared(kind, 0, 0)
+    return kind, 0, 0, 1
 
 
-def _jpeg(encoded) -> Declared:
-  """Looks for the frame header as libjpeg does (next_marker of jdmarker.c)."""
+def _jpeg(encoded) -> tuple[int, int, int]:
+  """(height, width, scans), 0, 0, 1 where there is no frame header.
+
+  It is looked for as libjpeg does (next_marker of jdmarker.c).
+  """
   at = 2
   last = len(encoded) - 9
   while at <= last:
@@ -69,7 +62,7 @@ def _jpeg(encoded) -> Declared:
       height = encoded[at + 5] << 8 | encoded[at + 6]
       width = encoded[at + 7] << 8 | encoded[at + 8]
       scans = encoded.count(_SCAN) if marker in _PROGRESSIVE else 1
-      return Declared('JPEG', height, width, scans)
+      return height, width, scans
     if marker == 0xFF:
       at += 1
     elif marker == 0 or marker in _ALONE:
@@ -78,7 +71,7 @@ def _jpeg(encoded) -> Declared:
       break
     else:
       at += 2 + (encoded[at + 2] << 8 | encoded[at + 3])
-  return Declared('JPEG', 0, 0)
+  return 0, 0, 1
 
 
 def _png(encoded) -> tuple[int, int]:
