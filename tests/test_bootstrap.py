@@ -66,14 +66,17 @@ def test_an_interval_does_not_depend_on_the_other_models():
   assert alone.high[0] == together.high[1]
 
 
-def test_strata_without_outcomes_and_values_that_are_no_bits():
+@pytest.mark.parametrize(('num_pairs', 'rounded'), [(50, False), (9000, True)])
+def test_strata_without_outcomes_and_values_that_are_no_bits(
+  num_pairs, rounded
+):
   rng = np.random.default_rng(0)
-  values = rng.random(50)
-  model = results.Outcomes(values, np.full(50, 1), 2)
+  values = np.round(rng.random(num_pairs), 2 if rounded else 9)
+  model = results.Outcomes(values, np.full(num_pairs, 1), 2)
   found = bootstrap.intervals([model], resamples=4000)
   assert found.score[0] == pytest.approx(values.mean() / 2)
-  # The normal approximation of a mean of 50.
-  error = values.std() / np.sqrt(50) / 2
+  # The normal approximation of a mean.
+  error = values.std() / np.sqrt(num_pairs) / 2
   np.testing.assert_allclose(
     [found.low[0], found.high[0]],
     found.score[0] + np.array([-1.96, 1.96]) * error,

@@ -9,6 +9,8 @@ from bfjax import errors
 from bfjax.evaluation import results
 
 _IN_MEMORY = 4_000_000  # numbers drawn at a time
+# To draw how often a combination comes takes as long as to draw so many rows.
+_COUNT_COST = 30
 
 
 class Intervals(NamedTuple):
@@ -49,7 +51,8 @@ def intervals(
 
   Only the mean is wanted, so it is counted how often each combination of
   outcomes (one a model) is drawn, which is multinomial: the same distribution
-  as drawing the pairs, without touching them.
+  as drawing the pairs, without touching them. Where there are many, as of
+  outcomes that are no bits, pairs are drawn.
 
   Args:
     models: the outcomes of each model on the same pairs in the same order.
@@ -97,11 +100,17 @@ def _resample(values, like, resamples, seed) -> np.ndarray:
 
 def _resampled_means(rng, values, resamples) -> np.ndarray:
   """float64 [resamples, models]: means of resampled rows of `values`."""
+  num_rows = len(values)
   combinations, counts = np.unique(values, axis=0, return_counts=True)
+  by_count = _COUNT_COST * len(counts) < num_rows
   means = np.empty((resamples, values.shape[1]))
-  block = max(1, _IN_MEMORY // len(counts))
+  block = max(1, _IN_MEMORY // (len(counts) if by_count else num_rows))
   for start in range(0, resamples, block):
     size = min(block, resamples - start)
-    drawn = rng.multinomial(len(values), counts / len(values), size)
-    means[start : start + size] = drawn @ combinations / len(values)
+    if by_count:
+      drawn = rng.multinomial(num_rows, counts / num_rows, size)
+      means[start : start + size] = drawn @ combinations / num_rows
+    else:
+      rows = rng.integers(num_rows, size=(size, num_rows))
+      means[start : start + size] = values[rows].mean(axis=1)
   return means
