@@ -16,8 +16,6 @@ from bfjax.data.fuzzing import worker
 
 _POLL_SECS = 0.2
 _MIB = 1 << 20
-# What a process holds by now has nothing to do with what it is given later.
-_WARM_UP_INPUTS = 2000
 _MAX_FINDINGS = 20
 _LOG_BYTES = 4000
 
@@ -45,7 +43,7 @@ class Report(NamedTuple):
     inputs: how many there were.
     taken: how many it took for good.
     refused: how many it refused, with a message.
-    growth_mib: by how much the process grew after the first 2000 inputs.
+    growth_mib: by how much the process grew after it had warmed up.
     peak_mib: the most memory it had.
     secs: how long it took.
     findings: the others.
@@ -71,6 +69,7 @@ def run(
   engine: str = 'mutate',
   time_limit_secs: float = 20.0,
   growth_limit_mib: float = 300.0,
+  warm_up_inputs: int = 2000,
   progress: bool = True,
 ) -> Report:
   """Tries a reader on `count` inputs.
@@ -86,6 +85,7 @@ def run(
     engine: one of `worker.ENGINES`.
     time_limit_secs: for one input, on the clock.
     growth_limit_mib: of the memory of the process, over all inputs.
+    warm_up_inputs: after so many, memory is that which it has to have.
     progress: whether to show a progress bar, with the time left.
 
   Raises:
@@ -104,7 +104,8 @@ def run(
   ):
     while first < count and len(findings) < _MAX_FINDINGS:
       process = _Process(target, engine, seed, first, count, folder)
-      watched = process.watch(bar, time_limit_secs, growth_limit_mib)
+      limits = (time_limit_secs, growth_limit_mib, warm_up_inputs)
+      watched = process.watch(bar, *limits)
       totals = [totals[0] + process.taken, totals[1] + process.refused]
       peak, growth = max(peak, process.peak), max(growth, process.growth)
       if not watched:
@@ -142,7 +143,7 @@ class _Process:
     self._first = self.number = first
     self.taken = self.refused = self.begun = self.peak = self.growth = 0
 
-  def watch(self, bar, time_limit_secs, growth_limit_mib) -> str:
+  def watch(self, bar, time_limit_secs, growth_limit_mib, warm_up_inputs):
     """Waits for its end; returns what is wrong, '' if nothing is."""
     problem = ''
     moved = time.monotonic()
@@ -156,7 +157,7 @@ class _Process:
       if self.number > before or not self.begun:
         moved = now
       resident = self._resident()
-      if base is None and self.number - self._first >= _WARM_UP_INPUTS:
+      if base is None and self.number - self._first >= warm_up_inputs:
         base = resident
       if base and resident:
         self.growth = max(self.growth, resident - base)

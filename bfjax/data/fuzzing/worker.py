@@ -6,7 +6,6 @@ import logging
 import mmap
 import os
 import random
-import tempfile
 import warnings
 
 from bfjax.data.fuzzing import mutations
@@ -42,7 +41,6 @@ def run(target, engine, seed, first, last, state_path, folder) -> None:
   logging.disable()
   # Each would be kept, to be said once.
   warnings.simplefilter('ignore')
-  tempfile.tempdir = folder  # swept away by the supervisor
   with open(state_path, 'r+b') as file:
     state = mmap.mmap(file.fileno(), STATE_BYTES)
   _ENGINES[engine](target, seed, first, last, state, folder)
@@ -57,13 +55,13 @@ def make_input(target, seed: int, number: int) -> bytes:
   return mutations.apply(data, edits, other, target.tokens)
 
 
-def _open(target):
+def _open(target, folder):
   module, _, name = target.rpartition(':')
-  return importlib.import_module(module or _MODULE).open_target(name)
+  return importlib.import_module(module or _MODULE).open_target(name, folder)
 
 
 def _mutate(target, seed, first, last, state, folder):
-  opened = _open(target)
+  opened = _open(target, folder)
   for number in range(first, last):
     _attempt(opened, make_input(opened, seed, number), state)
     _put(state, NUMBER, number + 1)
@@ -73,7 +71,7 @@ def _hypothesis(target, seed, first, last, state, folder):
   import hypothesis
   from hypothesis import strategies as st
 
-  opened = _open(target)
+  opened = _open(target, folder)
   files = st.one_of(st.sampled_from(opened.seeds), st.binary())
   edit = st.tuples(
     st.integers(0, 255), st.integers(0, 2**24 - 1), st.integers(0, 2**32 - 1)
@@ -100,7 +98,7 @@ def _atheris(target, seed, first, last, state, folder):
   import atheris
 
   with atheris.instrument_imports(include=['bfjax.data']):
-    opened = _open(target)
+    opened = _open(target, folder)
   corpus = os.path.join(folder, 'corpus')
   os.makedirs(corpus, exist_ok=True)
   for number, data in enumerate(opened.seeds):
