@@ -76,6 +76,31 @@ def test_the_command_line_changes_any_value():
 
 
 @pytest.mark.parametrize(
+  ('overrides', 'count'),
+  [
+    (['variant=insightface', 'depth=18'], 24_025_600 - 512),
+    (['name=mobilefacenet', 'dtype=bfloat16'], 2_059_520),
+    (['name=vit', 'dim=64', 'depth=1', 'heads=4', 'drop_path=0.2'], 698_560),
+  ],
+)
+def test_the_command_line_chooses_any_backbone(overrides, count):
+  config = load('casia.py', *(f'--config.backbone.{o}' for o in overrides))
+  backbone = runs.open_backbone(config)
+  params, _ = jax.eval_shape(backbone.init, jax.random.key(0))
+  assert sum(p.size for p in jax.tree.leaves(params)) == count
+
+
+def test_what_another_backbone_does_not_have_is_refused_only_if_set():
+  config = load('ms1m.py', '--config.backbone.name=vit')
+  options = runs.backbone_options(config)
+  # What the recipe sets, and what the backbone has by itself.
+  assert (options['batch_norm_rows'], options['heads']) == (32, 8)
+  config.backbone.stem_stride = 2
+  with pytest.raises(errors.UserError, match=r'vit.*stem_stride.*patch_size'):
+    runs.open_backbone(config)
+
+
+@pytest.mark.parametrize(
   'override', ['--config.head.margn=arcface', '--config.epochs=many']
 )
 def test_a_wrong_key_or_type_is_refused(override):

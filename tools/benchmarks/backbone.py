@@ -110,7 +110,7 @@ def _theirs(layout: str) -> dict[str, Callable]:
   torch.set_num_threads(os.cpu_count())
   layout = getattr(torch, layout)
   images, weight = _data()
-  net = _torch_boundaryface().CBAMResNet().to(memory_format=layout)
+  net = oracle('torch_boundaryface').CBAMResNet().to(memory_format=layout)
   images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
   images = images.contiguous(memory_format=layout)
   weight = torch.from_numpy(weight)
@@ -130,12 +130,10 @@ def _theirs(layout: str) -> dict[str, Callable]:
   return {'training step': train, 'inference': infer}
 
 
-def _torch_boundaryface():
-  """The tests' model: `tests` is no package, so it is loaded by its path."""
-  root = pathlib.Path(__file__).parents[2]
-  spec = importlib.util.spec_from_file_location(
-    'torch_boundaryface', root / 'tests' / 'torch_boundaryface.py'
-  )
+def oracle(name: str):
+  """A file of the tests, by its path: `tests` is no package."""
+  path = pathlib.Path(__file__).parents[2] / 'tests' / f'{name}.py'
+  spec = importlib.util.spec_from_file_location(name, path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
