@@ -143,6 +143,9 @@ def test_splits_are_sliced_and_features_named(foreign):
   assert part.read(range(20)) == [encoded(age) for age in ages]
   assert sorted(ages) == [int(x) for x in part.class_names]
   assert part.fingerprint != whole.fingerprint
+  found = formats.detect(str(foreign))
+  again = formats.open_source(found, split='train[25%:75%]', label_key='age')
+  assert again.fingerprint == part.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -302,6 +305,10 @@ def test_a_source_can_be_pickled_and_read_by_many_threads(listed, tmp_path):
 
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
     assert all(pool.map(read, range(40)))
+  # After a fork, readers and locks of the parent are not used.
+  before = copy._records._lock
+  copy._records._pid = -1
+  assert read(0) and copy._records._lock is not before
 
 
 @pytest.mark.parametrize('name', ['a\nb', ' a', '', 'n\udcff'])

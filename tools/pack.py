@@ -50,6 +50,11 @@ _WRITERS = {
   'bin': 'bin',
 }
 
+_SETS_ONLY = (
+  *('list', 'truth', 'dataset', 'split', 'image_key', 'label_key'),
+  *('labels', 'drop'),
+)
+
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   """Reads the command line."""
@@ -69,7 +74,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     '--from',
     dest='format',
     default='',
-    choices=['', *sorted(formats.FORMATS)],
+    choices=sorted(formats.FORMATS),
     help='the format, where it cannot be found out',
   )
   add(
@@ -79,11 +84,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     'several',
   )
   add('--split', default='', help='of a TFDS set (train)')
+  add('--image-key', default='', help='its feature of the image (found out)')
+  add('--label-key', default='', help='its feature of the label (found out)')
   add(
     '--truth',
     default='',
-    help='the flipped images with their true labels, to be kept with the set '
-    '(folders cannot)',
+    help='a file of lines `path label`: the flipped images with their true '
+    'labels, to be kept with the set (folders cannot)',
   )
   add('--pairs', default='', help='for bin: the list of pairs')
   add(
@@ -211,7 +218,11 @@ def _open_set(arguments):
     format=arguments.format,
   )
   source = formats.open_source(
-    found, truth=arguments.truth, split=arguments.split
+    found,
+    truth=arguments.truth,
+    split=arguments.split,
+    image_key=arguments.image_key,
+    label_key=arguments.label_key,
   )
   print(f'{arguments.root}: {found.format}, {source.num_rows} images')
   labels, rows = source.labels, None
@@ -238,9 +249,10 @@ def _open_set(arguments):
 
 def _open_pairs(arguments):
   """The images of a list of pairs."""
-  for name in ('list', 'truth', 'labels', 'drop', 'dataset', 'split'):
+  for name in _SETS_ONLY:
     if getattr(arguments, name):
-      raise errors.UserError(f'--{name} has no meaning with --to bin.')
+      option = name.replace('_', '-')
+      raise errors.UserError(f'--{option} has no meaning with --to bin.')
   if not arguments.pairs:
     raise errors.UserError(
       '--to bin needs --pairs: the list of pairs, relative to --root.'

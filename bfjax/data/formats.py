@@ -125,6 +125,8 @@ def open_source(
   truth: str = '',
   check: str = 'exist',
   split: str = '',
+  image_key: str = '',
+  label_key: str = '',
   index_dir: str = '',
 ) -> sources.Source:
   """Opens a data set, with the names of its classes where they lie beside it.
@@ -137,6 +139,7 @@ def open_source(
     truth: a list of flipped images with their true labels, or ''.
     check: as the sources take it.
     split: of a TFDS set; '' for 'train'.
+    image_key, label_key: features of a TFDS set; '' to find them out.
     index_dir: as the sources take it that have an index.
 
   Raises:
@@ -145,10 +148,13 @@ def open_source(
   options = dict(found.options)
   if truth:
     options['truth'] = os.path.abspath(truth)
-  if found.format == 'tfds' and split:
-    options['split'] = split
-  if found.format in ('tfds', 'recordio') and index_dir:
-    options['index_dir'] = index_dir
+  others = {
+    'split': split,
+    'image_key': image_key,
+    'label_key': label_key,
+    'index_dir': index_dir,
+  }
+  options |= {name: value for name, value in others.items() if value}
   source = sources.build(options.pop('source'), check=check, **options)
   path = os.path.join(found.folder, CLASSES)
   if found.format != 'list' or not os.path.isfile(path):

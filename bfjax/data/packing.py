@@ -17,8 +17,10 @@ from bfjax.data import images, partial, selection, sources
 from bfjax.data.files import first_lines, printable
 
 _SKIPPED = 'skipped_images.tsv'
-_CHUNK = 64  # images read at a time, by each of so many threads
+# Images that a thread reads at a time: few, as some are of megabytes.
+_CHUNK = 16
 _THREADS = 4
+_CHECK_CHUNK = 256
 _SAMPLE = 1000
 
 
@@ -53,11 +55,11 @@ def read_ahead(
 
 def unreadable(source: sources.Source, progress: bool = True) -> dict[int, str]:
   """Reads and decodes every image: row -> what is wrong with it, of the bad."""
-  starts = range(0, source.num_rows, _CHUNK)
+  starts = range(0, source.num_rows, _CHECK_CHUNK)
   bad = {}
 
   def check(start):
-    stop = min(start + _CHUNK, source.num_rows)
+    stop = min(start + _CHECK_CHUNK, source.num_rows)
     return images.problems(source, range(start, stop))
 
   with (
@@ -66,7 +68,7 @@ def unreadable(source: sources.Source, progress: bool = True) -> dict[int, str]:
   ):
     for start, found in zip(starts, pool.map(check, starts), strict=True):
       bad.update(found)
-      bar.update(min(_CHUNK, source.num_rows - start))
+      bar.update(min(_CHECK_CHUNK, source.num_rows - start))
   return bad
 
 

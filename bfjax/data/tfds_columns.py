@@ -117,17 +117,17 @@ def read(
   if table is None:
     table = _scan(records, keys, has_path)
     _keep(table, folder, split, index_dir, wanted)
-  given = table[label_key]
+  given = table.pop(label_key)
   if class_names is None:
     numbers, given = np.unique(given, return_inverse=True)
     class_names = Numbers(numbers)
   _check(records, given, len(class_names), label_key)
-  true = table.get('true_label')
+  true = table.pop('true_label', None)
   if true is not None:
     _check(records, true, len(class_names), 'true_label')
   names = None
   if has_path:
-    names = Names(table[_NAMES].tobytes(), table[_OFFSETS])
+    names = Names(table.pop(_NAMES).tobytes(), table[_OFFSETS])
 
   def named():
     if names:

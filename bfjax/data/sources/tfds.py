@@ -114,21 +114,26 @@ def build(
   if check != 'none':
     _check_files(parts)
   records = array_records.Records(parts)
-  version = f'{info.name}/{info.version}'
+  title = f'{info.name}/{info.version}/{split}'
+  about = {
+    'class_names': tfds_sets.class_names(info.features, label_key),
+    'has_path': tfds_sets.has_path(info.features),
+    'has_truth': tfds_sets.has_truth(info.features, label_key),
+  }
+  # It has strings and dicts of a million classes.
+  del info
   columns = tfds_columns.read(
     records,
     parts,
     folder=folder,
     split=split,
-    title=f'{version}/{split}',
+    title=title,
     label_key=label_key,
-    class_names=tfds_sets.class_names(info.features, label_key),
-    has_path=tfds_sets.has_path(info.features),
-    has_truth=tfds_sets.has_truth(info.features, label_key),
     truth=os.path.join(root, truth) if truth else '',
     index_dir=index_dir,
+    **about,
   )
-  source = TfdsImages(records, columns, image_key, f'{version}/{split}')
+  source = TfdsImages(records, columns, image_key, title)
   if num_classes and source.num_classes > num_classes:
     raise errors.UserError(
       f'{printable(str(folder))} has {source.num_classes} classes, but '
