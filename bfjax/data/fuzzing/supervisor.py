@@ -74,8 +74,8 @@ def run(
 ) -> Report:
   """Tries a reader on `count` inputs.
 
-  After an input that ends the process, takes longer than the limit, or makes
-  it grow beyond the limit, a new process goes on with the next one.
+  After an input that ends the process or takes longer than the limit, a new
+  process goes on with the next one. One that has grown ends the trial.
 
   Args:
     target: see `worker.run`.
@@ -112,6 +112,8 @@ def run(
         break
       findings.append(process.keep(watched, out))
       first = process.number + 1
+      if growth > growth_limit_mib * _MIB:
+        break  # no one input does it
   return Report(
     target,
     engine,

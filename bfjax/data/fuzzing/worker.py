@@ -4,6 +4,7 @@ import faulthandler
 import importlib
 import logging
 import mmap
+import multiprocessing
 import os
 import random
 import warnings
@@ -132,6 +133,8 @@ def _attempt(opened, data, state):
   _put(state, LENGTH, len(data))
   if _get(state, NUMBER) % _LOGGED_INPUTS == 0:
     os.ftruncate(_STDERR, 0)
+    if not multiprocessing.parent_process().is_alive():
+      os._exit(1)
   state[START : START + len(data)] = data
   taken = opened.attempt(data)
   place = TAKEN if taken else REFUSED
