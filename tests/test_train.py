@@ -176,6 +176,48 @@ def test_a_best_score_of_no_benchmark_is_refused(cache_dir, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_the_next_batch_is_on_its_way_before_a_step_is_waited_for(
+  cache_dir, tmp_path, monkeypatch
+):
+  events = []
+  put, check = train._to_devices, train._check_finite
+
+  def note_put(batch, mesh):
+    events.append(('put', sum(kind == 'put' for kind, _ in events) + 1))
+    return put(batch, mesh)
+
+  def note_check(outcome, manager):
+    if outcome:
+      events.append(('wait', outcome[0]))
+    return check(outcome, manager)
+
+  monkeypatch.setattr(train, '_to_devices', note_put)
+  monkeypatch.setattr(train, '_check_finite', note_check)
+  config = tiny.config(cache_dir)
+  config.epochs = 1
+  train.train_and_evaluate(config, tmp_path)
+  for step in range(1, 8):
+    assert events.index(('put', step + 1)) < events.index(('wait', step))
+
+
+def test_augmentations_are_recorded_if_on_and_checked_before_the_workdir(
+  cache_dir, finished, tmp_path
+):
+  record = json.loads((finished / 'run.json').read_text())
+  assert not [name for name in record['fixed'] if 'augment' in name]
+  config = tiny.config(cache_dir)
+  config.data.augment.blur = 0.5
+  assert runs.open_run(config).record['fixed']['data.augment.blur'] == 0.5
+  with pytest.raises(
+    errors.UserError, match=r'augment\.blur was None, now 0.5'
+  ):
+    train.train_and_evaluate(config, finished)
+  config.data.augment.blur = 1.5
+  with pytest.raises(errors.UserError, match='expected a probability'):
+    train.train_and_evaluate(config, tmp_path / 'new')
+  assert not (tmp_path / 'new').exists()
+
+
 def test_an_unreadable_image_is_skipped_counted_and_listed_if_so_wished(
   tmp_path,
 ):
