@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import figure
+from matplotlib import figure, ticker
 
 from bfjax.data import files
 from bfjax.evaluation import results
@@ -40,6 +40,8 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
   if first.log_x:
     axis.set_xscale('log')
     axis.set_xlim(*_limits(curves.values()))
+    # Where an axis is short, they would overlap.
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
   lines = [
     axis.plot(
       curve.x,
