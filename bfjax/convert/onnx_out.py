@@ -1,18 +1,22 @@
 """A model of ours as an ONNX graph, written by jax2onnx."""
 
 import contextlib
+import io
 import logging
 import pathlib
+import tempfile
 import warnings
 
 import jax
 import numpy as np
 
 from bfjax import atomic, convert, model
-from bfjax.convert import embedding, proof, torch_out
+from bfjax.backbones.parts import convolution
+from bfjax.convert import embedding, onnx_fusion, proof, torch_out
 
 OPSET = 21
 INPUT, OUTPUT = 'input', 'embedding'
+_PROVIDERS = ['CPUExecutionProvider']
 
 
 def write(
@@ -31,12 +35,11 @@ def write(
   """
   signature.check()
   torch_out.check_free(path)
-  graph = _export(given, signature)
-  metadata = embedding.describe(given, signature) | {'opset': str(OPSET)}
-  for name, value in metadata.items():
-    graph.metadata_props.add(key=name, value=value)
   onnx = convert.library('onnx')
+  metadata = embedding.describe(given, signature) | {'opset': str(OPSET)}
   with atomic.writing(path) as draft:
+    graph = _export(given, signature)
+    onnx.helper.set_model_props(graph, metadata)
     onnx.save_model(graph, draft)
     onnx.checker.check_model(draft, full_check=True)
     shown = _prove(given, signature, draft)
@@ -54,14 +57,37 @@ def _export(given, signature):
   shape = signature.shape(batch, given.image_size)
   with _quiet():
     jax2onnx = convert.library('jax2onnx')
-    return jax2onnx.to_onnx(
-      embedding.make(given, signature),
-      [jax.ShapeDtypeStruct(shape, dtype)],
-      model_name='bfjax',
-      opset=OPSET,
-      input_names=[INPUT],
-      output_names=[OUTPUT],
+    with convolution.grouped_as_one():
+      graph = jax2onnx.to_onnx(
+        embedding.make(given, signature),
+        [jax.ShapeDtypeStruct(shape, dtype)],
+        model_name='bfjax',
+        opset=OPSET,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+      )
+  graph = _simplified(graph)
+  onnx_fusion.fuse(graph)
+  return _simplified(graph)
+
+
+def _simplified(graph):
+  """The graph with constants computed and no idle transposes.
+
+  What onnxruntime calls basic are rewritings that any runtime can take.
+  """
+  runtime = convert.library('onnxruntime')
+  onnx = convert.library('onnx')
+  options = runtime.SessionOptions()
+  options.graph_optimization_level = (
+    runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+  )
+  with tempfile.NamedTemporaryFile(suffix='.onnx') as file:
+    options.optimized_model_filepath = file.name
+    runtime.InferenceSession(
+      graph.SerializeToString(), options, providers=_PROVIDERS
     )
+    return onnx.load(file.name)
 
 
 @contextlib.contextmanager
@@ -73,7 +99,7 @@ def _quiet():
   before = logging.root.manager.disable
   logging.disable(logging.CRITICAL)
   try:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
       warnings.simplefilter('ignore')
       yield
   finally:
@@ -82,9 +108,7 @@ def _quiet():
 
 def _prove(given, signature, path):
   runtime = convert.library('onnxruntime')
-  session = runtime.InferenceSession(
-    path.read_bytes(), providers=['CPUExecutionProvider']
-  )
+  session = runtime.InferenceSession(path.read_bytes(), providers=_PROVIDERS)
   pixels = proof.images(given.image_size)
   images = embedding.feed(given, signature, pixels)
   parts = np.split(images, [1, 6])  # batches of 1, 5 and 26
