@@ -184,7 +184,9 @@ def test_distinct_images_lead_back_to_all(tmp_path):
 
 def test_a_set_that_is_not_there_is_an_error_or_reported(tmp_path, root):
   config = make_config(tmp_path, root, field_sets=('lfw', 'xqlfw'))
-  with pytest.raises(errors.UserError, match='xqlfw'):
+  with pytest.raises(
+    errors.UserError, match=r"'xqlfw' is not there: .* optional"
+  ):
     open_flat(config)
   config.eval.optional = True
   opened = open_flat(config)

@@ -266,7 +266,9 @@ def test_a_benchmark_that_only_some_have(tmp_path):
   text = report.compare(tmp_path, several)
   assert 'MegaFace rank1' in text
   shown = tables.table(several)
-  assert [row[2][1].text for row in shown.rows] == ['50.00', '', '-', '']
+  cells = [row[2][1] for row in shown.rows]
+  assert [cell.text for cell in cells] == ['50.00', '', '-', '']
+  assert not any(cell.best for cell in cells)
 
 
 def test_examples_without_images_are_told_by_their_names(tmp_path):

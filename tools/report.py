@@ -51,6 +51,8 @@ def main(arguments: argparse.Namespace) -> None:
     arguments.models, _names(arguments.models), strict=True
   ):
     path, checkpoint = _split(given)
+    if not path.is_dir():
+      raise errors.UserError(f'There is no folder {path}.')
     if not checkpoint and (path / record.RESULTS).exists():
       found = record.read(path)
     else:

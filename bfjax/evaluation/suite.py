@@ -74,7 +74,10 @@ def open_suite(
       opened[name] = _open(options)
     except benchmarks_lib.Absent as error:
       if not optional:
-        raise
+        raise benchmarks_lib.Absent(
+          f'The benchmark {name!r} is not there: {error} Give its place, leave '
+          'it out, or say that it is optional to have it reported as absent.'
+        ) from error
       absent[name] = str(error)
       _log.warning('%s is absent: %s', name, error)
   if not opened:

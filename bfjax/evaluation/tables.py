@@ -86,7 +86,7 @@ def table(records: Sequence[record.Record]) -> Table:
         own_row = kind == _ACCURACY or protocol == protocols[0]
         score = f'{protocol}{kind}' if kind == _ACCURACY else kind
         cells.append(
-          _cell(one, i, name, score, bests[name, score], len(records))
+          _cell(one, i, name, score, bests[name, score])
           if own_row
           else Cell('')
         )
@@ -123,7 +123,7 @@ def _markdown_cell(cell: Cell) -> str:
   return f'{text} [{cell.interval}]' if cell.interval else text
 
 
-def _cell(one, i, name, score, found, num_models) -> Cell:
+def _cell(one, i, name, score, found) -> Cell:
   if name in one.absent:
     return Cell('absent')
   value = None
@@ -132,14 +132,14 @@ def _cell(one, i, name, score, found, num_models) -> Cell:
   if value is None or math.isnan(value):
     return Cell('-')
   models, intervals, highest = found
-  cell = Cell(per_cent(value), best=num_models > 1 and value == highest)
+  cell = Cell(per_cent(value), best=value == highest)
   if i not in models or intervals is None:
     return cell
   k = models.index(i)
   cell = cell._replace(
     interval=span(intervals.low[k], intervals.high[k]),
   )
-  if num_models > 1 and not cell.best:
+  if not cell.best and highest is not None:
     cell = cell._replace(margin=span(*intervals.below[k]))
   return cell
 
@@ -163,13 +163,11 @@ def per_cent(value: float) -> str:
 
 def _intervals(
   records, name, score
-) -> tuple[list[int], bootstrap.Intervals | None, float]:
-  """The models with outcomes, their intervals, the highest score of all."""
+) -> tuple[list[int], bootstrap.Intervals | None, float | None]:
+  """The models with outcomes, their intervals, the highest score of several."""
   found = [x.found[name].analysis if name in x.found else None for x in records]
-  highest = max(
-    (x.scores[score] for x in found if x and score in x.scores),
-    default=math.nan,
-  )
+  known = [x.scores[score] for x in found if x and score in x.scores]
+  highest = max(known) if len(known) > 1 else None
   models = [i for i, x in enumerate(found) if x and score in x.outcomes]
   if not models:
     return models, None, highest
