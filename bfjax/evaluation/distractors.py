@@ -5,7 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from bfjax.evaluation import distractor_search, fusion, identification, results
+from bfjax.evaluation import (
+  distractor_search,
+  fusion,
+  identification,
+  results,
+  template_pairs,
+)
 from bfjax.evaluation import saved as saved_lib
 
 _RANKS = 10
@@ -82,10 +88,10 @@ class Distractors:
       f'people, {len(self.mates[0])} ordered pairs of one person, '
       f'{self._num_distractors} distractors; features: {how}; score: inner '
       'product; hit at rank N: the score of the pair is at least the N-th '
-      f'highest of the probe with the distractors; TAR at FAR {self._far:g}: '
-      'pairs of one person against all probes with all distractors, the point '
-      'of the ROC nearest to that FAR, and the highest TAR that does not '
-      'exceed it (conservative)'
+      'highest of the probe with the distractors; verification of the pairs of '
+      'one person against all probes with all distractors: tar@far=x: TAR '
+      'where the FAR is nearest to x, of the corners of the ROC; tar@far<=x: '
+      'the highest TAR whose FAR is at most x'
     )
     if self.noisy:
       probes, distractors = (int(x.sum()) for x in self.noisy)
@@ -109,8 +115,8 @@ class Distractors:
         where the features are saved.
 
     Returns:
-      'rank1' .. 'rank10', 'tar@far=...' and 'tar@far=.../conservative', as
-      fractions; of fewer distractors with their number before, '1000/rank1';
+      'rank1' .. 'rank10', 'tar@far=1e-6' and 'tar@far<=1e-6', as fractions;
+      of fewer distractors with their number before, '1000/rank1';
       with noise removed with 'refined/' before.
 
     Raises:
@@ -203,8 +209,8 @@ class Distractors:
       far=self._far,
     )
 
-  def _tar_name(self):
-    return f'tar@far={self._far:g}'
+  def _tar_name(self, conservative=False):
+    return template_pairs.score_name(self._far, conservative=conservative)
 
   def _scores(self, found, prefix, size) -> dict[str, float]:
     if size != self._num_distractors:
@@ -212,7 +218,6 @@ class Distractors:
     rates = identification.cmc(found.ranks, _RANKS)
     scores = {f'{prefix}rank{i + 1}': float(x) for i, x in enumerate(rates)}
     scores[f'{prefix}{self._tar_name()}'] = found.tar.nearest.tar
-    scores[f'{prefix}{self._tar_name()}/conservative'] = (
-      found.tar.conservative.tar
-    )
+    conservative = found.tar.conservative.tar
+    scores[f'{prefix}{self._tar_name(conservative=True)}'] = conservative
     return scores
