@@ -96,11 +96,15 @@ class Named:
 
 
 @pytest.mark.parametrize('features', ['random', 'coarse', 'constant'])
-@pytest.mark.parametrize('folds', [5, 10])
-def test_what_explains_the_pairs_gives_their_scores(features, folds):
+@pytest.mark.parametrize(
+  ('folds', 'kinds'), [(5, 2), (10, 2), (10, 'same'), (10, 'different')]
+)
+def test_what_explains_the_pairs_gives_their_scores(features, folds, kinds):
   rng = np.random.default_rng(folds)
   left, right = rng.integers(0, 80, (2, 100))
   same = rng.random(100) < 0.5
+  if kinds != 2:
+    same[:] = kinds == 'same'
   arrays = {
     'random': rng.normal(size=(80, 2, 6)),
     'coarse': rng.integers(-1, 2, (80, 2, 3)),
@@ -122,6 +126,9 @@ def test_what_explains_the_pairs_gives_their_scores(features, folds):
   assert {x.split(', ')[1] for x in found.curves} == set(benchmark.protocols)
   worst = found.examples[0]
   result = verification.boundaryface(values, left, right, same, folds)
-  assert worst.score == result.scores[same].min()
+  if kinds == 'different':
+    assert worst.score == result.scores.max()
+  else:
+    assert worst.score == result.scores[same].min()
   assert '100 pairs' in benchmark.protocol
   assert f'{folds} contiguous folds' in benchmark.protocol

@@ -167,6 +167,7 @@ def _intervals(
   """The models with outcomes, their intervals, the highest score of several."""
   found = [x.found[name].analysis if name in x.found else None for x in records]
   known = [x.scores[score] for x in found if x and score in x.scores]
+  known = [value for value in known if not math.isnan(value)]
   highest = max(known) if len(known) > 1 else None
   models = [i for i, x in enumerate(found) if x and score in x.outcomes]
   if not models:
