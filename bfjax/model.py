@@ -155,7 +155,7 @@ def save_model(
 
   Args:
     path: a new or an empty folder.
-    description: from `describe`.
+    description: from `describe`; the number of classes is that of the centres.
     params: of the backbone.
     stats: its running statistics.
     centres: float32 [num_classes, embedding_dim].
@@ -167,14 +167,17 @@ def save_model(
   path = pathlib.Path(path)
   check_free(path)
   state = {'params': {'backbone': params}, 'stats': stats}
+  num_classes = None
   if centres is not None:
     state['params']['centres'] = centres
+    num_classes = len(centres)
   try:
     with atomic.writing_folder(path) as draft:
       arrays.save(draft / 'arrays', jax.device_get(state))
       if class_names is not None:
         sources.save_class_names(draft / 'classes.tsv', class_names)
-      text = json.dumps(dict(description), indent=2)
+      written = {**description, 'num_classes': num_classes}
+      text = json.dumps(written, indent=2)
       atomic.write_text(draft / 'model.json', text + '\n')
   except OSError as error:
     raise errors.UserError(

@@ -119,7 +119,7 @@ def test_the_same_function_by_other_options_is_taken(
   folder = tmp_path / 'old'
   model.save_model(
     folder,
-    {**old.description, 'backbone': backbone, 'num_classes': None},
+    {**old.description, 'backbone': backbone},
     old.params,
     old.stats,
   )

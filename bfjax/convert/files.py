@@ -8,6 +8,7 @@ import hashlib
 import pathlib
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +69,9 @@ def _read_safetensors(path):
 def _read_torch(path):
   torch = convert.library('torch')
   try:
-    loaded = torch.load(path, map_location='cpu', weights_only=True)
+    # It warns of old formats, which are read all the same or not at all.
+    with warnings.catch_warnings(action='ignore'):
+      loaded = torch.load(path, map_location='cpu', weights_only=True)
     return _to_numpy(torch, loaded)
   except pickle.UnpicklingError as error:
     raise errors.UserError(_refusal(path, str(error))) from error
@@ -92,8 +95,12 @@ def _read_torch(path):
 def _refusal(path, message):
   found = re.search(r'GLOBAL (\S+)', message)
   if not found:
-    first = message.partition('\n')[0]
-    return f'{path} is no whole PyTorch file: {first}'
+    reason = message.rpartition('WeightsUnpickler error: ')[2]
+    first = reason.partition('\n')[0].strip()
+    return (
+      f'{path} is no whole PyTorch file of weights alone: {first}. It is'
+      ' damaged, or it holds what only running it would tell.'
+    )
   return (
     f'{path} is refused: to open it, {found[1]} would have to be run, and a'
     ' pickle that runs anything can do anything. If you trust where it is from,'
