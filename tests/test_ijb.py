@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from bfjax import errors
 from bfjax.data import images
-from bfjax.evaluation import alignment, benchmarks, store
+from bfjax.evaluation import alignment, benchmarks, store, template_search
 
 NUM_IMAGES, NUM_TEMPLATES, NUM_SUBJECTS, DIM = 240, 60, 20, 16
 FARS = (1e-6, 1e-3, 1e-2, 1e-1, 0.5)
@@ -255,6 +255,27 @@ def test_search_equals_the_literal_code(folder, lists, kind):
       assert found[f'mean/{name}'] == np.mean(both)
   assert set(benchmark.headline) < set(found)
   assert 'probes in G1 (' in benchmark.protocol
+
+
+def test_a_score_as_high_as_the_threshold_is_not_above_it():
+  found = template_search.Found(
+    mated=np.arange(4),
+    ranks=np.array([1, 1, 1, 2]),
+    scores=np.array([0.8, 0.5, 0.4, 0.9]),
+    mates=np.arange(4),
+    winners=np.arange(4),
+    strangers=np.array([0.7, 0.5, 0.5, 0.1]),
+  )
+  # Above 0.5 there is one of four; a threshold below would let three pass.
+  for fpir, threshold, hits in (
+    (0.24, 0.7, [True, False, False, False]),
+    (0.25, 0.5, [True, False, False, False]),
+    (0.74, 0.5, [True, False, False, False]),
+    (0.75, 0.1, [True, True, True, False]),
+    (1.0, -np.inf, [True, True, True, False]),
+  ):
+    assert found.threshold(fpir) == threshold
+    assert found.identified(threshold).tolist() == hits
 
 
 def test_people_with_several_templates_in_a_gallery(folder, lists, tmp_path):

@@ -150,11 +150,16 @@ def test_rounded_scores_are_computed_exactly_where_they_matter(
   exact, same = make(kind, rng)
   exact = exact.astype(np.float64)
   # Wrong by so much that the order of pairs is another one.
-  rounded = (exact + rng.uniform(-0.2, 0.2, len(exact))).astype(np.float32)
-  found = roc.rates(
-    rounded, same, FARS, exact=exact.__getitem__, slack=0.2 + 1e-6
-  )
-  assert found == roc.rates(exact, same, FARS)
+  for slack in (0.02, 0.2):
+    rounded = exact + rng.choice([-slack, 0, slack], len(exact))
+    found = roc.rates(
+      rounded.astype(np.float32),
+      same,
+      FARS,
+      exact=exact.__getitem__,
+      slack=slack + 1e-6,
+    )
+    assert found == roc.rates(exact, same, FARS)
 
 
 def test_few_scores_are_computed_exactly():

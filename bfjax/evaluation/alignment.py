@@ -116,8 +116,7 @@ class AlignedFiles:
 
   @functools.cached_property
   def _digest(self) -> bytes:
-    digest = hashlib.sha256(self._transforms.tobytes())
-    digest.update(str(self._image_size).encode())
+    digest = hashlib.sha256(self._transforms.tobytes())  # the size is in them
     for row in range(self.num_rows):
       digest.update(b'\0' + os.fsencode(self.path(row)))
     return digest.digest()
