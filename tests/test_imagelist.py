@@ -1,5 +1,6 @@
 """Lists and folders of images: what they hold, and what is said if wrong."""
 
+import hashlib
 import pathlib
 import time
 
@@ -208,3 +209,14 @@ def test_a_long_list_is_read(tmp_path, record_property):
   record_property('parse_secs', time.perf_counter() - start)
   assert source.num_rows == n and source.num_classes == n // 50
   assert source.name(n - 1) == f'{n // 50 - 1}/{n - 1:07d}.jpg'
+
+
+@pytest.mark.parametrize('num_rows', [1, 4095, 4096, 4097, 8192])
+def test_the_fingerprint_is_that_of_earlier_versions(num_rows):
+  """Else every run begun before would be refused as one on other data."""
+  names = [b'%d.jpg' % i for i in range(num_rows)]
+  labels = np.arange(num_rows, dtype=np.int32)
+  end = b'' if num_rows % 4096 else b'\n'
+  text = b'\n'.join(names) + end + labels.astype('<i4').tobytes()
+  expected = hashlib.sha256(text).hexdigest()
+  assert sources.fingerprint(iter(names), labels) == expected

@@ -5,6 +5,7 @@ is what `data.source` of a config says. A new one needs no other change.
 """
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -12,6 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from bfjax import atomic, errors, plugins
+
+_CHUNK = 4096
 
 
 class Source(Protocol):
@@ -68,12 +71,9 @@ def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:
     labels: int32 [num_rows].
   """
   digest = hashlib.sha256()
-  chunk = []
-  for path in paths:
-    chunk.append(path)
-    if len(chunk) == 4096:
-      digest.update(b'\n'.join(chunk) + b'\n')
-      chunk.clear()
+  paths = iter(paths)
+  while len(chunk := list(itertools.islice(paths, _CHUNK))) == _CHUNK:
+    digest.update(b'\n'.join(chunk) + b'\n')
   digest.update(b'\n'.join(chunk))
   digest.update(np.ascontiguousarray(labels, '<i4'))
   return digest.hexdigest()

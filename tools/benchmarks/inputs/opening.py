@@ -4,6 +4,7 @@ Each set is opened in a process of its own, which opens nothing else.
 """
 
 import concurrent.futures
+import importlib
 import multiprocessing
 import os
 import pathlib
@@ -79,7 +80,8 @@ def _rows(what, num_rows, source, options):
 
 
 def open_source(name: str, num_rows: int, options: dict) -> Opened:
-  """Opens a source in this process, in which nothing has been opened yet."""
+  """Opens a source in this process, which has loaded what training needs."""
+  importlib.import_module('bfjax.train')
   before = _peak_bytes()
   start = time.perf_counter()
   source = sources.build(name, **options)
