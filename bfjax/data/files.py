@@ -17,7 +17,7 @@ from bfjax.data import names
 # waiting, so many of them are asked for at once.
 _STAT_THREADS = 16
 _STAT_CHUNK = 1024
-_NAMES_SHOWN = 5
+NAMES_SHOWN = 5
 
 # An open or a read that would wait for a pipe's other end fails instead.
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -178,7 +178,7 @@ class ImageFiles:
       UserError: tells how many images cannot be used and names the first.
     """
     with contextlib.closing(self.problems(progress)) as found:
-      first = list(itertools.islice(found, _NAMES_SHOWN))
+      first = list(itertools.islice(found, NAMES_SHOWN))
       count = len(first) + sum(1 for _ in found)
     if first:
       raise errors.UserError(
@@ -230,7 +230,7 @@ def first_lines(lines: Iterable[str], count: int | None = None) -> str:
   `count` tells how many there are where `lines` are not all of them.
   """
   lines = iter(lines)
-  shown = [f'  {printable(x)}' for x in itertools.islice(lines, _NAMES_SHOWN)]
+  shown = [f'  {printable(x)}' for x in itertools.islice(lines, NAMES_SHOWN)]
   more = sum(1 for _ in lines) if count is None else count - len(shown)
   if more:
     shown.append(f'  ... and {more} more')

@@ -104,7 +104,7 @@ def check_images(files: image_files.ImageFiles, progress: bool = True) -> None:
     stop = min(start + _CHECK_CHUNK, files.num_rows)
     return problems(files, range(start, stop))
 
-  bad = []
+  num_bad, shown = 0, []
   with (
     concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     tqdm.tqdm(
@@ -116,12 +116,14 @@ def check_images(files: image_files.ImageFiles, progress: bool = True) -> None:
     ) as bar,
   ):
     for start, found in zip(starts, pool.map(check, starts), strict=True):
-      bad += found
+      num_bad += len(found)
+      left = image_files.NAMES_SHOWN - len(shown)
+      shown += [text for _, text in found[:left]]
       bar.update(min(_CHECK_CHUNK, files.num_rows - start))
-  if bad:
+  if num_bad:
     raise errors.UserError(
-      f'{len(bad)} of {files.num_rows} images cannot be used:\n'
-      + image_files.first_lines(text for _, text in bad)
+      f'{num_bad} of {files.num_rows} images cannot be used:\n'
+      + image_files.first_lines(shown, num_bad)
       + '\nRestore them or take them off the list.'
     )
 

@@ -71,8 +71,8 @@ def build(
     truth: a list of the images whose label was flipped, with their true
       labels; '' where not known.
     num_classes: labels must be smaller than this; 0 for no such limit.
-    check: 'exist' looks every image up on disk, 'decode' also decodes it,
-      'none' does neither.
+    check: 'exist' looks every image up on disk, some 10 microseconds each
+      where the disk is local; 'decode' also decodes it; 'none' does neither.
 
   Raises:
     UserError: if a file is missing or a line is wrong; the message names file
