@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from bfjax.evaluation import roc
+from bfjax.evaluation import roc, windows
 
 FARS = (*roc.FARS, 0.25, 0.5, 1.0)
 
@@ -160,6 +160,20 @@ def test_rounded_scores_are_computed_exactly_where_they_matter(
       slack=slack + 1e-6,
     )
     assert found == roc.rates(exact, same, FARS)
+
+
+def test_a_window_counts_all_pairs():
+  """Also those whose rounded scores lie outside it, and the exact ones not."""
+  rng = np.random.default_rng(0)
+  exact, same, slack = rng.random(2000), rng.random(2000) < 0.5, 0.125
+  rounded = exact + rng.choice([-slack, slack], 2000)
+  top = windows.Top(rounded, same, np.arange(2000), -np.inf)
+  window = windows.window(top, 0.25, 0.75, exact.__getitem__, slack)
+  inside = exact[(exact >= 0.375) & (exact <= 0.625)]
+  np.testing.assert_array_equal(window.values, np.sort(inside)[::-1])
+  for i, value in enumerate(window.values):
+    assert window.accepted[i] == np.sum(exact[~same] >= value)
+    assert window.true[i] == np.sum(exact[same] >= value)
 
 
 def test_few_scores_are_computed_exactly():
