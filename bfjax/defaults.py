@@ -123,7 +123,7 @@ def get_config() -> ml_collections.ConfigDict:
   o.clip_norm = 0.0  # of the whole gradient; 0: no clipping
 
   c.eval = e = ml_collections.ConfigDict()
-  # 0: as often as it costs less than 2 % of the time, once for every 50
+  # 0: as often as it costs less than 2 % of the time, once for every 100
   # images trained on for each image embedded; and at the end.
   e.every_epochs = 0
   e.batch = 256

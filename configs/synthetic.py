@@ -22,7 +22,7 @@ def get_config(seed: str = '1') -> ml_collections.ConfigDict:
   c.batch = 128
   c.log_every_steps = 20
 
-  c.data = ml_collections.ConfigDict()
+  c.data.unlock()
   c.data.source = 'synthetic'
   c.data.seed = int(seed)  # of the people
   c.data.identities = 192
