@@ -1,41 +1,22 @@
 """Rows to decoded batches, rebuilt around images that cannot be used.
 
-    step -> rows -> bytes -> decoded, resized, mirrored images -> batch
-
-The stages are tf.data's.
+`loading` makes the batches; here they are handed out one at a time.
 """
 
 import atexit
-import functools
 import logging
-import math
-import os
 import weakref
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
 from bfjax import errors
 from bfjax.data import files as image_files
-from bfjax.data import images
+from bfjax.data import images, loading
 
 _log = logging.getLogger(__name__)
 
-# The accelerators are JAX's: TensorFlow would otherwise take all their memory.
-tf.config.set_visible_devices([], 'GPU')
-# The threads are TensorFlow's: each decodes and resizes by itself.
-cv2.setNumThreads(0)
-
-# Images lie in memory side by side, where TensorFlow takes them over as they
-# are; otherwise it would copy them.
-_ALIGNMENT = 64
-# Images are read and decoded in chunks, one call from TensorFlow for each, so
-# that a call's own cost does not count: some steps, or a part of one.
-_CHUNK = 256
-_MAX_DEFAULT_THREADS = 16
-_PREFETCHED_CHUNKS = 2
 # A file that is unreadable for a moment is worth a second try.
 _MAX_UNEXPLAINED_FAILURES = 2
 # So many bad images are no outage yet, however small the data set is.
@@ -92,11 +73,11 @@ class Stream:
     self._make_plan = plan
     self.step = steps.start
     self._stop = steps.stop
-    self._load = functools.partial(
-      _load, source=source, image_size=image_size, augment=augment
+    self._load = loading.make_load(
+      source, image_size=image_size, augment=augment
     )
     self._on_error = on_error
-    self._threads = num_threads(threads)
+    self._threads = loading.num_threads(threads)
     self._remedy = remedy
     self._max_skipped = max_skipped
     self._num_failures = 0
@@ -108,9 +89,11 @@ class Stream:
   def _start(self, bad_rows):
     self.bad_rows = sorted({int(row) for row in bad_rows})
     self._plan = self._make_plan(self.bad_rows)
-    at_once = 0 if self._is_divided else _CHUNK // self._plan.rows_per_batch
+    at_once = (
+      0 if self._is_divided else loading.CHUNK // self._plan.rows_per_batch
+    )
     self._steps_at_once = max(at_once, 1)
-    dataset = _dataset(
+    dataset = loading.dataset(
       self._plan,
       self._load,
       steps=(self.step, self._stop),
@@ -200,86 +183,3 @@ class Stream:
           ' read again, the same command goes on from the last checkpoint. If'
           ' they are lost, take them off the list or raise data.max_skipped.'
         ) from None
-
-
-def _load(row, flip, key, *, source, image_size, augment) -> np.ndarray:
-  """The images of `row`, int64 [...]: uint8 [n, image_size, image_size, 3]."""
-  row, flip, key = row.ravel(), flip.ravel(), key.ravel()
-  pixels = _aligned([row.size, image_size, image_size, 3])
-  if (row < 0).any():
-    pixels[row < 0] = 0
-  places = np.flatnonzero(row >= 0)
-  encoded = source.read(row[places])
-  flips, keys = flip[places].tolist(), key[places].tolist()
-  for place, one, flipped, k in zip(
-    places.tolist(), encoded, flips, keys, strict=True
-  ):
-    image = images.decode(one, image_size)
-    if augment:
-      image = augment(image, k)
-    if flipped:
-      cv2.flip(image, 1, pixels[place])
-    else:
-      pixels[place] = image
-  return pixels
-
-
-def _aligned(shape) -> np.ndarray:
-  """An array of bytes, not initialised, whose address TensorFlow can use."""
-  size = math.prod(shape)
-  block = np.empty(size + _ALIGNMENT, np.uint8)
-  start = -block.ctypes.data % _ALIGNMENT
-  return block[start : start + size].reshape(shape)
-
-
-def _dataset(plan, load, *, steps, steps_at_once, threads) -> tf.data.Dataset:
-  """Batches of `plan`, some of them at once.
-
-  Values are [steps, rows_per_batch]; images are [steps * rows_per_batch, ...]
-  or, where a batch is read in several chunks, [chunks, chunk, ...].
-  """
-  size = plan.rows_per_batch
-  num_chunks = -(-size // _CHUNK)
-  chunk = -(-size // num_chunks)
-
-  def images_of(rows):
-    inputs = [rows['row'], rows['flip'], rows['key']]
-    return tf.numpy_function(load, inputs, tf.uint8, stateful=False)
-
-  def with_images(batch):
-    return batch | {'image': images_of(batch)}
-
-  def in_chunks(batch):
-    """[1, size] -> [num_chunks, chunk], filled up with row -1: no image."""
-    missing = num_chunks * chunk - size
-    return {
-      name: tf.reshape(
-        tf.pad(batch[name][0], [[0, missing]], constant_values=filling),
-        [num_chunks, chunk],
-      )
-      for name, filling in (('row', -1), ('flip', False), ('key', 0))
-    }
-
-  parallel = {'num_parallel_calls': threads, 'deterministic': True}
-  dataset = tf.data.Dataset.range(*steps).batch(steps_at_once).map(plan)
-  if num_chunks == 1:
-    dataset = dataset.map(with_images, **parallel)
-  else:
-    chunks = dataset.map(in_chunks).unbatch().map(images_of, **parallel)
-    dataset = tf.data.Dataset.zip(dataset, chunks.batch(num_chunks)).map(
-      lambda batch, image: batch | {'image': image}
-    )
-  options = tf.data.Options()
-  options.deterministic = True
-  options.autotune.enabled = False  # memory stays bounded
-  options.experimental_warm_start = True
-  options.threading.private_threadpool_size = threads
-  options.threading.max_intra_op_parallelism = 1
-  return dataset.prefetch(_PREFETCHED_CHUNKS).with_options(options)
-
-
-def num_threads(threads: int) -> int:
-  if threads < 0:
-    raise errors.UserError(f'data.threads is {threads}; expected 0 or more.')
-  cpus = len(os.sched_getaffinity(0))
-  return threads or min(cpus, _MAX_DEFAULT_THREADS)
