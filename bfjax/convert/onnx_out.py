@@ -57,7 +57,8 @@ def _export(given, signature):
   shape = signature.shape(batch, given.image_size)
   with _quiet():
     jax2onnx = convert.library('jax2onnx')
-    with convolution.grouped_as_one():
+    # It has its own versions of Flax's layers, with automatic broadcasting.
+    with convolution.grouped_as_one(), jax.numpy_rank_promotion('allow'):
       graph = jax2onnx.to_onnx(
         embedding.make(given, signature),
         [jax.ShapeDtypeStruct(shape, dtype)],
