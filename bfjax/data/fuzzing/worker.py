@@ -7,7 +7,10 @@ import mmap
 import multiprocessing
 import os
 import random
+import threading
 import warnings
+
+import tqdm
 
 from bfjax.data.fuzzing import mutations
 
@@ -42,6 +45,8 @@ def run(target, engine, seed, first, last, state_path, folder) -> None:
   logging.disable()
   # Each would be kept, to be said once.
   warnings.simplefilter('ignore')
+  # Its own is shared by processes, and reported as lost when this one dies.
+  tqdm.tqdm.set_lock(threading.RLock())
   with open(state_path, 'r+b') as file:
     state = mmap.mmap(file.fileno(), STATE_BYTES)
   _ENGINES[engine](target, seed, first, last, state, folder)
