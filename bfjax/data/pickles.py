@@ -12,9 +12,8 @@ The instructions: https://docs.python.org/3/library/pickletools.html.
 import codecs
 import pickletools
 import re
-import struct
 
-from bfjax.data import picklenames
+from bfjax.data import picklebytes, picklenames
 
 # What a pickle may make before its length is asked.
 _FREE = 100_000
@@ -22,7 +21,6 @@ _FREE = 100_000
 # packs there is an image of hundreds of bytes to a handful of them.
 _BYTES_PER_OBJECT = 16
 _BYTES_PER_STEP = 4
-_MAX_LINE_DIGITS = 20
 _MAX_INT_BYTES = 8
 
 # An escape that the repr() of a Python 2 string does not have.
@@ -51,13 +49,12 @@ def loads(data: bytes):
     raise ValueError(f'at byte {machine.start}: {error}') from error
 
 
-class _Machine:
+class _Machine(picklebytes.Reader):
   """The stack machine of pickle, of which a part."""
 
   def __init__(self, data):
+    super().__init__(data)
     self.start = 0  # of the present instruction
-    self._data = data
-    self._at = 0
     self._stack = []
     self._below = []  # the stacks under the marks
     self._memo = {}
@@ -78,34 +75,6 @@ class _Machine:
       if step is None:
         raise ValueError(_not_allowed(code))
       step(self)
-
-  # Reading.
-
-  def _take(self, length):
-    at = self._at
-    if length < 0 or length > len(self._data) - at:
-      raise ValueError(
-        f'{length} bytes are declared, and {len(self._data) - at} are left'
-      )
-    self._at = at + length
-    return self._data[at : self._at]
-
-  def _number(self, format):
-    return struct.unpack(format, self._take(struct.calcsize(format)))[0]
-
-  def _line(self):
-    end = self._data.find(b'\n', self._at)
-    if end < 0:
-      raise ValueError('a line without an end')
-    line = self._data[self._at : end]
-    self._at = end + 1
-    return line
-
-  def _line_number(self):
-    line = self._line()
-    if len(line) > _MAX_LINE_DIGITS:
-      raise ValueError(f'a number of {len(line)} digits')
-    return int(line.removesuffix(b'L'))
 
   # The stack and the memo.
 
