@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,25 @@ def test_a_folder_with_something_else_is_left_alone(images, tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='Cannot write features'):
     extract(images, tmp_path / 'file' / 'out')
+
+
+def test_a_disk_without_room_is_refused_at_once(images, tmp_path, monkeypatch):
+  usage = shutil.disk_usage(tmp_path)
+  full = usage._replace(free=11 * DIM * 4 - 1)
+  monkeypatch.setattr(shutil, 'disk_usage', lambda path: full)
+  with pytest.raises(errors.UserError, match='No space left'):
+    extract(images, tmp_path / 'out')
+  monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+  extract(images, tmp_path / 'out')
+  assert len(store.open_store(tmp_path / 'out').features) == 11
+
+
+def test_a_folder_of_another_program_is_refused(images, tmp_path):
+  (tmp_path / 'out').mkdir()
+  for text, message in (('{}', 'made otherwise'), ('none', 'cannot be read')):
+    (tmp_path / 'out' / store.META).write_text(text)
+    with pytest.raises(errors.UserError, match=message):
+      extract(images, tmp_path / 'out')
 
 
 def test_features_that_are_not_finite_name_the_image(images, tmp_path):

@@ -54,7 +54,7 @@ class Writer:
     for name in (store.UNFINISHED, store.META):
       path = self._folder / name
       if path.exists():
-        known = json.loads(path.read_text())
+        known = _read(path)
         self._check_same(known)
         return known.get('done', known['num_rows'])
     try:
@@ -127,6 +127,14 @@ class Writer:
     text = json.dumps(self._settings, indent=1) + '\n'
     atomic.write_text(self._folder / store.META, text)
     (self._folder / store.UNFINISHED).unlink()
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    found = json.loads(path.read_text(encoding='utf-8'))
+  except (OSError, ValueError) as error:
+    raise errors.UserError(f'{path} cannot be read: {error}.') from error
+  return found if isinstance(found, dict) else {}
 
 
 class Rows:
