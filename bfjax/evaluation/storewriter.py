@@ -145,6 +145,10 @@ class Rows:
 
   def open(self, folder: pathlib.Path, done: int) -> None:
     path = folder / store.FEATURES
+    row_bytes = int(np.prod(self._shape[1:])) * self._dtype.itemsize
+    free = shutil.disk_usage(folder).free
+    if free < (self._shape[0] - done) * row_bytes:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     header = {
       'descr': np.lib.format.dtype_to_descr(self._dtype),
       'fortran_order': False,
@@ -156,12 +160,8 @@ class Rows:
     self._file = path.open('r+b')
     np.lib.format.read_magic(self._file)
     np.lib.format.read_array_header_1_0(self._file)
-    row_bytes = int(np.prod(self._shape[1:])) * self._dtype.itemsize
     self._file.truncate(self._file.tell() + done * row_bytes)
     self._file.seek(0, os.SEEK_END)
-    free = shutil.disk_usage(folder).free
-    if free < (self._shape[0] - done) * row_bytes:
-      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
   def write(self, row: int, features: np.ndarray) -> None:
     self._file.write(np.ascontiguousarray(features, self._dtype))
