@@ -142,4 +142,5 @@ def write_safetensors(
   convert.library('safetensors')
   library = convert.library('safetensors.numpy')
   arrays = {name: np.array(value) for name, value in state.items()}
-  library.save_file(arrays, path, metadata=dict(metadata))
+  # Not `save_file`, which makes a file that others cannot read.
+  path.write_bytes(library.save(arrays, metadata=dict(metadata)))
