@@ -58,9 +58,7 @@ def rows(num_rows: int) -> list[timing.Row]:
 
 
 def _rows(what, num_rows, source, options):
-  context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-    opened = pool.submit(open_source, source, num_rows, options).result()
+  opened = open_apart(source, num_rows, options)
   classes = -(-num_rows // _IMAGES_PER_CLASS)
   title = f'opening {num_rows:,} rows, {classes:,} classes: {what}'
   before = f'{opened.before_bytes / 1e6:.0f} MB of it before opening'
@@ -77,6 +75,13 @@ def _rows(what, num_rows, source, options):
       'B',
     ),
   ]
+
+
+def open_apart(name: str, num_rows: int, options: dict) -> Opened:
+  """`open_source` in a fresh process."""
+  context = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+    return pool.submit(open_source, name, num_rows, options).result()
 
 
 def open_source(name: str, num_rows: int, options: dict) -> Opened:
