@@ -144,6 +144,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.init_from = ''  # a model folder or a run's workdir; empty: at random
   c.init_step = 'last'  # of that run: 'last', 'best' or a step number
+  c.init_backbone = True  # whether its backbone is taken
   c.init_centres = 'none'  # its class centres: 'none', 'all' or 'by_name'
   c.init_renamed = ''  # for 'by_name': lines `name here<TAB>name there`
   c.freeze = ''  # leave 'backbone' or 'centres' as they are

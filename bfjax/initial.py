@@ -7,15 +7,24 @@ model is needed at the start alone: a run that goes on has its own checkpoint.
 """
 
 import functools
+import json
 import logging
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from bfjax import arrays, backbones, errors, model, plugins, runs, step
+from bfjax import (
+  arrays,
+  backbones,
+  errors,
+  matching,
+  model,
+  plugins,
+  runs,
+  step,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -29,15 +38,14 @@ class Start(NamedTuple):
   """What a run starts from.
 
   Attributes:
-    params: of the backbone, on the host.
-    stats: its running statistics.
+    weights: parameters and running statistics of the backbone, on the host;
+      None to leave it as it is drawn.
     centres: float32 [classes that start from a centre, d].
     classes: int32 of these, of this run.
     origin: what the model says of itself; JSON values.
   """
 
-  params: Any
-  stats: Any
+  weights: Any
   centres: np.ndarray
   classes: np.ndarray
   origin: Mapping[str, Any]
@@ -53,24 +61,35 @@ def load(config, run: runs.Run) -> Start:
   """
   wanted = config.init_centres
   errors.choose('init_centres', wanted, dict.fromkeys(CENTRES))
+  if wanted == 'none' and not config.init_backbone:
+    raise errors.UserError(
+      f'Nothing of init_from={config.init_from} is to be taken:'
+      " init_backbone=False and init_centres='none'."
+    )
   loaded = model.load_model(
     config.init_from, str(config.init_step), with_centres=wanted != 'none'
   )
-  _check_images(loaded, config)
-  _check_backbone(loaded, config, run.recipe.backbone)
+  if config.init_backbone:
+    _check_images(loaded, config)
+    _check_backbone(loaded, config, run.recipe.backbone)
   theirs = ours = np.zeros(0, np.int32)
   if wanted != 'none':
-    _check_centres(loaded, config)
-    find = _all if wanted == 'all' else _by_name
-    theirs, ours = find(loaded, run.source, config)
+    _check_centres(loaded, config, run.recipe.backbone.embedding_dim)
+    find = matching.in_order if wanted == 'all' else matching.by_name
+    theirs, ours = find(
+      loaded.class_names,
+      len(loaded.centres),
+      run.source,
+      origin=config.init_from,
+      renamed=config.init_renamed,
+    )
   _log.info(
     'Starting from %s; %d of %d classes start from a centre of it.',
     *(config.init_from, len(ours), run.source.num_classes),
   )
   description = loaded.description
   return Start(
-    params=loaded.params,
-    stats=loaded.stats,
+    weights=(loaded.params, loaded.stats) if config.init_backbone else None,
     centres=loaded.centres[theirs] if len(theirs) else np.zeros((0, 0)),
     classes=ours,
     origin={
@@ -97,13 +116,14 @@ def fill(
       like.shape, like.sharding, lambda index: np.asarray(value)[index]
     )
 
-  params = dict(state.params)
-  params['backbone'] = jax.tree.map(place, start.params, params['backbone'])
+  params, stats = dict(state.params), state.stats
+  if start.weights is not None:
+    params['backbone'], stats = jax.tree.map(
+      place, start.weights, (params['backbone'], stats)
+    )
   if len(start.classes):
     params['centres'] = _set_rows(params['centres'], start)
-  return state.replace(
-    params=params, stats=jax.tree.map(place, start.stats, state.stats)
-  )
+  return state.replace(params=params, stats=stats)
 
 
 def _set_rows(centres, start):
@@ -143,35 +163,38 @@ def _check_images(loaded, config):
 
 
 def _check_backbone(loaded, config, backbone):
-  params, stats = jax.eval_shape(backbone.init, jax.random.key(0))
-  arrays.check_same_shapes(
-    {'params': loaded.params, 'stats': loaded.stats},
-    {'params': params, 'stats': stats},
-    config.init_from,
-  )
   theirs = _options(loaded.description['backbone'])
   ours = _options(runs.backbone_options(config))
-  different = [k for k in ours if ours[k] != theirs.get(k)]
+  different = [k for k in theirs if theirs[k] != ours.get(k)]
+  remedy = 'To have the same: ' + ' '.join(
+    f'--config.backbone.{k}="{_in_config(theirs[k])}"' for k in different
+  )
+  params, stats = jax.eval_shape(backbone.init, jax.random.key(0))
+  try:
+    arrays.check_same_shapes(
+      {'params': loaded.params, 'stats': loaded.stats},
+      {'params': params, 'stats': stats},
+      config.init_from,
+    )
+  except errors.UserError as error:
+    raise errors.UserError(f'{error}\n{remedy}') from error
   # Options may differ and the function be the same: `blocks`, for a `depth`.
   if different and not _same_function(loaded, backbone):
     raise errors.UserError(
       f'The backbone of {config.init_from} has the same arrays as this one, but'
-      ' is another function. Different: '
-      + ', '.join(
-        f'{k}={ours[k]!r} (there {theirs.get(k)!r})' for k in different
-      )
+      f' is another function.\n{remedy}'
     )
 
 
 def _options(given):
-  """A backbone's options with those that are left out, as JSON has them."""
+  """A backbone's options, those that are left out too, as JSON has them."""
   known = plugins.options('backbone', backbones.__name__, given['name'])
-  return {
-    name: list(value) if isinstance(value, tuple) else value
-    for name, value in (
-      {k: v.default for k, v in known.items() if k != 'image_size'} | given
-    ).items()
-  }
+  defaults = {k: p.default for k, p in known.items() if k != 'image_size'}
+  return json.loads(json.dumps(defaults | dict(given)))
+
+
+def _in_config(value):
+  return tuple(value) if isinstance(value, list) else value
 
 
 def _same_function(loaded, backbone):
@@ -188,80 +211,14 @@ def _same_function(loaded, backbone):
   return np.abs(ours - theirs).max() <= _TOLERANCE * np.abs(theirs).max()
 
 
-def _check_centres(loaded, config):
+def _check_centres(loaded, config, embedding_dim):
   if loaded.centres is None:
     raise errors.UserError(
       f'init_centres={config.init_centres!r}, but {config.init_from} holds no'
       " class centres. Give init_centres='none'."
     )
-
-
-def _all(loaded, source, config):
-  """(classes there, classes here), in the same order."""
-  if len(loaded.centres) != source.num_classes:
+  if loaded.centres.shape[1] != embedding_dim:
     raise errors.UserError(
-      f"init_centres='all', but {config.init_from} has {len(loaded.centres)}"
-      f' classes and this data set {source.num_classes}. Give'
-      " init_centres='by_name' or 'none'."
+      f'The class centres of {config.init_from} have {loaded.centres.shape[1]}'
+      f' numbers, embeddings of this run {embedding_dim}.'
     )
-  names = loaded.class_names
-  if names is not None:
-    for index, (there, here) in enumerate(
-      zip(names, source.class_names, strict=True)
-    ):
-      if there != here:
-        raise errors.UserError(
-          f"init_centres='all', but class {index} is {there!r} in"
-          f' {config.init_from} and {here!r} here. Give'
-          " init_centres='by_name'."
-        )
-  every = np.arange(source.num_classes, dtype=np.int32)
-  return every, every
-
-
-def _by_name(loaded, source, config):
-  """(classes there, classes here) of the same name, or renamed."""
-  if loaded.class_names is None:
-    raise errors.UserError(
-      f"init_centres='by_name', but {config.init_from} has no classes.tsv that"
-      ' says the names of its classes: lines `class<TAB>name`.'
-    )
-  there = {name: index for index, name in enumerate(loaded.class_names)}
-  renamed = _read_renamed(config.init_renamed)
-  pairs = [
-    (there[name], index)
-    for index, name in enumerate(
-      renamed.get(here, here) for here in source.class_names
-    )
-    if name in there
-  ]
-  if not pairs:
-    raise errors.UserError(
-      f'No class of this data set ({source.class_names[0]!r}, ...) has a name'
-      f' that {config.init_from} knows ({loaded.class_names[0]!r}, ...). Give'
-      " init_renamed, or init_centres='none'."
-    )
-  found = np.array(pairs, np.int32)
-  return found[:, 0], found[:, 1]
-
-
-def _read_renamed(path):
-  """Name here -> name there."""
-  if not path:
-    return {}
-  try:
-    text = pathlib.Path(path).read_text('utf-8', 'surrogateescape')
-  except OSError as error:
-    raise errors.UserError(
-      f'init_renamed={path} cannot be read: {error.strerror}.'
-    ) from error
-  renamed = {}
-  for number, line in enumerate(text.splitlines(), 1):
-    here, tab, there = line.partition('\t')
-    if not tab or here in renamed:
-      raise errors.UserError(
-        f'{path}:{number}: expected `name here<TAB>name there`, each name here'
-        f' once, not {line!r}.'
-      )
-    renamed[here] = there
-  return renamed

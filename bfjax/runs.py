@@ -291,6 +291,7 @@ def _record(config, source, given):
     'labels.carry': config.labels.carry,
     'init_from': config.init_from,
     'init_step': config.init_step,
+    'init_backbone': config.init_backbone,
     'init_centres': config.init_centres,
     'init_renamed': config.init_renamed,
     'freeze': config.freeze,

@@ -56,6 +56,20 @@ def test_backbone_and_centres_are_taken_over(cache_dir, first):
   assert_same(state.params['centres'][:10], old.centres)
 
 
+def test_centres_alone_are_taken_over(cache_dir, first):
+  config = quick(
+    cache_dir,
+    init_from=str(first),
+    init_backbone=False,
+    init_centres='all',
+    seed=1,
+  )
+  config.backbone.widths = (8, 8, 24)
+  fresh, state = begin(config)
+  assert_same(state.params['backbone'], fresh.params['backbone'])
+  assert_same(state.params['centres'][:10], model.load_model(first).centres)
+
+
 def test_new_identities_get_a_head_of_their_own(cache_dir, first):
   fresh, state = begin(
     quick(cache_dir, init_from=str(first), data={'identities': 6}, seed=1)
@@ -188,6 +202,19 @@ def test_a_frozen_backbone_keeps_every_bit_also_over_a_kill(
   [
     ({'init_from': '/nowhere'}, 'holds no model'),
     ({'init_step': '99'}, "No checkpoint '99'"),
+    ({'init_backbone': False}, 'Nothing of init_from'),
+    (
+      {
+        'init_backbone': False,
+        'init_centres': 'all',
+        'backbone': {'embedding_dim': 4},
+      },
+      'have 8 numbers, embeddings of this run 4',
+    ),
+    (
+      {'backbone': {'stem_stride': 1}},
+      r'kernel: \(64, 8\), expected \(256, 8\)',
+    ),
     ({'init_centres': 'some'}, "called 'some'.*all, by_name, none"),
     ({'freeze': 'head'}, "called 'head'.*backbone, centres"),
     (
@@ -229,6 +256,8 @@ def test_another_architecture_is_refused_by_all_its_arrays(
     'params/stage2_block1/conv1/kernel: (3, 3, 8, 16), expected (3, 3, 8, 24)',
     'params/stage1_block1/attention/mlp/squeeze/kernel: not there',
     'stats/head_norm/mean: (16,), expected (24,)',
+    'To have the same: --config.backbone.mode="ir" --config.backbone.widths='
+    '"(8, 8, 16)"',
   ):
     assert line in said
   assert not list(tmp_path.iterdir())

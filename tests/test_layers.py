@@ -23,7 +23,7 @@ LAYERS = (
   ('progress', 'checkpoint', 'arrays'),
   ('softmax', 'backbones'),
   ('data', 'step'),
-  ('reports', 'model'),
+  ('reports', 'model', 'matching'),
   ('convert',),
   ('evaluation',),
   ('runs', 'journal'),

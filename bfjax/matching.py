@@ -1,0 +1,118 @@
+"""Which classes of a data set are which of a model, for their centres."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from bfjax import errors
+from bfjax.data import sources
+
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+def in_order(
+  names: Sequence[str] | None,
+  count: int,
+  source: sources.Source,
+  *,
+  origin: str,
+  renamed: str = '',
+) -> Pairs:
+  """All classes, in the order that both have.
+
+  Args:
+    names: of the model's classes; None where they are not known.
+    count: of the model's classes.
+    source: the data set.
+    origin: the model, for messages.
+    renamed: has no use here.
+
+  Returns:
+    int32 [n] each: classes of the model, and the same of the data set.
+
+  Raises:
+    UserError: if they are not as many, or have other names.
+  """
+  del renamed
+  if count != source.num_classes:
+    raise errors.UserError(
+      f"init_centres='all', but {origin} has {count} classes and this data set"
+      f" {source.num_classes}. Give init_centres='by_name' or 'none'."
+    )
+  for index, (there, here) in enumerate(
+    zip(names or (), source.class_names, strict=names is not None)
+  ):
+    if there != here:
+      raise errors.UserError(
+        f"init_centres='all', but class {index} is {there!r} in {origin} and"
+        f" {here!r} here. Give init_centres='by_name'."
+      )
+  every = np.arange(count, dtype=np.int32)
+  return every, every
+
+
+def by_name(
+  names: Sequence[str] | None,
+  count: int,
+  source: sources.Source,
+  *,
+  origin: str,
+  renamed: str = '',
+) -> Pairs:
+  """The classes that have the same name, or are renamed.
+
+  Args:
+    names: of the model's classes.
+    count: has no use here.
+    source: the data set; its other classes are left out.
+    origin: the model, for messages.
+    renamed: a file of lines `name here<TAB>name there`; '' for none.
+
+  Raises:
+    UserError: if the model's names are not known, no class is found, or the
+      file is not such lines.
+  """
+  del count
+  if names is None:
+    raise errors.UserError(
+      f"init_centres='by_name', but {origin} has no classes.tsv that says the"
+      ' names of its classes: lines `class<TAB>name`.'
+    )
+  there = {name: index for index, name in enumerate(names)}
+  other_name = _read_renamed(renamed) if renamed else {}
+  pairs = [
+    (there[name], index)
+    for index, name in enumerate(
+      other_name.get(here, here) for here in source.class_names
+    )
+    if name in there
+  ]
+  if not pairs:
+    raise errors.UserError(
+      f'No class of this data set ({source.class_names[0]!r}, ...) has a name'
+      f' that {origin} knows ({names[0]!r}, ...). Give init_renamed, or'
+      " init_centres='none'."
+    )
+  found = np.array(pairs, np.int32)
+  return found[:, 0], found[:, 1]
+
+
+def _read_renamed(path):
+  """Name here -> name there."""
+  try:
+    text = pathlib.Path(path).read_text('utf-8', 'surrogateescape')
+  except OSError as error:
+    raise errors.UserError(
+      f'init_renamed={path} cannot be read: {error.strerror}.'
+    ) from error
+  renamed = {}
+  for number, line in enumerate(text.splitlines(), 1):
+    here, tab, there = line.partition('\t')
+    if not tab or here in renamed:
+      raise errors.UserError(
+        f'{path}:{number}: expected `name here<TAB>name there`, each name here'
+        f' once, not {line!r}.'
+      )
+    renamed[here] = there
+  return renamed
