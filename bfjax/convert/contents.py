@@ -55,7 +55,7 @@ def unpack(loaded: Any, path: pathlib.Path) -> Contents:
         break
     softmax = loaded.get(_SOFTMAX)
     if isinstance(softmax, Mapping):
-      head = dict(softmax)
+      head = _state_dict(softmax, path)
   tensors = _state_dict(tensors, path)
   if all(name.startswith(_PARALLEL) for name in tensors):
     tensors = {x.removeprefix(_PARALLEL): v for x, v in tensors.items()}

@@ -8,6 +8,7 @@ import hashlib
 import pathlib
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,23 @@ from typing import Any
 import numpy as np
 
 from bfjax import convert, errors
+
+
+# What PyTorch raises for files that are damaged, here and there.
+_DAMAGED = (
+  ArithmeticError,
+  AssertionError,
+  AttributeError,
+  EOFError,
+  ImportError,
+  LookupError,
+  MemoryError,
+  OSError,
+  RuntimeError,
+  TypeError,
+  ValueError,
+  struct.error,
+)
 
 
 def digest(path: pathlib.Path) -> str:
@@ -75,16 +93,7 @@ def _read_torch(path):
     return _to_numpy(torch, loaded)
   except pickle.UnpicklingError as error:
     raise errors.UserError(_refusal(path, str(error))) from error
-  except (
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    TypeError,
-  ) as error:
+  except _DAMAGED as error:
     first = str(error).partition('\n')[0]
     raise errors.UserError(
       f'{path} is no whole PyTorch file: {first or type(error).__name__}.'
