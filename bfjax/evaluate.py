@@ -13,7 +13,8 @@ from typing import Any
 import jax
 
 from bfjax import compare, errors, model, sharding
-from bfjax.evaluation import record, report, suite
+from bfjax.evaluation import suite
+from bfjax.evaluation.reporting import record, report
 
 _log = logging.getLogger(__name__)
 _LIBRARIES = ('bfjax', 'jax', 'flax', 'numpy', 'opencv-python-headless')
@@ -23,7 +24,7 @@ def evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   """Runs the config's benchmarks on a run's checkpoint or on a model folder.
 
   Prints the table of the paper and writes `workdir/results.json`, `.md` and
-  `.html` (see `bfjax.evaluation.report`). Architecture, image size and input
+  `.html` (see `bfjax.evaluation.reporting`). Architecture, image size and input
   scaling are the model's, whatever the config says. Which checkpoint of a
   run, `config.eval.checkpoint` says: 'last', 'best' or a step.
 

@@ -21,53 +21,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bfjax import arrays, atomic, backbones, checkpoint, errors
+from bfjax import arrays, atomic, backbones, checkpoint, errors, scalings
 from bfjax.data import sources
 
 FORMAT = 'bfjax-model'
 VERSION = 1
-
-
-class Scaling(NamedTuple):
-  """From pixels to what a backbone takes: `(x - mean) / std`.
-
-  Attributes:
-    mean: in units of pixels, 0 to 255.
-    std: likewise.
-  """
-
-  mean: float = 127.5
-  std: float = 127.5
-
-  @property
-  def formula(self) -> str:
-    if self == Scaling():
-      return '(x / 255 - 0.5) / 0.5'
-    return f'(x - {self.mean:g}) / {self.std:g}'
-
-  def __call__(self, images: jax.Array) -> jax.Array:
-    """uint8 [...] -> float32 [...]; by default exactly `scale_pixels`."""
-    if self == Scaling():
-      return backbones.scale_pixels(images)
-    return (images.astype(np.float32) - self.mean) / self.std
-
-
-STANDARD = Scaling()
-
-
-def make_scaling(mean_std: Sequence[float]) -> Scaling:
-  """The scaling of a config's pair of numbers.
-
-  Raises:
-    UserError: if these are not two numbers, the second above 0.
-  """
-  numbers = all(isinstance(x, int | float) for x in mean_std)
-  if not numbers or len(mean_std) != 2 or mean_std[1] <= 0:
-    raise errors.UserError(
-      f'data.input_scaling={tuple(mean_std)}: expected mean and deviation of'
-      ' pixels from 0 to 255, such as (127.5, 127.5).'
-    )
-  return Scaling(*map(float, mean_std))
 
 
 class Model(NamedTuple):
@@ -98,7 +56,7 @@ def describe(
   *,
   backbone: Mapping[str, Any],
   image_size: int,
-  scaling: Scaling = STANDARD,
+  scaling: scalings.Scaling = scalings.STANDARD,
   embedding_dim: int,
   num_classes: int | None,
   source: Mapping[str, Any],
@@ -126,10 +84,10 @@ def describe(
   }
 
 
-def scaling_of(description: Mapping[str, Any]) -> Scaling:
+def scaling_of(description: Mapping[str, Any]) -> scalings.Scaling:
   """The scaling that a description names."""
   scaling = description['input_scaling']
-  return Scaling(float(scaling['mean']), float(scaling['std']))
+  return scalings.Scaling(float(scaling['mean']), float(scaling['std']))
 
 
 def build_backbone(description: Mapping[str, Any]) -> backbones.Backbone:
@@ -290,7 +248,9 @@ def _open_run(path, step):
   description = describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
-    scaling=make_scaling(fixed.get('data.input_scaling', STANDARD)),
+    scaling=scalings.from_config(
+      fixed.get('data.input_scaling', scalings.STANDARD)
+    ),
     embedding_dim=backbone['embedding_dim'],
     num_classes=fixed['number of classes'],
     source={'workdir': str(path), 'step': done},

@@ -156,7 +156,7 @@ def open_run(
     ),
     accumulate=config.accumulate,
     dropout_seed=config.seed,
-    scale=model.make_scaling(config.data.input_scaling),
+    scale=scalings.from_config(config.data.input_scaling),
     frozen=config.freeze,
   )
   return Run(
@@ -300,6 +300,6 @@ def _record(config, source, given):
     'head.rule': head.pop('head.rule'),
   }
   free = {'epochs': config.epochs, **head, **optimizer}
-  scaling = model.make_scaling(config.data.input_scaling)
+  scaling = scalings.from_config(config.data.input_scaling)
   about = {'colour_order': 'RGB', 'input_scaling': scaling.formula}
   return {'fixed': fixed, 'free': free, 'about': about}

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from bfjax.data import recordio, sources
+from bfjax.data import sources
+from bfjax.data.records import recordio
 
 MAGIC = b'\x0a\x23\xd7\xce'
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax.evaluation import charts, curves, results
+from bfjax.evaluation.reporting import charts, results
+from bfjax.evaluation.verification import curves
 
 
 def pixels(png):

@@ -76,7 +76,7 @@ def test_bgr_nets_take_rgb_and_scaling_is_kept(converted):
   _, _, found = converted('facexzoo ir')
   assert found.model.description['source']['colour_order'] == 'BGR'
   assert found.model.description['colour_order'] == 'RGB'
-  assert found.model.scale == model.Scaling(127.5, 128.0)
+  assert found.model.scale == scalings.Scaling(127.5, 128.0)
   _, path, usual = converted('boundaryface ir')
   rgb = torch_in.convert(path, colour_order='RGB').model
   kernel = usual.model.params['stem_conv']['kernel']

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors, reports
-from bfjax.data import correctionlog
+from bfjax.data.labelnoise import correctionlog
 
 ROOT = pathlib.Path(__file__).parents[1]
 

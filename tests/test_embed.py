@@ -6,7 +6,7 @@ import pytest
 
 from bfjax import backbones, errors, sharding
 from bfjax.data import files
-from bfjax.evaluation import embed
+from bfjax.evaluation.features import embed
 
 SIZE = 8
 

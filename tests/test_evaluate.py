@@ -14,7 +14,8 @@ import pytest
 import tiny
 from bfjax import backbones, errors, evaluate, model, sharding, train
 from bfjax.data import files
-from bfjax.evaluation import benchmarks, distinct, suite
+from bfjax.evaluation import benchmarks, suite
+from bfjax.evaluation.features import distinct
 from tools import report as report_tool
 
 SIZE = 8
@@ -327,7 +328,7 @@ def test_a_model_folder_is_evaluated_as_it_says(root, tmp_path):
   options = tiny_backbone()
   backbone = backbones.build(**options, image_size=SIZE)
   params, stats = jax.jit(backbone.init)(jax.random.key(0))
-  scaling = model.Scaling(100.0, 50.0)
+  scaling = scalings.Scaling(100.0, 50.0)
   description = model.describe(
     backbone=options,
     image_size=SIZE,

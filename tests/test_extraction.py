@@ -18,7 +18,7 @@ import pytest
 import tiny
 from bfjax import backbones, checkpoint, errors, model, runs, sharding
 from bfjax.data import files
-from bfjax.evaluation import embed, extraction, imagesets, store
+from bfjax.evaluation.features import embed, extraction, imagesets, store
 from tools import embed as embed_tool
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bfjax.evaluation import fusion, identification, roc
+from bfjax.evaluation.identification import fusion, identification
+from bfjax.evaluation.verification import roc
 
 
 def features(kind, n=40, d=6, seed=0):

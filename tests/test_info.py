@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax.data import inspection, packs
+from bfjax.data.inspection import inspection
+from bfjax.data.packs import packs
 from bfjax.data.sources import imagelist
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import benchmarks, megaface_lists, products
+from bfjax.evaluation import benchmarks
+from bfjax.evaluation.identification import megaface_lists
+from bfjax.evaluation.search import products
 
 PEOPLE, EACH, STRANGERS, DIM = 5, 4, 150, 6
 PROBES = PEOPLE * EACH

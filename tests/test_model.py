@@ -23,7 +23,7 @@ def random_arrays(seed=0):
   )
 
 
-def save(path, scaling=model.STANDARD, **changes):
+def save(path, scaling=scalings.STANDARD, **changes):
   params, stats = random_arrays()
   centres = np.arange(12, dtype=np.float32).reshape(3, 4)
   description = model.describe(
@@ -67,7 +67,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 
 
 def test_scaling_comes_from_the_model(tmp_path):
-  save(tmp_path / 'net', scaling=model.Scaling(127.5, 128.0))
+  save(tmp_path / 'net', scaling=scalings.Scaling(127.5, 128.0))
   loaded = model.load_model(tmp_path / 'net')
   pixels = np.array([0, 51, 255], np.uint8)
   np.testing.assert_allclose(
@@ -76,7 +76,7 @@ def test_scaling_comes_from_the_model(tmp_path):
   text = json.loads((tmp_path / 'net' / 'model.json').read_text())
   assert text['input_scaling']['formula'] == '(x - 127.5) / 128'
   np.testing.assert_array_equal(
-    model.Scaling()(pixels), backbones.scale_pixels(pixels)
+    scalings.Scaling()(pixels), backbones.scale_pixels(pixels)
   )
 
 

@@ -47,7 +47,7 @@ def make(name, **options):
     source={'file': 'net.pt'},
   )
   return model.Model(
-    net, params, stats, model.STANDARD, SIZE, None, None, description
+    net, params, stats, scalings.STANDARD, SIZE, None, None, description
   )
 
 
@@ -115,7 +115,7 @@ def test_onnx_says_what_it_is(tmp_path):
 
 def test_float_pixels_are_scaled_inside(tmp_path):
   path = tmp_path / 'net.stablehlo'
-  given = make('iresnet')._replace(scale=model.Scaling(127.5, 128.0))
+  given = make('iresnet')._replace(scale=scalings.Scaling(127.5, 128.0))
   signature = embedding.Signature(pixels='float', output='raw')
   exports.write(given, 'stablehlo', path, signature=signature)
   embed = jax.export.deserialize(path.read_bytes()).call

@@ -20,14 +20,9 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import (
-  formats,
-  image_paths,
-  packing,
-  partial,
-  recordio,
-  writers,
-)
+from bfjax.data import writers
+from bfjax.data.conversion import formats, image_paths, packing, partial
+from bfjax.data.records import recordio
 from bfjax.data.sources import imagelist
 
 TOOL = pathlib.Path(__file__).parents[1] / 'tools' / 'pack.py'
@@ -254,7 +249,7 @@ def test_class_names_that_are_no_numbers_survive(pack, tmp_path):
 
 KILLED = """
 import importlib, os, pathlib, runpy, signal, sys
-from bfjax.data import packing
+from bfjax.data.conversion import packing
 
 writer = importlib.import_module(f'bfjax.data.writers.{sys.argv[1]}')
 moment, number, count = sys.argv[2], int(sys.argv[3]), [0]

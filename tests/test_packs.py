@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 
 from bfjax import errors
-from bfjax.data import packs, pickles
+from bfjax.data.packs import packs, pickles
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks import pairs
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import benchmarks, pairlist, verification
+from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks import pairs
+from bfjax.evaluation.verification import pairlist, verification
 
 
 def make_tree(root, names):

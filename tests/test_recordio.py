@@ -12,13 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from bfjax import errors, runs
-from bfjax.data import (
-  pipeline,
-  recordfiles,
-  recordio,
-  recordscan,
-  sources,
-)
+from bfjax.data import pipeline, sources
+from bfjax.data.records import recordfiles, recordio, recordscan
 from tests import records, tiny
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import imagepairs, record, report, results, tables
+from bfjax.evaluation.reporting import record, report, results, tables
+from bfjax.evaluation.verification import imagepairs
 
 NAUGHTY = '<script>alert(1)</script> & "a|b"'
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from bfjax.evaluation import curves, imagepairs, results, verification
+from bfjax.evaluation.reporting import results
+from bfjax.evaluation.verification import curves, imagepairs, verification
 
 KINDS = ('random', 'tied', 'constant', 'all same', 'all different')
 

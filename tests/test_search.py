@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import candidates, products, search
+from bfjax.evaluation.search import candidates, products, search
 
 
 def scores_of(queries, gallery):

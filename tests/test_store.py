@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import rowtable, store
+from bfjax.evaluation.features import rowtable, store
 
 NAMES = ['a/1.jpg', 'b c/2\t3.jpg', '', 'é.png', '\udce9.jpg']
 LABELS = ['7', '', 'Jane Doe', 'é', '-1']

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import pair_scores, roc, templates
+from bfjax.evaluation.ijb import pair_scores, templates
+from bfjax.evaluation.verification import roc
 
 FLAGS = list(
   itertools.product(

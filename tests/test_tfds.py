@@ -12,16 +12,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from bfjax import errors
-from bfjax.data import (
-  formats,
-  packing,
-  sources,
-  tfds_builders,
-  tfds_columns,
-  writers,
-)
+from bfjax.data import sources, tfds_builders, writers
+from bfjax.data.conversion import formats, packing
 from bfjax.data.sources import imagelist
 from bfjax.data.sources import tfds as tfds_source
+from bfjax.data.tfds import tfds_columns
 from bfjax.data.tfds_builders.faces import faces_dataset_builder
 from bfjax.data.writers import tfds as tfds_writer
 

@@ -20,7 +20,7 @@ the set. --write-images writes resized copies, for sets that are to be packed.
 import argparse
 
 from bfjax import command, errors
-from bfjax.data import listnoise, outliers
+from bfjax.data.labelnoise import listnoise, outliers
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -160,7 +160,7 @@ def _read(arguments):
     pathlib.Path(rest[0]),
     centres=arguments.centres,
     colour_order=arguments.colour_order,
-    scaling=model.Scaling(*arguments.mean_std) if arguments.mean_std else None,
+    scaling=scalings.Scaling(*arguments.mean_std) if arguments.mean_std else None,
     class_names=sources.read_class_names(names) if names else None,
   )
 

@@ -91,7 +91,7 @@ def main(arguments: argparse.Namespace) -> None:
     arguments.coordinator, arguments.num_processes, arguments.process_id
   )
   # After the runtime's flags are set.
-  from bfjax.evaluation import extraction, imagesets
+  from bfjax.evaluation.features import extraction, imagesets
 
   if arguments.source:
     images = imagesets.open_source(

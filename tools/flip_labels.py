@@ -13,7 +13,7 @@ the lines, whatever their order. Train on it with
 import argparse
 
 from bfjax import command
-from bfjax.data import listnoise
+from bfjax.data.labelnoise import listnoise
 
 
 def parse_arguments() -> argparse.Namespace:

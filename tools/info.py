@@ -23,8 +23,10 @@ import shlex
 import numpy as np
 
 from bfjax import atomic, command
-from bfjax.data import formats, inspection, inspection_chart, packs
+from bfjax.data.conversion import formats
 from bfjax.data.files import printable
+from bfjax.data.inspection import inspection, inspection_chart
+from bfjax.data.packs import packs
 
 _BAR = 40
 _SAMPLE = 10_000

@@ -21,8 +21,8 @@ import shutil
 import numpy as np
 
 from bfjax import command, errors
-from bfjax.data import noise
 from bfjax.data.faces import difficulties, folder, pairs, sets
+from bfjax.data.labelnoise import noise
 
 _FOLDS = 10
 

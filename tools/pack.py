@@ -35,12 +35,14 @@ import shlex
 import numpy as np
 
 from bfjax import command, errors
-from bfjax.data import correctionlog, formats, packing, selection, writers
+from bfjax.data import writers
+from bfjax.data.conversion import formats, packing, selection
+from bfjax.data.labelnoise import correctionlog
 from bfjax.data.writers import bin as pack_writer
 from bfjax.data.writers import imagelist as list_writer
 from bfjax.data.writers import recordio as record_writer
 from bfjax.data.writers import tfds as tfds_writer
-from bfjax.evaluation import pairlist
+from bfjax.evaluation.verification import pairlist
 
 _WRITERS = {
   'list': 'imagelist',

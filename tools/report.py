@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> None:
     UserError: if a model cannot be read or evaluated, or the benchmarks were
       not run in one way for all of them.
   """
-  from bfjax.evaluation import record, report
+  from bfjax.evaluation.reporting import record, report
 
   several = []
   for given, name in zip(
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments, path, checkpoint, name):
   from bfjax import defaults, evaluate
-  from bfjax.evaluation import record
+  from bfjax.evaluation.reporting import record
 
   config = defaults.get_config()
   if (path / 'config.json').exists():

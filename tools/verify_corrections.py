@@ -18,7 +18,7 @@ import math
 import pathlib
 
 from bfjax import command, errors
-from bfjax.data import correctionlog
+from bfjax.data.labelnoise import correctionlog
 
 
 def parse_arguments() -> argparse.Namespace:

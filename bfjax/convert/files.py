@@ -17,7 +17,6 @@ import numpy as np
 
 from bfjax import convert, errors
 
-
 # What PyTorch raises for files that are damaged, here and there.
 _DAMAGED = (
   ArithmeticError,

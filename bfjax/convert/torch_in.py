@@ -31,7 +31,7 @@ def convert(
   *,
   centres: pathlib.Path | None = None,
   colour_order: str = '',
-  scaling: model.Scaling | None = None,
+  scaling: scalings.Scaling | None = None,
   class_names: list[str] | None = None,
 ) -> Converted:
   """Converts a checkpoint, recognised by its names and shapes.
@@ -132,7 +132,7 @@ def recognise(shapes, path) -> tuple[str, dict[str, Any]]:
 
 def _scaling(metadata):
   if {'scaling_mean', 'scaling_std'} <= metadata.keys():
-    return model.Scaling(
+    return scalings.Scaling(
       float(metadata['scaling_mean']), float(metadata['scaling_std'])
     )
   return None

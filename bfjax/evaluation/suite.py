@@ -11,8 +11,9 @@ import numpy as np
 
 from bfjax import backbones, errors, sharding
 from bfjax.evaluation import benchmarks as benchmarks_lib
-from bfjax.evaluation import distinct, embed, results
 from bfjax.evaluation.benchmarks import pairs
+from bfjax.evaluation.features import distinct, embed
+from bfjax.evaluation.reporting import results
 
 _log = logging.getLogger(__name__)
 

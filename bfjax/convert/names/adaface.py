@@ -1,13 +1,13 @@
 """Backbone (net.py) of mk-minchul/AdaFace: IR_18 to IR_200, IR_SE."""
 
-from bfjax import model
+from bfjax import scalings
 from bfjax.convert import names as lib
 from bfjax.convert import shapes as shapes_lib
 from bfjax.convert.names import boundaryface, facexzoo
 
 CODE_BASE = 'adaface'
 COLOUR_ORDER = 'BGR'
-SCALING = model.STANDARD
+SCALING = scalings.STANDARD
 PREFIX = 'model.'
 CENTRES = ('kernel', True)
 
@@ -37,6 +37,7 @@ _BOTTLENECK = boundaryface.SHORTCUT | {
 
 
 def has(backbone) -> bool:
+  """Whether a backbone of ours, its name and options, is one of these."""
   return (
     backbone['name'] == 'iresnet'
     and backbone.get('variant') == 'adaface'
@@ -46,6 +47,7 @@ def has(backbone) -> bool:
 
 
 def recognise(shapes: shapes_lib.Shapes):
+  """Options of our backbone for a state dict, image size too, or None."""
   if 'body.0.res_layer.2.running_mean' not in shapes:
     return None
   bottleneck = shapes_lib.starts(shapes, 'body.0.res_layer.7.')
@@ -59,6 +61,7 @@ def recognise(shapes: shapes_lib.Shapes):
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
+  """What the modules of a backbone of ours, with these leaves, are there."""
   bottleneck = any('/conv3/' in name for name in leaves)
   block = _BOTTLENECK if bottleneck else _BASIC
   return facexzoo.body_names(leaves, block | _ATTENTION)

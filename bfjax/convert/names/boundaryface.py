@@ -1,12 +1,12 @@
 """CBAMResNet of SWJTU-3DVision/BoundaryFace, in all its modes."""
 
-from bfjax import model
+from bfjax import scalings
 from bfjax.convert import names as lib
 from bfjax.convert import shapes as shapes_lib
 
 CODE_BASE = 'boundaryface'
 COLOUR_ORDER = 'BGR'
-SCALING = model.STANDARD
+SCALING = scalings.STANDARD
 CENTRES = ('weight', False)
 
 ENDS = {
@@ -50,6 +50,7 @@ POINTWISE = ('.fc1', '.fc2', '.shared_mlp.0', '.shared_mlp.2')
 
 
 def has(backbone) -> bool:
+  """Whether a backbone of ours, its name and options, is one of these."""
   return (
     backbone['name'] == 'iresnet'
     and backbone.get('variant', 'boundaryface') == 'boundaryface'
@@ -58,6 +59,7 @@ def has(backbone) -> bool:
 
 
 def recognise(shapes: shapes_lib.Shapes):
+  """Options of our backbone for a state dict, image size too, or None."""
   if not shapes_lib.starts(shapes, 'layer1.0.res_layer.'):
     return None
   stages = [i for i in range(1, 10) if shapes_lib.starts(shapes, f'layer{i}.')]
@@ -78,6 +80,7 @@ def recognise(shapes: shapes_lib.Shapes):
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
+  """What the modules of a backbone of ours, with these leaves, are there."""
   modules = dict(ENDS)
   block = _BLOCK | _ATTENTION[backbone.get('mode', 'ir')]
   for stage, number in shapes_lib.blocks_of(leaves):

@@ -1,13 +1,13 @@
 """Resnet of JDAI-CV/FaceX-Zoo, IR and IR-SE."""
 
-from bfjax import model
+from bfjax import scalings
 from bfjax.convert import names as lib
 from bfjax.convert import shapes as shapes_lib
 from bfjax.convert.names import boundaryface
 
 CODE_BASE = 'facexzoo'
 COLOUR_ORDER = 'BGR'
-SCALING = model.Scaling(127.5, 128.0)
+SCALING = scalings.Scaling(127.5, 128.0)
 PREFIX = 'backbone.'
 CENTRES = ('weight', True)
 
@@ -23,6 +23,7 @@ _BLOCK = boundaryface.SHORTCUT | {
 
 
 def has(backbone) -> bool:
+  """Whether a backbone of ours, its name and options, is one of these."""
   return (
     backbone['name'] == 'iresnet'
     and backbone.get('variant') == 'facexzoo'
@@ -32,6 +33,7 @@ def has(backbone) -> bool:
 
 
 def recognise(shapes: shapes_lib.Shapes):
+  """Options of our backbone for a state dict, image size too, or None."""
   # PReLU, where AdaFace has batch norm.
   if not shapes_lib.starts(shapes, 'body.0.res_layer.3.') or (
     'body.0.res_layer.2.running_mean' in shapes
@@ -41,6 +43,7 @@ def recognise(shapes: shapes_lib.Shapes):
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
+  """What the modules of a backbone of ours, with these leaves, are there."""
   return body_names(leaves, _BLOCK)
 
 

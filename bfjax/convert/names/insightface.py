@@ -1,12 +1,12 @@
 """IResNet of deepinsight/insightface, arcface_torch: r18 to r200."""
 
-from bfjax import model
+from bfjax import scalings
 from bfjax.convert import names as lib
 from bfjax.convert import shapes as shapes_lib
 
 CODE_BASE = 'insightface'
 COLOUR_ORDER = 'RGB'
-SCALING = model.STANDARD
+SCALING = scalings.STANDARD
 CENTRES = ('weight', False)
 
 _ENDS = {
@@ -30,6 +30,7 @@ _BLOCK = {
 
 
 def has(backbone) -> bool:
+  """Whether a backbone of ours, its name and options, is one of these."""
   return (
     backbone['name'] == 'iresnet'
     and backbone.get('variant') == 'insightface'
@@ -39,6 +40,7 @@ def has(backbone) -> bool:
 
 
 def recognise(shapes: shapes_lib.Shapes):
+  """Options of our backbone for a state dict, image size too, or None."""
   if not shapes_lib.starts(shapes, 'layer1.0.bn1.'):
     return None
   stages = [i for i in range(1, 10) if shapes_lib.starts(shapes, f'layer{i}.')]
@@ -59,6 +61,7 @@ def recognise(shapes: shapes_lib.Shapes):
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
+  """What the modules of a backbone of ours, with these leaves, are there."""
   modules = dict(_ENDS)
   for stage, number in shapes_lib.blocks_of(leaves):
     for ours, theirs in _BLOCK.items():

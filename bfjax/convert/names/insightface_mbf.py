@@ -1,13 +1,13 @@
 """MobileFaceNet of deepinsight/insightface, arcface_torch: mbf, mbf_large."""
 
-from bfjax import model
+from bfjax import scalings
 from bfjax.backbones import mobilefacenet
 from bfjax.convert import names as lib
 from bfjax.convert import shapes as shapes_lib
 
 CODE_BASE = 'insightface'
 COLOUR_ORDER = 'RGB'
-SCALING = model.STANDARD
+SCALING = scalings.STANDARD
 CENTRES = ('weight', False)
 
 _CONV = {'conv': 'layers.0', 'norm': 'layers.1', 'prelu': 'layers.2'}
@@ -27,10 +27,12 @@ _DOWN = {2: 2, 3: 4, 4: 6}
 
 
 def has(backbone) -> bool:
+  """Whether a backbone of ours, its name and options, is one of these."""
   return backbone['name'] == 'mobilefacenet'
 
 
 def recognise(shapes: shapes_lib.Shapes):
+  """Options of our backbone for a state dict, image size too, or None."""
   if not shapes_lib.starts(shapes, 'conv_sep.layers.'):
     return None
   hidden = shapes_lib.length(
@@ -64,6 +66,7 @@ def recognise(shapes: shapes_lib.Shapes):
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
+  """What the modules of a backbone of ours, with these leaves, are there."""
   modules = dict(_HEAD)
   tops = {x.split('/')[1] for x in leaves}
   places = {'stem': 'layers.0', 'stage1': 'layers.1', 'last': 'conv_sep'}

@@ -3,14 +3,14 @@
 How many heads attention has, no shape tells: it is 8 in all of them.
 """
 
-from bfjax import model
+from bfjax import scalings
 from bfjax.backbones import vit
 from bfjax.convert import names as lib
 from bfjax.convert import shapes as shapes_lib
 
 CODE_BASE = 'insightface'
 COLOUR_ORDER = 'RGB'
-SCALING = model.STANDARD
+SCALING = scalings.STANDARD
 CENTRES = ('weight', False)
 
 _HEADS = 8
@@ -34,10 +34,12 @@ _BLOCK = {
 
 
 def has(backbone) -> bool:
+  """Whether a backbone of ours, its name and options, is one of these."""
   return backbone['name'] == 'vit' and backbone.get('heads', _HEADS) == _HEADS
 
 
 def recognise(shapes: shapes_lib.Shapes):
+  """Options of our backbone for a state dict, image size too, or None."""
   if not shapes_lib.starts(shapes, 'patch_embed.proj.'):
     return None
   dim = shapes_lib.length(shapes, 'norm.weight', 'norm.bias', default=256)
@@ -67,6 +69,7 @@ def recognise(shapes: shapes_lib.Shapes):
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
+  """What the modules of a backbone of ours, with these leaves, are there."""
   modules = dict(_ENDS)
   for top in {x.split('/')[1] for x in leaves}:
     if top.startswith('block'):

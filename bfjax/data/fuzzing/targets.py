@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import images, packs, recordio
+from bfjax.data import images
+from bfjax.data.packs import packs
+from bfjax.data.records import recordio
 from bfjax.data.sources import recordio as records_source
 
 # Between the records and the index, where a file stands for both.

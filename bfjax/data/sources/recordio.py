@@ -9,16 +9,8 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import (
-  files,
-  images,
-  lists,
-  names,
-  recordfiles,
-  recordindex,
-  recordlabels,
-  sources,
-)
+from bfjax.data import files, images, lists, names, sources
+from bfjax.data.records import recordfiles, recordindex, recordlabels
 
 _log = logging.getLogger(__name__)
 

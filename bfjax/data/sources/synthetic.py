@@ -7,8 +7,9 @@ they are read and decoded as those of any data set.
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, noise, sources
+from bfjax.data import files, sources
 from bfjax.data.faces import folder, sets
+from bfjax.data.labelnoise import noise
 from bfjax.data.sources import imagelist
 
 

@@ -10,8 +10,9 @@ import os
 from collections.abc import Sequence
 
 from bfjax import errors
-from bfjax.data import array_records, images, tfds_columns, tfds_sets
+from bfjax.data import images
 from bfjax.data.files import printable
+from bfjax.data.tfds import array_records, tfds_columns, tfds_sets
 
 _CHECKS = ('exist', 'decode', 'none')
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, packs, sources
+from bfjax.data import files, sources
+from bfjax.data.packs import packs
 from bfjax.data.sources import imagelist
 
 FILE = 'pairs.bin'

@@ -5,7 +5,8 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import folders, formats, image_paths
+from bfjax.data import folders
+from bfjax.data.conversion import formats, image_paths
 from bfjax.data.files import printable
 
 

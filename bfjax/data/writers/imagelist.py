@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import formats, image_paths, selection, sources
+from bfjax.data import sources
+from bfjax.data.conversion import formats, image_paths, selection
 from bfjax.data.files import printable
 
 LIST, FLIPS = 'train.txt', 'flips.txt'

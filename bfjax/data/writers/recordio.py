@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import formats, partial, recordio, selection, sources
+from bfjax.data import sources
+from bfjax.data.conversion import formats, partial, selection
+from bfjax.data.records import recordio
 
 RECORDS, LIST, FLIPS = 'train.rec', 'train.lst', 'flips.txt'
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import formats
+from bfjax.data.conversion import formats
 from bfjax.data.files import printable
 
 ROWS_PER_SHARD = 50_000

@@ -1,11 +1,11 @@
 """IJB-B and IJB-C 1:1: is this pair of sets of images of one person?
 
-`bfjax.evaluation.ijb_images` has the layout of the folder; the pairs are in
+`bfjax.evaluation.ijb.ijb_images` has the layout of the folder; the pairs are in
 
     root/meta/NAME_template_pair_label.txt    lines `template template label`
 
-with label 1 for one person and 0 for two. `bfjax.evaluation.templates` and
-`bfjax.evaluation.roc` have the formulas.
+with label 1 for one person and 0 for two. `bfjax.evaluation.ijb.templates` and
+`bfjax.evaluation.verification.roc` have the formulas.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,8 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation import (
-  columns,
-  ijb_images,
-  roc,
-  template_pairs,
-  templates,
-)
+from bfjax.evaluation.ijb import columns, ijb_images, template_pairs, templates
+from bfjax.evaluation.verification import roc
 
 _PAIRS = (('template', 'int'), ('template', 'int'), ('label', 'int'))
 
@@ -48,7 +43,7 @@ def build(
     name: 'IJBB' or 'IJBC', which the lists are called after.
     images: the folder of the images.
     features: saved features instead of images: a .npy or a folder, see
-      `bfjax.evaluation.ijb_features`.
+      `bfjax.evaluation.ijb.ijb_features`.
     aligned: whether the images are aligned crops already.
     flip: 'sum', f(x) + f(mirror x), or 'none', f(x).
     norm: 'kept' or 'removed': whether the features of images are normalised.

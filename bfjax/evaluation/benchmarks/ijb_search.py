@@ -1,19 +1,19 @@
 """IJB-B and IJB-C 1:N: who in the gallery is this set of images of?
 
-`bfjax.evaluation.ijb_images` has the layout of the folder; people are in
+`bfjax.evaluation.ijb.ijb_images` has the layout of the folder; people are in
 
     root/meta/ijbc_1N_gallery_G1.csv, ijbc_1N_gallery_G2.csv
     root/meta/ijbc_1N_probe_mixed.csv
 
-(of IJB-B S1 and S2), see `bfjax.evaluation.ijb_subjects`.
-`bfjax.evaluation.template_search` has the formulas.
+(of IJB-B S1 and S2), see `bfjax.evaluation.ijb.ijb_subjects`.
+`bfjax.evaluation.ijb.template_search` has the formulas.
 """
 
 from collections.abc import Sequence
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation import (
+from bfjax.evaluation.ijb import (
   ijb_images,
   ijb_subjects,
   template_search,

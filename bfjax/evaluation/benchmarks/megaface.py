@@ -9,8 +9,8 @@ The folder of the published test:
     root/facescrub_noises.txt                   `facescrub_noises`
     root/megaface_noises.txt                    `distractor_noises`
 
-`bfjax.evaluation.megaface_lists` has the formats of the lists, and
-`bfjax.evaluation.distractors` the protocol.
+`megaface_lists` in `bfjax.evaluation.identification` has the formats of the
+lists, and `distractors` there the protocol.
 """
 
 import os
@@ -20,8 +20,9 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation import distractors as distractors_lib
-from bfjax.evaluation import fusion, megaface_lists, saved
+from bfjax.evaluation.features import saved
+from bfjax.evaluation.identification import distractors as distractors_lib
+from bfjax.evaluation.identification import fusion, megaface_lists
 
 
 def build(

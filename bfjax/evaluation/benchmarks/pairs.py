@@ -1,7 +1,7 @@
 """Verification on pairs of images: LFW, CFP-FP, AgeDB-30, RFW, ...
 
-`bfjax.evaluation.pairlist` has the formats of the lists, `bfjax.data.packs`
-that of packs (`lfw.bin`).
+`bfjax.evaluation.verification.pairlist` has the formats of the lists, and
+`bfjax.data.packs.packs` that of packs (`lfw.bin`).
 """
 
 import os
@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, packs
-from bfjax.evaluation import benchmarks, imagepairs, pairlist
+from bfjax.data import files
+from bfjax.data.packs import packs
+from bfjax.evaluation import benchmarks
+from bfjax.evaluation.verification import imagepairs, pairlist
 
 # Where the pairs of a set of the field may be in the folder of all sets.
 _PLACES = (

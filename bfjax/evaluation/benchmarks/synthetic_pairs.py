@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from bfjax import errors
 from bfjax.data.faces import folder, sets
 from bfjax.data.faces import pairs as face_pairs
-from bfjax.evaluation import imagepairs
 from bfjax.evaluation.benchmarks import pairs
+from bfjax.evaluation.verification import imagepairs
 
 
 def build(

@@ -17,15 +17,14 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation import (
-  benchmarks,
+from bfjax.evaluation import benchmarks
+from bfjax.evaluation.identification import (
   distractor_search,
   fusion,
   identification,
-  products,
-  results,
-  search,
 )
+from bfjax.evaluation.reporting import results
+from bfjax.evaluation.search import products, search
 
 _FOLDERS = ('Probe', 'Gallery_Match', 'Gallery_Distractor')
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')

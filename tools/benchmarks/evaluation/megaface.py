@@ -91,7 +91,7 @@ def _ours(folder):
   from bfjax import runtime
 
   runtime.start()
-  from bfjax.evaluation import search
+  from bfjax.evaluation.search import search
 
   probes, gallery = _load(folder)
   return _leaving(folder, 'ours', lambda: search.top_k(probes, gallery, K)[1])

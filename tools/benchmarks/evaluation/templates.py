@@ -11,7 +11,8 @@ import tempfile
 import numpy as np
 
 from benchmarks import timing
-from bfjax.evaluation import pair_scores, roc
+from bfjax.evaluation.ijb import pair_scores
+from bfjax.evaluation.verification import roc
 
 # Of IJB-C: templates that are enrolled, templates to verify, pairs, of these
 # of one person.

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import timing
-from bfjax.data import recordio, sources
+from bfjax.data import sources
+from bfjax.data.records import recordio
 
 _CHUNK = 100_000
 _IMAGES_PER_CLASS = 10

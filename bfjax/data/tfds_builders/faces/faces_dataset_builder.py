@@ -12,7 +12,8 @@ import dataclasses
 
 import tensorflow_datasets as tfds
 
-from bfjax.data import packing, sources, tfds_builders
+from bfjax.data import sources, tfds_builders
+from bfjax.data.conversion import packing
 
 
 @dataclasses.dataclass(kw_only=True)

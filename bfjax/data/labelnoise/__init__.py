@@ -1,0 +1,1 @@
+"""Wrong labels: put in on purpose, and what a run has corrected."""

@@ -1,0 +1,1 @@
+"""Verification packs, `lfw.bin`, read without running what they hold."""

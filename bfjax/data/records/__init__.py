@@ -1,0 +1,1 @@
+"""RecordIO: `train.rec` and its index."""

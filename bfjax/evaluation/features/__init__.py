@@ -1,0 +1,1 @@
+"""Embeddings of many images: computed, saved and read."""

@@ -1,0 +1,110 @@
+"""Images to compute features of, with or without labels."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bfjax import errors
+from bfjax.data import files, folders, sources
+from bfjax.data.conversion import formats
+from bfjax.data.packs import packs
+
+
+class ImageSet(NamedTuple):
+  """Some images.
+
+  Attributes:
+    files: has num_rows, read, name and path.
+    label: row -> the label as the user writes it, or ''.
+  """
+
+  files: Any
+  label: Callable[[int], str]
+
+
+def open_set(
+  root: str,
+  *,
+  list: str = '',
+  dataset: str = '',
+  split: str = '',
+  format: str = '',
+) -> ImageSet:
+  """A data set of whichever format, or a verification pack.
+
+  Args:
+    root: a folder, list, .rec file, TFDS folder or .bin pack.
+    list: lines `path  label`, relative to `root`.
+    dataset: of a data_dir of TFDS.
+    split: of a TFDS set.
+    format: of `formats.FORMATS`; '' to find it out.
+
+  Raises:
+    UserError: if it is none of these or cannot be read.
+  """
+  if os.path.isfile(root) and not list and packs.is_pack(root):
+    pack = packs.read(root)
+    return ImageSet(packs.PackFiles(root, pack.images), _no_label)
+  if list:
+    list = os.path.relpath(os.path.join(root, list), root)
+  found = formats.detect(root, list=list, dataset=dataset, format=format)
+  return _labelled(formats.open_source(found, split=split))
+
+
+def open_source(name: str, options: Mapping[str, Any]) -> ImageSet:
+  """The source called `name` with its options, as `data` of a config."""
+  return _labelled(sources.build(name, **options))
+
+
+def open_paths(paths: str, root: str = '') -> ImageSet:
+  """Images without labels.
+
+  Args:
+    paths: a file of lines `path`, or a folder: all images below it, at any
+      depth, in the order of their paths.
+    root: what the lines are relative to; '' for the folder of the file.
+
+  Raises:
+    UserError: if there are no images, one is missing, or the file cannot be
+      read.
+  """
+  if os.path.isdir(paths):
+    found = files.ImageFiles(sorted(_below(paths)), paths)
+    if not found.num_rows:
+      raise errors.UserError(
+        f'There are no images ({", ".join(folders.SUFFIXES)}) below {paths}.'
+      )
+    return ImageSet(found, _no_label)
+  try:
+    with open(paths, 'rb') as file:
+      lines = (line.strip(b' \t\r\n') for line in file)
+      found = files.ImageFiles(
+        (line for line in lines if line),
+        root or os.path.dirname(paths) or '.',
+      )
+  except OSError as error:
+    raise errors.UserError(
+      f'Cannot read the list of images {files.printable(paths)}: '
+      f'{error.strerror}.'
+    ) from error
+  if not found.num_rows:
+    raise errors.UserError(f'{files.printable(paths)} lists no images.')
+  found.check_exist()
+  return ImageSet(found, _no_label)
+
+
+def _labelled(source: sources.Source) -> ImageSet:
+  return ImageSet(source, lambda row: source.class_names[source.labels[row]])
+
+
+def _no_label(row: int) -> str:
+  return ''
+
+
+def _below(root) -> Iterator[bytes]:
+  root = os.fsencode(root)
+  suffixes = tuple(map(os.fsencode, folders.SUFFIXES))
+  for folder, _, names in os.walk(root):
+    for name in names:
+      if name.lower().endswith(suffixes):
+        yield os.path.relpath(os.path.join(folder, name), root)

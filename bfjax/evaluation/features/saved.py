@@ -1,0 +1,132 @@
+"""Saved features of the images of a list: from a store or a tree of files."""
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tqdm
+
+from bfjax import errors
+from bfjax.data import files
+from bfjax.evaluation.features import store
+from bfjax.evaluation.identification import fusion
+
+# A tree with more features than so many bytes is gathered into a file.
+_IN_MEMORY = 2**30
+_CHUNK = 4096
+
+
+class Saved(NamedTuple):
+  """Features of the images of a list.
+
+  Attributes:
+    features: [m, d] or [m, 2, d], float32 or float16; rows by a slice or by an
+      array of row numbers.
+    rows: where in it the images are: a range or int [n].
+    in_words: how they were made.
+  """
+
+  features: Any
+  rows: Any
+  in_words: str
+
+
+def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
+  """Finds the features of images.
+
+  `root/folder` is a store, or `root` is one for several folders, or
+  `root/folder` is a tree with a .npy for each image: `a/1.npy` for `a/1.jpg`
+  as the MegaFace scripts of FaceX-Zoo write it, or `a/1.jpg.npy`. The files of
+  a tree are read, and checked, now; see `store` for both.
+
+  Args:
+    root: the folder of all features.
+    folder: of these images, in `root`; '' for `root` itself.
+    names: paths of the images in `folder`.
+    flip: how f(x) and f(mirror x) will be fused where both are saved.
+
+  Raises:
+    UserError: if features are missing, cannot be read, are no floating-point
+      numbers or differ in shape; the message names the image or the file.
+  """
+  place = os.path.join(root, folder)
+  if os.path.exists(os.path.join(place, store.FEATURES)):
+    found = store.open_store(place)
+    rows = _rows(found.names, names, place)
+  elif os.path.exists(os.path.join(root, store.FEATURES)):
+    found = store.open_store(root)
+    rows = _rows(found.names, [os.path.join(folder, x) for x in names], root)
+  else:
+    found = _open_tree(place, names)
+    found = found._replace(features=_gathered(found.features, place))
+    rows = range(len(names))
+  if found.features.ndim not in (2, 3) or found.features.dtype.kind != 'f':
+    raise errors.UserError(
+      f'The features of {files.printable(names[0])} in {place} are '
+      f'{found.features.dtype} of shape {found.features.shape[1:]}; expected '
+      'are floating-point numbers of shape [d], or [2, d] with those of the '
+      'mirror image.'
+    )
+  made = fusion.FLIPS.get(found.meta.get('flip'), 'of one .npy an image')
+  if found.features.ndim == 3:
+    made = fusion.FLIPS[flip]
+  model = found.meta.get('model')
+  return Saved(
+    found.features,
+    rows,
+    f'{made}, as saved' + (f' of {model}' if model else ''),
+  )
+
+
+def _rows(there: Sequence[str], names: Sequence[str], place: str):
+  """Where the images `names` are among `there`."""
+  row_of = {name: row for row, name in enumerate(there)}
+  missing = [name for name in names if name not in row_of]
+  if missing:
+    raise errors.UserError(
+      f'{len(missing)} of {len(names)} images have no features in {place}:\n'
+      f'{files.first_lines(missing)}\nAre these the features of this list?'
+    )
+  rows = np.array([row_of[name] for name in names])
+  if (np.diff(rows) == 1).all():
+    return range(int(rows[0]), int(rows[-1]) + 1)
+  return rows
+
+
+def _open_tree(place, names):
+  if not os.path.isdir(place):
+    raise errors.UserError(
+      f'There is no folder {place}: expected are the features of the images, a '
+      'store or one .npy an image.'
+    )
+  stems = [os.path.splitext(name)[0] for name in names]
+  if os.path.exists(os.path.join(place, f'{stems[0]}.npy')):
+    return store.open_tree(place, stems)
+  return store.open_tree(place, names)
+
+
+def _gathered(tree, place) -> np.ndarray:
+  """The features of all files in one array."""
+  out = _array(tree.shape, tree.dtype)
+  with tqdm.tqdm(
+    total=len(tree),
+    desc=f'Features of {place}',
+    unit='file',
+    unit_scale=True,
+    disable=len(tree) < 10_000,
+  ) as bar:
+    for start in range(0, len(tree), _CHUNK):
+      block = tree[start : start + _CHUNK]
+      out[start : start + _CHUNK] = block
+      bar.update(len(block))
+  return out
+
+
+def _array(shape, dtype) -> np.ndarray:
+  if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
+    return np.empty(shape, dtype)
+  with tempfile.TemporaryFile() as file:
+    return np.memmap(file, dtype, 'w+', shape=shape)

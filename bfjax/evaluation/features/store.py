@@ -1,0 +1,177 @@
+"""Features of images on disk: written piece by piece, read memory-mapped.
+
+A store is a folder with
+
+    features.npy   [n, d], or [n, 2, d] for flip 'both'; float32 or float16
+    rows.tsv       which image each row is of; or rows.parquet, see `rowtable`
+    meta.json      how the features were made
+
+A tree, the layout of the MegaFace scripts, has one .npy an image instead, of
+shape [d] or [2, d], under the path of the image with `.npy` after it.
+
+`flip` says what a row is made of the embeddings f(x) of an image and f(x') of
+its mirror image: 'none' f(x), 'sum' f(x) + f(x'), 'joined' f(x) then f(x'),
+'both' each by itself. `normalised`: divided by its Euclidean length.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bfjax import errors
+from bfjax.data import files
+from bfjax.evaluation.features import rowtable
+
+FEATURES, META, UNFINISHED = 'features.npy', 'meta.json', 'unfinished.json'
+_THREADS = 16
+
+
+class Store(NamedTuple):
+  """Features and what they are of.
+
+  Attributes:
+    features: [n, d] or [n, 2, d], float32 or float16, not in memory: take rows
+      by a slice or by an array of row numbers.
+    names: of n images, their paths; looked up when asked for.
+    labels: of n images, '' where there is none.
+    meta: what `meta.json` says; 'flip', 'normalised', 'dim' and 'model' among
+      it. Of a tree without such a file: empty.
+  """
+
+  features: Any
+  names: Sequence[str]
+  labels: Sequence[str]
+  meta: dict[str, Any]
+
+
+def open_store(path: str | os.PathLike) -> Store:
+  """Opens a store.
+
+  Raises:
+    UserError: if it is not there or unfinished, or if its parts do not fit.
+  """
+  path = pathlib.Path(path)
+  meta = _read_meta(path)
+  try:
+    features = np.load(path / FEATURES, mmap_mode='r')
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+      f'Cannot read the features {path / FEATURES}: {error}.'
+    ) from error
+  names, labels = rowtable.read(path / meta.get('rows', 'rows.tsv'))
+  if len(names) != len(features):
+    raise errors.UserError(
+      f'{path / FEATURES} has {len(features)} rows, but its table of rows '
+      f'{len(names)}. Compute the features anew.'
+    )
+  return Store(features, names, labels, meta)
+
+
+def open_tree(root: str | os.PathLike, names: Sequence[str]) -> Store:
+  """Opens features in the layout of the MegaFace scripts.
+
+  Args:
+    root: the folder.
+    names: paths of images; the features of each are in `root/name.npy`, name
+      with its suffix (`a/1.jpg.npy`).
+
+  Raises:
+    UserError: if files are missing (the message names the first and tells how
+      many), or if the folder is unfinished. Reading rows raises it where a
+      file is no array of the shape of the first; the message names it.
+  """
+  root = pathlib.Path(root)
+  meta = _read_meta(root) if (root / META).exists() else {}
+  _check_finished(root)
+  features = Tree(files.ImageFiles((f'{name}.npy' for name in names), root))
+  return Store(features, names, [''] * len(names), meta)
+
+
+class Tree:
+  """An array-like of files: rows by a slice, a number or an array of them.
+
+  Attributes:
+    shape: (n, d) or (n, 2, d).
+    dtype: of the first file.
+    ndim: 2 or 3.
+  """
+
+  def __init__(self, paths: files.ImageFiles):
+    """Looks the files up; `paths` of the .npy files, in order.
+
+    Raises:
+      UserError: if a file is missing, or there are none.
+    """
+    self._paths = paths
+    if not paths.num_rows:
+      raise errors.UserError(f'No features are asked for of {paths.root}.')
+    paths.check_exist()
+    first = self._load(0)
+    self.shape, self.dtype = (paths.num_rows, *first.shape), first.dtype
+    self.ndim = len(self.shape)
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, rows) -> np.ndarray:
+    wanted = np.arange(len(self))[rows]
+    out = np.empty((wanted.size, *self.shape[1:]), self.dtype)
+
+    def fill(i):
+      out[i] = self._checked(wanted.flat[i])
+
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+      for _ in pool.map(fill, range(wanted.size)):
+        pass
+    return out.reshape(wanted.shape + self.shape[1:])
+
+  def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    return np.asarray(self[:], dtype)
+
+  def _load(self, row):
+    path = self._paths.path(int(row))
+    try:
+      return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+      raise errors.UserError(
+        f'Cannot read the features {files.printable(path)}: {error}.'
+      ) from error
+
+  def _checked(self, row):
+    found = self._load(row)
+    if found.dtype.kind != 'f':
+      raise errors.UserError(
+        f'{files.printable(self._paths.path(int(row)))} holds numbers of type '
+        f'{found.dtype}; features are float32 or float16.'
+      )
+    if found.shape != self.shape[1:]:
+      raise errors.UserError(
+        f'{files.printable(self._paths.path(int(row)))} holds an array of '
+        f'shape {found.shape}; that of the first image has {self.shape[1:]}. '
+        'All features must be of one model.'
+      )
+    return found
+
+
+def _read_meta(path: pathlib.Path) -> dict[str, Any]:
+  _check_finished(path)
+  try:
+    return json.loads((path / META).read_text())
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+      f'{path} is no store of features: cannot read {path / META} ({error}). '
+      'tools/embed.py makes one.'
+    ) from error
+
+
+def _check_finished(path: pathlib.Path) -> None:
+  if (path / UNFINISHED).exists():
+    raise errors.UserError(
+      f'The features in {path} are unfinished: run the command that computes '
+      'them again, and it goes on.'
+    )

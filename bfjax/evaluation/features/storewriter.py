@@ -1,0 +1,226 @@
+"""Writes features piece by piece, and goes on where a kill stopped it.
+
+While it is unfinished, the folder has an `unfinished.json`: the settings, and
+how many rows are known to be on disk. What was written after that is written
+again.
+"""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bfjax import atomic, errors
+from bfjax.data import files
+from bfjax.evaluation.features import store
+
+
+class Writer:
+  """Features in the making; a context manager.
+
+  Attributes:
+    done: how many rows are on disk; those from there on are wanted.
+  """
+
+  def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], sink):
+    """Begins, or goes on.
+
+    Args:
+      folder: new, empty, or with features in the making.
+      settings: JSON values, 'num_rows' among them: all that the features
+        depend on. What is under 'about' may change on the way.
+      sink: a `Rows` or a `Tree`.
+
+    Raises:
+      UserError: if the folder has features made with other settings, something
+        else, or cannot be written to.
+    """
+    self._folder, self._sink = folder, sink
+    self._settings = json.loads(json.dumps(settings))
+    self.done = self._begin()
+
+  @property
+  def is_finished(self) -> bool:
+    return (self._folder / store.META).exists() and not (
+      self._folder / store.UNFINISHED
+    ).exists()
+
+  def _begin(self) -> int:
+    for name in (store.UNFINISHED, store.META):
+      path = self._folder / name
+      if path.exists():
+        known = _read(path)
+        self._check_same(known)
+        return known.get('done', known['num_rows'])
+    try:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      if any(self._folder.iterdir()):
+        raise errors.UserError(
+          f'{self._folder} is not empty and holds no features in the making. '
+          'Give a new folder, or empty this one first.'
+        )
+      self._note(0)
+    except OSError as error:
+      raise self._cannot_write(error) from error
+    return 0
+
+  def _check_same(self, known: Mapping[str, Any]) -> None:
+    changed = [
+      f'{key} was {known.get(key)!r}, now {value!r}'
+      for key, value in self._settings.items()
+      if key != 'about' and known.get(key) != value
+    ]
+    if changed:
+      raise errors.UserError(
+        f'{self._folder} has features that were made otherwise: '
+        + '; '.join(changed)
+        + '. Give the same again to go on with them, or another folder.'
+      )
+
+  def _note(self, done: int) -> None:
+    self.done = done
+    text = json.dumps(self._settings | {'done': done}, indent=1)
+    atomic.write_text(self._folder / store.UNFINISHED, text + '\n')
+
+  def _cannot_write(self, error: OSError) -> errors.UserError:
+    return errors.UserError(
+      f'Cannot write features to {self._folder}: {error.strerror}.'
+    )
+
+  def __enter__(self):
+    try:
+      self._sink.open(self._folder, self.done)
+    except OSError as error:
+      raise self._cannot_write(error) from error
+    return self
+
+  def __exit__(self, *exception):
+    self._sink.close()
+
+  def write(self, row: int, features: np.ndarray) -> None:
+    """Writes the features of the rows from `row` on, in order.
+
+    Raises:
+      UserError: if the disk is full, say.
+    """
+    try:
+      self._sink.write(row, features)
+    except OSError as error:
+      raise self._cannot_write(error) from error
+
+  def flush(self, done: int) -> None:
+    """Sees to it that the first `done` rows are on disk, and notes it."""
+    try:
+      self._sink.flush()
+      self._note(done)
+    except OSError as error:
+      raise self._cannot_write(error) from error
+
+  def finish(self) -> None:
+    """Notes that all rows are there."""
+    self.flush(self._settings['num_rows'])
+    text = json.dumps(self._settings, indent=1) + '\n'
+    atomic.write_text(self._folder / store.META, text)
+    (self._folder / store.UNFINISHED).unlink()
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    found = json.loads(path.read_text(encoding='utf-8'))
+  except (OSError, ValueError) as error:
+    raise errors.UserError(f'{path} cannot be read: {error}.') from error
+  return found if isinstance(found, dict) else {}
+
+
+class Rows:
+  """One .npy file, written from the first row to the last."""
+
+  def __init__(self, shape: tuple[int, ...], dtype):
+    self._shape, self._dtype = shape, np.dtype(dtype)
+
+  def open(self, folder: pathlib.Path, done: int) -> None:
+    path = folder / store.FEATURES
+    row_bytes = int(np.prod(self._shape[1:])) * self._dtype.itemsize
+    free = shutil.disk_usage(folder).free
+    if free < (self._shape[0] - done) * row_bytes:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    header = {
+      'descr': np.lib.format.dtype_to_descr(self._dtype),
+      'fortran_order': False,
+      'shape': self._shape,
+    }
+    if not done:
+      with path.open('wb') as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    self._file = path.open('r+b')
+    np.lib.format.read_magic(self._file)
+    np.lib.format.read_array_header_1_0(self._file)
+    self._file.truncate(self._file.tell() + done * row_bytes)
+    self._file.seek(0, os.SEEK_END)
+
+  def write(self, row: int, features: np.ndarray) -> None:
+    self._file.write(np.ascontiguousarray(features, self._dtype))
+
+  def flush(self) -> None:
+    self._file.flush()
+    os.fsync(self._file.fileno())
+
+  def close(self) -> None:
+    self._file.close()
+
+
+class Tree:
+  """A .npy file for each image, `a/1.npy` for the image `a/1.jpg`."""
+
+  def __init__(self, name: Callable[[int], str], dtype):
+    self._name, self._dtype = name, dtype
+    self._made = set()
+
+  def open(self, folder: pathlib.Path, done: int) -> None:
+    self._folder = folder
+
+  def write(self, row: int, features: np.ndarray) -> None:
+    for i, feature in enumerate(np.asarray(features, self._dtype), row):
+      path = os.path.join(self._folder, tree_name(self._name(i)))
+      folder = os.path.dirname(path)
+      if folder not in self._made:
+        os.makedirs(folder, exist_ok=True)
+        self._made.add(folder)
+      np.save(path, feature)
+
+  def flush(self) -> None:
+    os.sync()
+
+  def close(self) -> None:
+    pass
+
+
+def tree_name(name: str) -> str:
+  """The file of an image's features: its path with the suffix .npy instead."""
+  return os.path.splitext(name)[0] + '.npy'
+
+
+def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
+  """Raises UserError if a tree cannot have a file for each image of its own."""
+  hashes = np.empty(num_rows, np.int64)
+  for row in range(num_rows):
+    given = name(row)
+    if os.path.isabs(given) or '..' in given.split('/'):
+      raise errors.UserError(
+        f'The features of {files.printable(given)} would lie outside of the '
+        'folder: give the images relative to a root, or the layout `rows`.'
+      )
+    hashes[row] = hash(tree_name(given))
+  order = np.argsort(hashes, kind='stable')
+  for i in np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]]):
+    first, second = (name(int(order[k])) for k in (i, i + 1))
+    if tree_name(first) == tree_name(second):
+      raise errors.UserError(
+        f'{files.printable(first)} and {files.printable(second)} would have '
+        'their features in one file: rename one, or give the layout `rows`.'
+      )

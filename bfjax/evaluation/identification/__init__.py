@@ -1,0 +1,1 @@
+"""Who is this, among a million? MegaFace and TinyFace."""

@@ -1,0 +1,1 @@
+"""What benchmarks find, as data, tables, charts and pages."""

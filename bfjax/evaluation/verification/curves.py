@@ -1,0 +1,101 @@
+"""What explains the score of a list of pairs: ROC, histogram, worst pairs."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bfjax.evaluation.reporting import results
+
+FAR, TAR = 'false accept rate', 'true accept rate'
+_BINS = 60
+
+
+def roc(scores: np.ndarray, same: np.ndarray) -> results.Curve:
+  """The receiver operating characteristic: true over false accept rate.
+
+  Pairs with score >= t are accepted, t falling through all scores:
+
+      FAR(t) = #different with score >= t / #different
+      TAR(t) = #same with score >= t / #same
+
+  from (0, 0) to (1, 1). Equal scores are one point. Of points with one and
+  the same FAR only the lowest and the highest are kept: no other is a corner.
+
+  Args:
+    scores: float [n], the higher the more alike.
+    same: bool [n]; a rate of pairs that there are none of is 0.
+  """
+  scores, same = np.asarray(scores), np.asarray(same, bool)
+  order = np.argsort(-scores, kind='stable')
+  last_of_tie = np.r_[np.diff(scores[order]) != 0, True]
+  accepted = np.cumsum(same[order])[last_of_tie]
+  wrongly = np.cumsum(~same[order])[last_of_tie]
+  accepted, wrongly = np.r_[0, accepted], np.r_[0, wrongly]
+  changes = np.diff(wrongly) != 0
+  corner = np.r_[True, changes] | np.r_[changes, True]
+  return results.Curve(
+    wrongly[corner] / max(wrongly[-1], 1),
+    accepted[corner] / max(accepted[-1], 1),
+    FAR,
+    TAR,
+    log_x=True,
+  )
+
+
+def histogram(
+  scores: np.ndarray, same: np.ndarray, x_label: str
+) -> results.Histogram:
+  """The scores of same and of different pairs, counted in equal bins.
+
+  Args:
+    scores: float [n].
+    same: bool [n].
+    x_label: what the scores are.
+  """
+  edges = np.histogram_bin_edges(scores, _BINS)
+  return results.Histogram(
+    edges,
+    {
+      'different people': np.histogram(scores[~same], edges)[0],
+      'same person': np.histogram(scores[same], edges)[0],
+    },
+    x_label,
+  )
+
+
+def hardest_pairs(
+  scores: np.ndarray,
+  same: np.ndarray,
+  left: np.ndarray,
+  right: np.ndarray,
+  name: Callable[[int], str],
+  *,
+  of_each: int,
+  what: str,
+) -> tuple[results.Example, ...]:
+  """The same pairs that are least alike, the different ones that are most.
+
+  Args:
+    scores: float [n], the higher the more alike.
+    same: bool [n].
+    left: int [n], row of the left image.
+    right: int [n], row of the right one.
+    name: row -> what the user knows the image by.
+    of_each: how many of each kind, at most; equal scores in list order.
+    what: what the scores are, for the captions.
+  """
+  order = np.argsort(scores, kind='stable')
+  alike = np.argsort(-scores, kind='stable')
+  chosen = [
+    ('same person', order[same[order]][:of_each]),
+    ('different people', alike[~same[alike]][:of_each]),
+  ]
+  return tuple(
+    results.Example(
+      f'{kind}, {what}',
+      tuple((int(rows[i]), name(int(rows[i]))) for rows in (left, right)),
+      float(scores[i]),
+    )
+    for kind, pairs in chosen
+    for i in pairs
+  )

@@ -1,0 +1,51 @@
+"""From pixels to what a backbone takes: `(x - mean) / std`."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from bfjax import backbones, errors
+
+
+class Scaling(NamedTuple):
+  """From pixels to what a backbone takes: `(x - mean) / std`.
+
+  Attributes:
+    mean: in units of pixels, 0 to 255.
+    std: likewise.
+  """
+
+  mean: float = 127.5
+  std: float = 127.5
+
+  @property
+  def formula(self) -> str:
+    if self == Scaling():
+      return '(x / 255 - 0.5) / 0.5'
+    return f'(x - {self.mean:g}) / {self.std:g}'
+
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """uint8 [...] -> float32 [...]; by default exactly `scale_pixels`."""
+    if self == Scaling():
+      return backbones.scale_pixels(images)
+    return (images.astype(np.float32) - self.mean) / self.std
+
+
+STANDARD = Scaling()
+
+
+def from_config(mean_std: Sequence[float]) -> Scaling:
+  """The scaling of a config's pair of numbers.
+
+  Raises:
+    UserError: if these are not two numbers, the second above 0.
+  """
+  numbers = all(isinstance(x, int | float) for x in mean_std)
+  if not numbers or len(mean_std) != 2 or mean_std[1] <= 0:
+    raise errors.UserError(
+      f'data.input_scaling={tuple(mean_std)}: expected mean and deviation of'
+      ' pixels from 0 to 255, such as (127.5, 127.5).'
+    )
+  return Scaling(*map(float, mean_std))
