@@ -23,6 +23,7 @@ from bfjax import (
   model,
   plugins,
   runs,
+  scalings,
   step,
 )
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bfjax import errors, model
+from bfjax import errors, model, scalings
 from bfjax.convert import exports, proof, torch_in
 
 torch = pytest.importorskip('torch')

@@ -63,6 +63,9 @@ def test_out_by_either_way_of_saying_it(folder, tmp_path, capsys):
     (('--to', 'a', 'b'), 'expected a folder, or one of'),
     (('--to', 'torch', 'x.pt', '--as', 'adaface'), 'adaface does not have'),
     (('--to', '{net}'), 'not an empty folder'),
+    (('--to', 'new', '--as', 'adaface'), '--as has no use'),
+    (('--to', 'torch', 'x.pt', '--pixels', 'float'), '--pixels has no use'),
+    (('--to', 'onnx', 'x.onnx', '--mean-std', '0', '1'), '--mean-std has no'),
   ],
 )
 def test_what_is_not_understood_is_refused(folder, arguments, said):

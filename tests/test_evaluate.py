@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import backbones, errors, evaluate, model, sharding, train
+from bfjax import backbones, errors, evaluate, model, scalings, sharding, train
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, suite
 from bfjax.evaluation.features import distinct

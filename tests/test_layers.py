@@ -22,7 +22,7 @@ LAYERS = (
   ),
   ('progress', 'checkpoint', 'arrays'),
   ('softmax', 'backbones'),
-  ('data', 'step'),
+  ('data', 'step', 'scalings'),
   ('reports', 'model', 'matching'),
   ('convert',),
   ('evaluation',),

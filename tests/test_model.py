@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import backbones, checkpoint, errors, model, runs, train
+from bfjax import backbones, checkpoint, errors, model, runs, scalings, train
 
 NET = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,), 'embedding_dim': 4}
 SIZE = 8

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bfjax import backbones, errors, model
+from bfjax import backbones, errors, model, scalings
 from bfjax.convert import embedding, exports, onnx_fusion, proof
 
 onnx = pytest.importorskip('onnx')

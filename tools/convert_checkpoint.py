@@ -19,12 +19,13 @@ nothing is written.
 import argparse
 import pathlib
 
-from bfjax import command, errors, model
-from bfjax.convert import embedding, exports, torch_in
+from bfjax import command, errors, model, scalings
+from bfjax.convert import embedding, exports, torch_in, torch_out
 from bfjax.convert import names as names_lib
 from bfjax.data import sources
 
 _SOURCES = ('torch', 'safetensors')
+_FLAGS = {'code_base': '--as'}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -123,13 +124,17 @@ def main(arguments: argparse.Namespace) -> None:
   Raises:
     UserError: if the arguments do not fit together, or the conversion fails.
   """
-  if len(arguments.origin) > 1 or arguments.origin[0] in _SOURCES:
+  reads = len(arguments.origin) > 1 or arguments.origin[0] in _SOURCES
+  target, *rest = arguments.target
+  _check_used(arguments, reads, target)
+  if target not in exports.FORMATS:
+    model.check_free(pathlib.Path(target))
+  if reads:
     found = _read(arguments)
     given, lines = found.model, [*found.notes, str(found.proof)]
   else:
     given = model.load_model(arguments.origin[0], arguments.step)
     lines = []
-  target, *rest = arguments.target
   if target in exports.FORMATS:
     lines += _export(target, rest, given, arguments)
   elif rest:
@@ -150,6 +155,28 @@ def main(arguments: argparse.Namespace) -> None:
   print('\n'.join(lines))
 
 
+def _check_used(arguments, reads, target):
+  """Raises UserError for options that have no use in this conversion."""
+  usual = embedding.Signature()
+  graph = {name: getattr(usual, name) for name in usual._fields}
+  groups = (
+    ({'centres': None, 'classes': None, 'mean_std': None}, reads),
+    ({'code_base': '', 'whole': False}, target in torch_out.FORMATS),
+    ({'colour_order': ''}, reads or target in torch_out.FORMATS),
+    (graph, target in exports.FORMATS and target not in torch_out.FORMATS),
+    ({'step': 'last'}, not reads),
+  )
+  for options, is_used in groups:
+    given = [k for k, v in options.items() if getattr(arguments, k) != v]
+    if given and not is_used:
+      names = ', '.join(
+        _FLAGS.get(k, f'--{k.replace("_", "-")}') for k in given
+      )
+      raise errors.UserError(
+        f'{names} has no use from {arguments.origin[0]} to {target}.'
+      )
+
+
 def _read(arguments):
   kind, *rest = arguments.origin
   errors.choose('format to read', kind, dict.fromkeys(_SOURCES))
@@ -160,7 +187,9 @@ def _read(arguments):
     pathlib.Path(rest[0]),
     centres=arguments.centres,
     colour_order=arguments.colour_order,
-    scaling=scalings.Scaling(*arguments.mean_std) if arguments.mean_std else None,
+    scaling=scalings.Scaling(*arguments.mean_std)
+    if arguments.mean_std
+    else None,
     class_names=sources.read_class_names(names) if names else None,
   )
 

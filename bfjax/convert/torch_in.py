@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bfjax import errors, model
+from bfjax import errors, model, scalings
 from bfjax.convert import contents, files, mapping, proof, torch_nets
 from bfjax.convert import names as names_lib
 
