@@ -134,7 +134,11 @@ def save_model(
       arrays.save(draft / 'arrays', jax.device_get(state))
       if class_names is not None:
         sources.save_class_names(draft / 'classes.tsv', class_names)
-      written = {**description, 'num_classes': num_classes}
+      written = {
+        **description,
+        'num_classes': num_classes,
+        'arrays_sha256': arrays.digest(draft / 'arrays'),
+      }
       text = json.dumps(written, indent=2)
       atomic.write_text(draft / 'model.json', text + '\n')
   except OSError as error:
@@ -175,6 +179,11 @@ def load_model(
       )
     description = _read_description(path / 'model.json')
     folder = path / 'arrays'
+    if arrays.digest(folder) != description['arrays_sha256']:
+      raise errors.UserError(
+        f'{folder} is damaged: it is not what was saved. Convert or copy the'
+        ' model again.'
+      )
   elif (path / 'run.json').exists():
     description, folder = _open_run(path, str(step))
   else:
@@ -210,7 +219,13 @@ def _read_json(path):
     raise errors.UserError(f'{path} cannot be read: {error}.') from error
 
 
-_KEYS = ('backbone', 'image_size', 'input_scaling', 'num_classes')
+_KEYS = (
+  'backbone',
+  'image_size',
+  'input_scaling',
+  'num_classes',
+  'arrays_sha256',
+)
 
 
 def _read_description(path):

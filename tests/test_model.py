@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -121,7 +122,8 @@ def change(path, **changes):
       r'\(256, 4\), expected \(1024, 4\)',
     ),
     (functools.partial(change, backbone={'name': 'vgg'}), "called 'vgg'"),
-    (cut, 'cannot be read'),
+    (cut, 'arrays is damaged'),
+    (lambda path: shutil.rmtree(path / 'arrays'), 'arrays is damaged'),
   ],
 )
 def test_a_damaged_folder_is_refused(tmp_path, damage, said):
