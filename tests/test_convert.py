@@ -17,12 +17,6 @@ import safetensors.torch  # noqa: E402
 import torch_files  # noqa: E402
 
 
-def images(rows=4):
-  generator = np.random.default_rng(2)
-  shape = (rows, torch_files.SIZE, torch_files.SIZE, 3)
-  return generator.integers(0, 256, shape, dtype=np.uint8)
-
-
 @pytest.fixture(scope='module')
 def converted(tmp_path_factory):
   """case -> (the original, its file, the conversion), each made once."""
@@ -51,8 +45,9 @@ def test_a_net_comes_in_as_the_same_function_and_goes_out_bit_for_bit(
   assert given.image_size == torch_files.SIZE
 
   # In: what the original gives, in float64.
-  expected = torch_files.embed(torch_files.make(case), images())
-  embedding = proof.ours(given, images())
+  pixels = proof.images(torch_files.SIZE)
+  expected = torch_files.embed(torch_files.make(case), pixels)
+  embedding = proof.ours(given, pixels)
   np.testing.assert_allclose(
     embedding, expected, rtol=0, atol=1e-5 * np.abs(expected).max()
   )
