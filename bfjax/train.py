@@ -114,11 +114,12 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       benchmarks.images.num_rows,
       run.source.num_rows,
     )
-    _log.info(
-      'Evaluation: %d images, every %d epochs and at the end.',
-      benchmarks.images.num_rows,
-      eval_period,
-    )
+    if benchmarks.benchmarks:
+      _log.info(
+        'Evaluation: %d images, every %d epochs and at the end.',
+        benchmarks.images.num_rows,
+        eval_period,
+      )
     before = None
     for done, batch in enumerate(batches, start=first_step + 1):
       state, outcome = train_step(state, _to_devices(batch, run.mesh))
