@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from absl import logging as absl_logging
+
 from bfjax import errors
 
 
@@ -11,8 +13,9 @@ def run(name: str, job: Callable[[], object]) -> None:
   """Runs `job` as the command `name` and exits.
 
   The status is 0; 2 with the message of a `UserError` on standard error, and
-  no stack trace; 130 after Ctrl-C.
+  no stack trace; 130 after Ctrl-C. Libraries log errors alone.
   """
+  absl_logging.set_verbosity(absl_logging.ERROR)
   try:
     job()
   except errors.UserError as error:

@@ -5,16 +5,22 @@ import os
 import pickle
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from bfjax import errors, model, scalings
-from bfjax.convert import exports, proof, torch_in
+from bfjax.convert import exports, mapping, proof, torch_in
+from bfjax.convert import names as names_lib
 
 torch = pytest.importorskip('torch')
 import safetensors.torch  # noqa: E402
 
 import torch_files  # noqa: E402
+
+
+# Compiling takes longer than computing.
+QUICK = {'xla_backend_optimization_level': 0}
 
 
 @pytest.fixture(scope='module')
@@ -65,6 +71,57 @@ def test_a_net_comes_in_as_the_same_function_and_goes_out_bit_for_bit(
   for name, value in state.items():
     assert written[name].dtype == value.dtype, name
     assert torch.equal(written[name], value), name
+
+
+@pytest.mark.parametrize('case', ['facexzoo ir_se', 'insightface iresnet'])
+def test_a_training_step_between_in_and_out_is_the_originals(case, converted):
+  """In, one step of SGD here, out: as one step of SGD there."""
+  _, _, found = converted(case)
+  given = found.model
+  description = given.description
+  backbone = dict(description['backbone'])
+  if backbone['name'] == 'iresnet':
+    backbone['dropout'] = 0.0
+  net = model.build_backbone({**description, 'backbone': backbone})
+  generator = np.random.default_rng(3)
+  pixels = proof.images(torch_files.SIZE)[:6]
+  weight = generator.normal(size=(6, torch_files.DIM)).astype(np.float32)
+  rate = 0.1
+
+  @functools.partial(jax.jit, compiler_options=QUICK)
+  def step(params):
+    def loss(params):
+      embedding, stats = net.apply(
+        params, given.stats, given.scale(pixels), train=True
+      )
+      return jnp.sum(embedding * weight), stats
+
+    gradients, stats = jax.grad(loss, has_aux=True)(params)
+    return jax.tree.map(lambda p, g: p - rate * g, params, gradients), stats
+
+  params, stats = jax.device_get(step(given.params))
+  table = mapping.make_table(
+    names_lib.choose(backbone), backbone, given.image_size
+  )
+  order = description['source']['colour_order']
+  ours = mapping.to_torch(table, params, stats, 1235, swap=order == 'BGR')
+
+  original = torch_files.make(case).double().train()
+  for part in original.modules():
+    if isinstance(part, torch.nn.Dropout):
+      part.p = 0.0
+  embedding = torch_files.embed(original, pixels, training=True)
+  (embedding * torch.from_numpy(weight)).sum().backward()
+  torch.optim.SGD(original.parameters(), rate).step()
+  for name, value in original.state_dict().items():
+    value = value.numpy()
+    np.testing.assert_allclose(
+      ours[name],
+      value,
+      rtol=0,
+      atol=1e-4 * max(np.abs(value).max(), 1),
+      err_msg=name,
+    )
 
 
 def test_bgr_nets_take_rgb_and_scaling_is_kept(converted):

@@ -33,7 +33,7 @@ def _mobilefacenet(**options):
   )
 
 
-# Case -> code base, what makes the net, our backbone's options among others.
+# Case, its code base first -> what makes the net, some of our options for it.
 NETS = {
   'boundaryface ir': (lambda: _boundaryface('ir'), {'mode': 'ir'}),
   'boundaryface ir_se': (lambda: _boundaryface('ir_se'), {'mode': 'ir_se'}),
@@ -70,7 +70,6 @@ NETS = {
     {'name': 'vit', 'dim': 16, 'depth': 2, 'patch_size': 8},
   ),
 }
-IS_BGR = ('boundaryface', 'facexzoo', 'adaface')
 
 
 def make(case):
@@ -121,15 +120,15 @@ def save(case, net, path):
   return True
 
 
-def embed(net, images):
+def embed(net, images, training=False):
   """In float64, from uint8 RGB images, scaled and ordered as they are there.
 
-  What is before a division by the length, where the original divides.
+  What is before a division by the length, where the original divides. With
+  `training`, a tensor with its graph.
   """
   kind = type(net)
-  scaled = (images.astype(np.float64) - 127.5) / 127.5
-  if kind is torch_facexzoo.Resnet:
-    scaled = (images.astype(np.float64) - 127.5) / 128
+  std = 128 if kind is torch_facexzoo.Resnet else 127.5
+  scaled = (images.astype(np.float64) - 127.5) / std
   if kind in (
     torch_boundaryface.CBAMResNet,
     torch_facexzoo.Resnet,
@@ -137,10 +136,10 @@ def embed(net, images):
   ):
     scaled = scaled[..., ::-1]
   x = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
-  with torch.no_grad():
-    if hasattr(net, 'output_layer'):
-      body = getattr(net, 'body', None)
-      if body is not None:
-        net = net.double()
-        return net.output_layer(net.body(net.input_layer(x))).numpy()
-    return net.double()(x).numpy()
+  net = net.double()
+  with torch.set_grad_enabled(training):
+    if hasattr(net, 'body'):
+      found = net.output_layer(net.body(net.input_layer(x)))
+    else:
+      found = net(x)
+  return found if training else found.numpy()
