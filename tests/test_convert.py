@@ -3,6 +3,7 @@
 import functools
 import os
 import pickle
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,6 @@ torch = pytest.importorskip('torch')
 import safetensors.torch  # noqa: E402
 
 import torch_files  # noqa: E402
-
 
 # Compiling takes longer than computing.
 QUICK = {'xla_backend_optimization_level': 0}
@@ -346,3 +346,17 @@ def test_a_file_cut_short_is_refused(converted, tmp_path, suffix, kept):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
   with pytest.raises(errors.UserError, match='cannot be read: No such file'):
     torch_in.convert(tmp_path / 'net.pt')
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_remedy(
+  converted, tmp_path, monkeypatch
+):
+  _, path, found = converted('insightface mbf')
+  for name in ('torch', 'safetensors', 'onnx', 'jax2onnx'):
+    monkeypatch.setitem(sys.modules, name, None)
+  with pytest.raises(errors.UserError, match=r"torch, .*'\.\[convert\]'"):
+    torch_in.convert(path)
+  for file_format in ('safetensors', 'onnx'):
+    with pytest.raises(errors.UserError, match='not installed'):
+      exports.write(found.model, file_format, tmp_path / 'net')
+  assert not list(tmp_path.iterdir())
