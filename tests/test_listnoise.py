@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data.labelnoise import listnoise
+from bfjax.data.labelnoise import listnoise, outliers
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZES = {0: 10, 3: 7, 4: 1, 9: 33}
@@ -51,7 +51,8 @@ def flip(tmp_path, source, rate=0.3, seed=1, name='out'):
 
 
 def add(tmp_path, source, rate=0.3, seed=1, pool=40, **options):
-  paths = [b'pool/%03d.jpg' % i for i in range(pool)]
+  names = [b'%03d.jpg' % i for i in range(pool)]
+  paths = [(name, b'pool/' + name) for name in names]
   out, log = tmp_path / 'open.txt', tmp_path / 'outliers.txt'
   done = listnoise.add_outliers(
     source,
@@ -220,6 +221,27 @@ def test_bad_lists_and_pools_are_refused_and_nothing_is_left(tmp_path):
     truth=str(twice),
     truth_out=str(tmp_path / 'x'),
   )
+
+
+def test_outliers_are_the_same_wherever_the_pool_lies(tmp_path):
+  source = write(tmp_path / 'l.txt', clean())
+  found = []
+  for place in ('here', 'elsewhere/deep'):
+    for i in range(40):
+      image = tmp_path / place / f'x{i % 3}' / f'{i}.jpg'
+      image.parent.mkdir(parents=True, exist_ok=True)
+      image.touch()
+    log = tmp_path / 'outliers.txt'
+    listnoise.add_outliers(
+      source,
+      pool=outliers.Pool(str(tmp_path / place)).listed(),
+      rate=0.3,
+      seed=1,
+      out=str(tmp_path / 'open.txt'),
+      outliers_out=str(log),
+    )
+    found.append(log.read_text().replace(str(tmp_path / place), ''))
+  assert found[0] == found[1]
 
 
 def tool(name, *arguments):

@@ -1,9 +1,10 @@
 """Label noise put into image lists, as the published experiments have it.
 
-What is drawn for an image is a BLAKE2b hash of its path, keyed with the seed:
-its order chooses the images, its second half their labels. So the order of the
-list and the machine play no part. Lists of any size are worked on in bounded
-memory: their lines go through a database on disk.
+What is drawn for an image is a BLAKE2b hash of its path (of an outlier, below
+its pool), keyed with the seed: its order chooses the images, its second half
+their labels. So the order of the list and the machine play no part. Lists of
+any size are worked on in bounded memory: their lines go through a database on
+disk.
 
 The definitions are those of BoundaryFace, https://arxiv.org/abs/2210.04567,
 section 4, and of its code.
@@ -114,7 +115,7 @@ def flip_list(
 def add_outliers(
   source: str,
   *,
-  pool: Iterable[bytes],
+  pool: Iterable[tuple[bytes, bytes]],
   rate: float,
   seed: int,
   out: str,
@@ -133,7 +134,8 @@ def add_outliers(
 
   Args:
     source: a list of lines `path label`.
-    pool: paths of foreign images, as they shall stand in the list.
+    pool: of each foreign image the name that is drawn by, which tells nothing
+      of where the pool lies, and its path as it shall stand in the list.
     rate: the share of each identity, 0 .. 1.
     seed: names the draw.
     out: gets the list, in the order of `source`.
@@ -254,7 +256,7 @@ def _read_pool(database, pool, seed):
   )
   database.executemany(
     'insert into pool values (?, ?)',
-    ((path, _draw(seed, path)) for path in paths),
+    ((path, _draw(seed, name)) for name, path in paths),
   )
   database.execute(
     'insert into outlier select row_number() over (order by draw), path, draw'

@@ -44,17 +44,17 @@ class Pool:
     self._copies = os.fsencode(os.path.abspath(copies)) if copies else b''
     self._size = size
 
-  def listed(self) -> Iterator[bytes]:
-    """Yields the path of each image as it stands in the list."""
+  def listed(self) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the path of each image below the pool, and as it is listed."""
     for folder, folders, names in os.walk(self._folder):
       folders.sort()
       for name in sorted(names):
         if name.lower().endswith(_SUFFIXES):
-          yield self._listed(os.path.join(folder, name))
+          below = os.path.relpath(os.path.join(folder, name), self._folder)
+          yield below, self._listed(below)
 
-  def _listed(self, path):
-    if self._copies:
-      path = os.path.join(self._copies, os.path.relpath(path, self._folder))
+  def _listed(self, name):
+    path = os.path.join(self._copies or self._folder, name)
     below = self._root and path.startswith(self._root + b'/')
     return os.path.relpath(path, self._root) if below else path
 
