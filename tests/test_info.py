@@ -12,6 +12,7 @@ import pytest
 from bfjax.data.inspection import inspection
 from bfjax.data.packs import packs
 from bfjax.data.sources import imagelist
+from tests import records
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -119,9 +120,10 @@ def test_the_tool_tells_people_and_machines(faces, tmp_path):
   for line in (
     '8 images of 3 classes',
     'Labels: 5 of 0 .. 7 have no image',
-    'Unreadable: 1',
+    'Unreadable: 1\n  2_1.jpg: truncated or corrupt JPEG',
     '0_1.jpg [0]  =  7_0.jpg [7]',
     '--config.data.list=',
+    '--config.data.on_error=skip',
   ):
     assert line in run.stdout
   assert cv2.imread(str(tmp_path / 'info.png')).std() > 10
@@ -135,6 +137,17 @@ def test_the_tool_tells_people_and_machines(faces, tmp_path):
     3,
   )
   assert report['duplicates']['groups_across_classes'] == 1
+
+
+def test_damaged_records_are_left_out_and_counted(tmp_path):
+  labels = [0.0, 1.0, float('nan'), 1.0]
+  images = [records.jpeg(i) for i in range(4)]
+  records.write(tmp_path, zip(range(4), labels, images, strict=True))
+  run = tool(tmp_path, '--json')
+  report = json.loads(run.stdout)
+  assert (report['images'], report['left_out']) == (3, 1)
+  assert report['config'][-1] == '--config.data.on_error=skip'
+  assert 'key 2' in run.stderr
 
 
 def test_the_tool_tells_of_packs(faces, tmp_path):

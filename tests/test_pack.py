@@ -24,6 +24,7 @@ from bfjax.data import writers
 from bfjax.data.conversion import formats, image_paths, packing, partial
 from bfjax.data.records import recordio
 from bfjax.data.sources import imagelist
+from tests import records
 
 TOOL = pathlib.Path(__file__).parents[1] / 'tools' / 'pack.py'
 FORMATS = ('list', 'folder', 'recordio', 'tfds')
@@ -461,6 +462,18 @@ def test_images_that_cannot_be_decoded_stop_it_or_are_left_out(pack, tmp_path):
   source = open_set(tmp_path / 'x')
   order = [i for i in np.argsort(GIVEN, kind='stable') if i not in (3, 5)]
   assert source.read(range(10)) == [encoded(i) for i in order]
+
+
+def test_damaged_records_stop_it_or_are_left_out(pack, tmp_path):
+  labels = [0.0, 1.0, 1.5, 1.0]
+  images = [records.jpeg(i) for i in range(4)]
+  records.write(tmp_path, zip(range(4), labels, images, strict=True))
+  options = {'root': tmp_path / 'train.rec', 'to': 'recordio', 'plain': True}
+  with pytest.raises(errors.UserError, match=r'key 2 .*1\.5'):
+    pack(**options, out=tmp_path / 'x')
+  pack(**options, on_error='skip', out=tmp_path / 'x')
+  source = open_set(tmp_path / 'x')
+  assert source.read(range(3)) == [images[i] for i in (0, 1, 3)]
 
 
 def write(root, lines):

@@ -67,10 +67,15 @@ def main(arguments: argparse.Namespace) -> None:
     list=os.path.abspath(arguments.path) if arguments.root else '',
     format=arguments.format,
   )
-  source = formats.open_source(found, truth=arguments.truth, check='none')
+  source = formats.open_source(
+    found, truth=arguments.truth, check='none', on_error='skip'
+  )
   sample = 0 if arguments.all else _SAMPLE
   seen = inspection.inspect(source, sample=sample, compare=not arguments.quick)
-  lines = config_lines(found.options, seen.images)
+  options = found.options
+  if seen.unreadable['images'] or seen.left_out:
+    options = {**options, 'on_error': 'skip'}
+  lines = config_lines(options, seen.images)
   if arguments.duplicates_out:
     _write_duplicates(arguments.duplicates_out, source, seen.across_classes)
   if arguments.picture:
@@ -126,7 +131,9 @@ def _text(source, seen) -> str:
   lines.append(f'Colour: {_shares(seen.modes)}')
   bad = seen.unreadable
   lines.append(f'Unreadable: {bad["images"]}')
-  lines += [f'  {problem}' for _, problem in bad['first']]
+  lines += [f'  {name}: {problem}' for name, problem in bad['first']]
+  if seen.left_out:
+    lines.append(f'Damaged records, left out: {seen.left_out}')
   equal = seen.duplicates
   lines.append(
     f'Equal images: {equal["images"]} in {equal["groups"]} groups, of these'

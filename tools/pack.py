@@ -159,7 +159,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     default='error',
     choices=('error', 'skip'),
     help='what to do if images cannot be decoded: stop, or leave them out and '
-    'list them in skipped_images.tsv (error)',
+    'list them in skipped_images.tsv, and damaged records with a warning '
+    '(error)',
   )
   add(
     '--verify',
@@ -222,6 +223,7 @@ def _open_set(arguments):
   source = formats.open_source(
     found,
     truth=arguments.truth,
+    on_error=arguments.on_error,
     split=arguments.split,
     image_key=arguments.image_key,
     label_key=arguments.label_key,

@@ -126,6 +126,7 @@ def open_source(
   *,
   truth: str = '',
   check: str = 'exist',
+  on_error: str = 'error',
   split: str = '',
   image_key: str = '',
   label_key: str = '',
@@ -140,6 +141,7 @@ def open_source(
     found: what `detect` returned.
     truth: a list of flipped images with their true labels, or ''.
     check: as the sources take it.
+    on_error: what a damaged record of RecordIO does, 'error' or 'skip'.
     split: of a TFDS set; '' for 'train'.
     image_key, label_key: features of a TFDS set; '' to find them out.
     index_dir: as the sources take it that have an index.
@@ -157,6 +159,8 @@ def open_source(
     'index_dir': index_dir,
   }
   options |= {name: value for name, value in others.items() if value}
+  if found.format == 'recordio':
+    options['on_error'] = on_error
   source = sources.build(options.pop('source'), check=check, **options)
   path = os.path.join(found.folder, CLASSES)
   if found.format != 'list' or not os.path.isfile(path):

@@ -46,6 +46,7 @@ class Inspection:
     modes: 'JPEG RGB' -> images, likewise.
     read: images that were read and compared: all, or the sample.
     unreadable: how many, and (image, what is wrong) of the first.
+    left_out: damaged records, which do not count as images.
     duplicates: images that have the bytes of another one: groups of equal
       ones, images in them, and of these the groups that go across classes.
     across_classes: rows of each group across classes, the first groups.
@@ -62,6 +63,7 @@ class Inspection:
   modes: dict[str, int]
   read: int
   unreadable: dict[str, Any]
+  left_out: int
   duplicates: dict[str, int]
   across_classes: list[list[int]]
 
@@ -125,6 +127,7 @@ def inspect(
         (printable(source.name(row)), problem) for row, problem in bad[:_SHOWN]
       ],
     },
+    left_out=getattr(source, 'num_left_out', 0),
     duplicates={
       'groups': len(groups),
       'images': sum(map(len, groups)),
