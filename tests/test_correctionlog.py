@@ -26,16 +26,22 @@ def test_precision_and_recall_are_the_reference_ones(tmp_path):
   rng = np.random.default_rng(0)
   truth = {b'i%d.jpg' % i: str(rng.integers(3)) for i in range(60)}
   log = {b'i%d.jpg' % i: str(rng.integers(3)) for i in range(30, 100)}
-  found = correctionlog.score(log, truth)
+  found = correctionlog.score(log.items(), truth)
   assert (found.precision, found.recall) == oracle(log, truth)
   assert found.logged == 70
   assert found.flipped == 60
 
 
 def test_an_empty_log_has_no_precision():
-  found = correctionlog.score({}, {b'a': '1'})
+  found = correctionlog.score([], {b'a': '1'})
   assert math.isnan(found.precision)
   assert found.recall == 0
+
+
+def test_pairs_count_once_and_an_image_may_have_two():
+  log = [(b'a', '1'), (b'a', '1'), (b'a', '2'), (b'b', '5')]
+  found = correctionlog.score(log, {b'a': '2', b'c': '1'})
+  assert found == (3, 1, 2)
 
 
 class Source:

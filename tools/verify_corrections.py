@@ -43,7 +43,7 @@ def verify(arguments: argparse.Namespace) -> None:
   truth = correctionlog.read_truth(arguments.truth)
   logs, plot = _find_logs(arguments.log)
   scores = [
-    correctionlog.score(correctionlog.read_log(path), truth) for path in logs
+    correctionlog.score(correctionlog.log_pairs(path), truth) for path in logs
   ]
   if arguments.json:
     print(

@@ -1,7 +1,8 @@
 """Correction logs, and how well they fit the truth, as the reference has it."""
 
+import hashlib
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +11,17 @@ from matplotlib import figure, ticker
 from bfjax import atomic, errors
 from bfjax.data import lists
 
+_DIGEST = np.dtype('V16')
 _HEADER = b'row\tpath\tgiven_label\tnew_label'
 
 
 class Score(NamedTuple):
-  """How a log fits the truth.
+  """How a log fits the truth; a pair is an image with a label.
 
   Attributes:
-    logged: images in the log.
-    right: of these, those whose new label is the true one.
-    flipped: images in the truth.
+    logged: pairs in the log.
+    right: of these, those that are in the truth.
+    flipped: pairs in the truth.
   """
 
   logged: int
@@ -37,8 +39,8 @@ class Score(NamedTuple):
     return self.right / self.flipped
 
 
-def read_log(path: str | pathlib.Path) -> dict[bytes, str]:
-  """Reads a correction log: image path -> new label.
+def log_pairs(path: str | pathlib.Path) -> Iterator[tuple[bytes, str]]:
+  """Yields the pairs (image path, new label) of a correction log.
 
   It is a log of a run (`corrections/epoch_007.tsv`: row, path, given and new
   label) or one of the reference's code (lines `path<TAB>new label`).
@@ -49,12 +51,19 @@ def read_log(path: str | pathlib.Path) -> dict[bytes, str]:
   try:
     with open(path, 'rb') as file:
       if file.readline().rstrip(b'\r\n') == _HEADER:
-        return dict(_rows(path, file))
+        yield from _rows(path, file)
+        return
   except OSError as error:
     raise errors.UserError(
       f'Cannot read the log {str(path)!r}: {error.strerror}.'
     ) from error
-  return {image: str(label) for _, image, label in lists.parse_lines(str(path))}
+  for _, image, label in lists.parse_lines(str(path)):
+    yield image, str(label)
+
+
+def read_log(path: str | pathlib.Path) -> dict[bytes, str]:
+  """The same as image path -> new label, the last one of each image."""
+  return dict(log_pairs(path))
 
 
 def _rows(path, file):
@@ -81,9 +90,23 @@ def read_truth(path: str) -> dict[bytes, str]:
   return truth
 
 
-def score(log: Mapping[bytes, str], truth: Mapping[bytes, str]) -> Score:
-  """Compares the pairs (image, label) of a log and of the truth."""
-  return Score(len(log), len(log.items() & truth.items()), len(truth))
+def score(
+  log: Iterable[tuple[bytes, str]], truth: Mapping[bytes, str]
+) -> Score:
+  """Compares the sets of pairs (image, label) of a log and of the truth.
+
+  A pair that is logged twice counts once, and an image with two labels as two
+  pairs. A logged pair takes 16 bytes of memory, its digest.
+  """
+  digests = bytearray()
+  right = set()
+  for image, label in log:
+    pair = image + b'\t' + label.encode()
+    digests += hashlib.blake2b(pair, digest_size=_DIGEST.itemsize).digest()
+    if truth.get(image) == label:
+      right.add(image)
+  logged = len(np.unique(np.frombuffer(digests, _DIGEST)))
+  return Score(logged, len(right), len(truth))
 
 
 def plot(
