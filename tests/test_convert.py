@@ -4,6 +4,7 @@ import functools
 import os
 import pickle
 import sys
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -215,6 +216,32 @@ def test_another_code_base_does_not_have_the_net(converted, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+  ('case', 'other'),
+  [
+    ('boundaryface ir', 'insightface iresnet'),
+    ('insightface iresnet', 'boundaryface ir'),
+  ],
+)
+def test_a_net_that_two_code_bases_have_goes_to_either(
+  case, other, converted, tmp_path
+):
+  _, _, found = converted(case)
+  exports.write(
+    found.model, 'torch', tmp_path / 'x.pt', code_base=other.split()[0]
+  )
+  net = torch_files.NETS[other][0]().eval()
+  net.load_state_dict(torch.load(tmp_path / 'x.pt'), strict=True)
+  pixels = proof.images(torch_files.SIZE)
+  expected = torch_files.embed(net, pixels)
+  np.testing.assert_allclose(
+    proof.ours(found.model, pixels),
+    expected,
+    rtol=0,
+    atol=1e-5 * np.abs(expected).max(),
+  )
+
+
 def test_a_conversion_that_is_another_function_is_refused(
   converted, tmp_path, monkeypatch
 ):
@@ -341,6 +368,45 @@ def test_a_file_cut_short_is_refused(converted, tmp_path, suffix, kept):
   path.write_bytes(whole[:size])
   with pytest.raises(errors.UserError, match='no whole'):
     torch_in.convert(path)
+
+
+def test_a_file_with_another_byte_is_refused(converted, tmp_path):
+  net, path, _ = converted('insightface mbf')
+  damaged = bytearray(path.read_bytes())
+  weight = net.state_dict()['conv_sep.layers.0.weight'].numpy()
+  damaged[damaged.index(weight.tobytes())] ^= 1
+  (tmp_path / 'net.pt').write_bytes(damaged)
+  with pytest.raises(errors.UserError, match='another checksum'):
+    torch_in.convert(tmp_path / 'net.pt')
+
+
+@pytest.mark.parametrize(
+  ('change', 'said'),
+  [
+    (lambda x: x.int(), r'type: conv1\.weight is int32, expected float32'),
+    (lambda x: x.to(torch.complex64), r'type: conv1\.weight is complex64'),
+    (lambda x: x.to_sparse(), r'torch\.sparse_coo, on cpu, that is no array'),
+  ],
+)
+def test_weights_that_are_no_real_numbers_are_refused(
+  change, said, converted, tmp_path
+):
+  net, _, _ = converted('insightface iresnet')
+  state = net.state_dict()
+  torch.save(
+    {**state, 'conv1.weight': change(state['conv1.weight'])},
+    tmp_path / 'net.pt',
+  )
+  with pytest.raises(errors.UserError, match=said):
+    torch_in.convert(tmp_path / 'net.pt')
+
+
+def test_a_program_is_refused(tmp_path):
+  with zipfile.ZipFile(tmp_path / 'net.pt', 'w') as archive:
+    for name in ('data.pkl', 'constants.pkl', 'version'):
+      archive.writestr(f'net/{name}', '6')
+  with pytest.raises(errors.UserError, match='TorchScript archive, a program'):
+    torch_in.convert(tmp_path / 'net.pt')
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

@@ -74,6 +74,15 @@ def test_what_is_not_understood_is_refused(folder, arguments, said):
     run('--from', folder / 'net', *arguments)
 
 
+@pytest.mark.parametrize('mean_std', [(127.5, 0), ('nan', 1), (0, 'inf')])
+def test_a_scaling_that_is_none_is_refused(folder, tmp_path, mean_std):
+  with pytest.raises(errors.UserError, match='expected mean and deviation'):
+    run(
+      *('--from', 'torch', folder / 'net.pt', '--to', tmp_path / 'net'),
+      *('--mean-std', *mean_std),
+    )
+
+
 def test_nothing_is_left_of_a_refused_file(tmp_path):
   torch.save({'state_dict': {'conv.weight': torch.zeros(3)}}, tmp_path / 'a.pt')
   with pytest.raises(errors.UserError, match='of no architecture known'):

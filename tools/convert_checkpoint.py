@@ -17,6 +17,7 @@ nothing is written.
 """
 
 import argparse
+import math
 import pathlib
 
 from bfjax import command, errors, model, scalings
@@ -183,13 +184,17 @@ def _read(arguments):
   if len(rest) != 1:
     raise errors.UserError(f'--from {kind}: expected one file after it.')
   names = arguments.classes
+  mean, std = arguments.mean_std or scalings.STANDARD
+  if not (math.isfinite(mean) and 0 < std < math.inf):
+    raise errors.UserError(
+      f'--mean-std {mean:g} {std:g}: expected mean and deviation of pixels from'
+      ' 0 to 255, such as 127.5 128.'
+    )
   return torch_in.convert(
     pathlib.Path(rest[0]),
     centres=arguments.centres,
     colour_order=arguments.colour_order,
-    scaling=scalings.Scaling(*arguments.mean_std)
-    if arguments.mean_std
-    else None,
+    scaling=scalings.Scaling(mean, std) if arguments.mean_std else None,
     class_names=sources.read_class_names(names) if names else None,
   )
 

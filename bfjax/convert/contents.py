@@ -123,7 +123,7 @@ def _state_dict(value, path):
   if not value or not arrays:
     held = (
       'with ' + ', '.join(map(str, list(value)[:8]))
-      if isinstance(value, Mapping)
+      if isinstance(value, Mapping) and value
       else f'a {type(value).__name__}'
     )
     raise errors.UserError(

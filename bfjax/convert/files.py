@@ -10,6 +10,8 @@ import pickle
 import re
 import struct
 import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,19 +87,43 @@ def _read_safetensors(path):
 
 def _read_torch(path):
   torch = convert.library('torch')
+  _check_sums(path)
   try:
     # It warns of old formats, which are read all the same or not at all.
     with warnings.catch_warnings(action='ignore'):
       loaded = torch.load(path, map_location='cpu', weights_only=True)
-    return _to_numpy(torch, loaded)
   except pickle.UnpicklingError as error:
     raise errors.UserError(_refusal(path, str(error))) from error
   except _DAMAGED as error:
     first = str(error).partition('\n')[0]
+    if 'TorchScript' in first:
+      raise errors.UserError(
+        f'{path} is refused: it is a TorchScript archive, a program and not'
+        ' weights alone. Save its `state_dict()`.'
+      ) from error
+    reason = first if ' ' in first else type(error).__name__
     raise errors.UserError(
-      f'{path} is no whole PyTorch file: {first or type(error).__name__}.'
-      ' Download or copy it again.'
+      f'{path} is no whole PyTorch file: {reason}. Download or copy it again.'
     ) from error
+  return _to_numpy(torch, loaded, path)
+
+
+def _check_sums(path):
+  """Raises UserError for a zip whose bytes are not those that were saved."""
+  if not zipfile.is_zipfile(path):
+    return
+  try:
+    with zipfile.ZipFile(path) as archive:
+      damaged = archive.testzip()
+  except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
+    raise errors.UserError(
+      f'{path} is no whole PyTorch file: {error}. Download or copy it again.'
+    ) from error
+  if damaged:
+    raise errors.UserError(
+      f'{path} is no whole PyTorch file: the bytes of {damaged} have another'
+      ' checksum than when they were saved. Download or copy it again.'
+    )
 
 
 def _refusal(path, message):
@@ -119,15 +145,21 @@ def _refusal(path, message):
   )
 
 
-def _to_numpy(torch, value):
+def _to_numpy(torch, value, path):
   """Tensors to arrays, in nested dicts; bfloat16 to float32, which holds it."""
   if isinstance(value, torch.Tensor):
     value = value.detach()
     if value.dtype == torch.bfloat16:
       value = value.float()
-    return value.contiguous().numpy()
+    try:
+      return value.contiguous().numpy()
+    except (RuntimeError, TypeError) as error:
+      raise errors.UserError(
+        f'{path} holds a tensor of {value.dtype}, {value.layout}, on'
+        f' {value.device}, that is no array. Save it dense, as float32.'
+      ) from error
   if isinstance(value, Mapping):
-    return {name: _to_numpy(torch, item) for name, item in value.items()}
+    return {name: _to_numpy(torch, x, path) for name, x in value.items()}
   return value
 
 

@@ -62,6 +62,7 @@ def convert(
   image_size = options.pop('image_size')
   table = mapping.make_table(architecture, options, image_size)
   lines = mapping.differences(table, shapes)
+  lines += _other_types(table, found.state)
   if lines:
     shown = ', '.join(f'{k}={v!r}' for k, v in options.items())
     raise errors.UserError(
@@ -130,6 +131,16 @@ def recognise(shapes, path) -> tuple[str, dict[str, Any]]:
   )
 
 
+def _other_types(table, state):
+  """Lines that say which arrays are of something else than real numbers."""
+  values = {x.name: state[x.name] for x in table.arrays if x.name in state}
+  return [
+    f'type: {name} is {value.dtype}, expected float32'
+    for name, value in values.items()
+    if value.dtype != np.float32
+  ]
+
+
 def _scaling(metadata):
   if {'scaling_mean', 'scaling_std'} <= metadata.keys():
     return scalings.Scaling(
@@ -165,8 +176,10 @@ def _place(margin, embedding_dim, module, path):
       f'{path}: the class centres `{name}` are {value.shape}, but embeddings'
       f' have {embedding_dim} numbers.'
     )
-  # As many classes as numbers: only the code base's habit tells.
-  transposed = module.CENTRES[1] if all(fits) else fits[0]
+  # As many classes as numbers: only habit tells. A `kernel` is [d, classes]
+  # in all of the code bases.
+  habit = name == 'kernel' or module.CENTRES[1]
+  transposed = habit if all(fits) else fits[0]
   return np.ascontiguousarray(value.T if transposed else value)
 
 

@@ -70,7 +70,7 @@ def choose(backbone: Mapping[str, Any], code_base: str = '') -> str:
 
   Args:
     backbone: its name and options.
-    code_base: '' for the one that has it.
+    code_base: '' for its own, or the one that has it.
 
   Raises:
     UserError: if it is not of that code base, or of none.
@@ -79,7 +79,8 @@ def choose(backbone: Mapping[str, Any], code_base: str = '') -> str:
   if code_base:
     errors.choose('code base', code_base, dict.fromkeys(code_bases()))
   elif found:
-    code_base = min(found)
+    variant = backbone.get('variant')
+    code_base = variant if variant in found else min(found)
   if code_base in found:
     return found[code_base]
   shown = ', '.join(f'{name}={value!r}' for name, value in backbone.items())

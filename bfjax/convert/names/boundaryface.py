@@ -8,6 +8,8 @@ CODE_BASE = 'boundaryface'
 COLOUR_ORDER = 'BGR'
 SCALING = scalings.STANDARD
 CENTRES = ('weight', False)
+# Ours that are one net, by other names.
+VARIANTS = ('boundaryface', 'insightface')
 
 ENDS = {
   'stem_conv': 'input_layer.0',
@@ -53,7 +55,7 @@ def has(backbone) -> bool:
   """Whether a backbone of ours, its name and options, is one of these."""
   return (
     backbone['name'] == 'iresnet'
-    and backbone.get('variant', 'boundaryface') == 'boundaryface'
+    and backbone.get('variant', 'boundaryface') in VARIANTS
     and backbone.get('stem_stride', 1) == 1
   )
 

@@ -3,6 +3,7 @@
 from bfjax import scalings
 from bfjax.convert import names as lib
 from bfjax.convert import shapes as shapes_lib
+from bfjax.convert.names import boundaryface
 
 CODE_BASE = 'insightface'
 COLOUR_ORDER = 'RGB'
@@ -30,10 +31,14 @@ _BLOCK = {
 
 
 def has(backbone) -> bool:
-  """Whether a backbone of ours, its name and options, is one of these."""
+  """Whether a backbone of ours, its name and options, is one of these.
+
+  BoundaryFace's are, without attention; only, the last batch norm's scale is
+  not trained here.
+  """
   return (
     backbone['name'] == 'iresnet'
-    and backbone.get('variant') == 'insightface'
+    and backbone.get('variant', 'boundaryface') in boundaryface.VARIANTS
     and backbone.get('mode', 'ir') == 'ir'
     and backbone.get('stem_stride', 1) == 1
   )
