@@ -38,9 +38,8 @@ def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
   """Finds the features of images.
 
   `root/folder` is a store, or `root` is one for several folders, or
-  `root/folder` is a tree with a .npy for each image: `a/1.npy` for `a/1.jpg`
-  as the MegaFace scripts of FaceX-Zoo write it, or `a/1.jpg.npy`. The files of
-  a tree are read, and checked, now; see `store` for both.
+  `root/folder` is a tree with a .npy for each image. The files of a tree are
+  read, and checked, now; see `store` for both.
 
   Args:
     root: the folder of all features.
@@ -102,9 +101,6 @@ def _open_tree(place, names):
       f'There is no folder {place}: expected are the features of the images, a '
       'store or one .npy an image.'
     )
-  stems = [os.path.splitext(name)[0] for name in names]
-  if os.path.exists(os.path.join(place, f'{stems[0]}.npy')):
-    return store.open_tree(place, stems)
   return store.open_tree(place, names)
 
 

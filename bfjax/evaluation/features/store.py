@@ -7,7 +7,7 @@ A store is a folder with
     meta.json      how the features were made
 
 A tree, the layout of the MegaFace scripts, has one .npy an image instead, of
-shape [d] or [2, d], under the path of the image with `.npy` after it.
+shape [d] or [2, d]: `a/1.npy` for the image `a/1.jpg`, or `a/1.jpg.npy`.
 
 `flip` says what a row is made of the embeddings f(x) of an image and f(x') of
 its mirror image: 'none' f(x), 'sum' f(x) + f(x'), 'joined' f(x) then f(x'),
@@ -77,8 +77,8 @@ def open_tree(root: str | os.PathLike, names: Sequence[str]) -> Store:
 
   Args:
     root: the folder.
-    names: paths of images; the features of each are in `root/name.npy`, name
-      with its suffix (`a/1.jpg.npy`).
+    names: paths of images. The features of `a/1.jpg` are in `root/a/1.npy` or
+      in `root/a/1.jpg.npy`; the first image tells which, for all.
 
   Raises:
     UserError: if files are missing (the message names the first and tells how
@@ -88,7 +88,10 @@ def open_tree(root: str | os.PathLike, names: Sequence[str]) -> Store:
   root = pathlib.Path(root)
   meta = _read_meta(root) if (root / META).exists() else {}
   _check_finished(root)
-  features = Tree(files.ImageFiles((f'{name}.npy' for name in names), root))
+  stems = [os.path.splitext(name)[0] for name in names]
+  if not (stems and (root / f'{stems[0]}.npy').exists()):
+    stems = names
+  features = Tree(files.ImageFiles((f'{stem}.npy' for stem in stems), root))
   return Store(features, names, [''] * len(names), meta)
 
 

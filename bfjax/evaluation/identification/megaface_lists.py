@@ -116,11 +116,13 @@ def noisy(path: str, names: Iterable[str], num_names: int) -> np.ndarray:
     parts = _parts(name)
     found[i] = any(parts[-n:] in ends for n, ends in keys.items())
   if not found.any():
-    example = ''.join(entries[0]) if entries else 'nothing'
+    listed = 'none'
+    if entries:
+      example = files.printable('\t'.join(entries[0]))
+      listed = f'{len(entries)}, such as {example!r}'
     raise errors.UserError(
-      f'{shown} matches none of the {num_names} images: it lists '
-      f'{len(entries)}, such as {files.printable(example)!r}. Is it the list '
-      'for these images?'
+      f'{shown} matches none of the {num_names} images: it lists {listed}. Is '
+      'it the list for these images?'
     )
   return found
 

@@ -111,8 +111,8 @@ class Images(NamedTuple):
       line = columns.line_of(path, row) if lines is None else lines[row]
       raise errors.UserError(
         f'{files.printable(path)}:{line}: template {ids[row]} has no image in '
-        f'{files.printable(self.media_list)} (nor have those of '
-        f'{np.count_nonzero(~is_known)} mentions in all). Are these lists of '
+        f'{files.printable(self.media_list)} ({np.count_nonzero(~is_known)} '
+        f'of {len(ids)} mentions are of such templates). Are these lists of '
         'one data set?'
       )
     return places
