@@ -310,7 +310,7 @@ def test_several_checkpoints_in_one_table(finished, tmp_path, capsys):
   shutil.copytree(workdir, tmp_path / 'bare')
   for name in ('config.json', 'results.json'):
     (tmp_path / 'bare' / name).unlink(missing_ok=True)
-  with pytest.raises(errors.UserError, match='or give --eval-root'):
+  with pytest.raises(errors.UserError, match='give --config or --eval-root'):
     report_tool.main(
       report_tool.parse_arguments(
         [str(tmp_path / 'bare'), '--out', str(tmp_path)]
@@ -320,6 +320,30 @@ def test_several_checkpoints_in_one_table(finished, tmp_path, capsys):
     report_tool.main(
       report_tool.parse_arguments([f'{workdir}@9', '--out', str(tmp_path)])
     )
+
+
+def test_a_report_can_have_a_config_of_its_own(
+  finished, root, tmp_path, capsys
+):
+  _, workdir = finished
+  config = tmp_path / 'mine.py'
+  config.write_text(
+    'from bfjax import defaults\n'
+    'def get_config(name):\n'
+    '  config = defaults.get_config()\n'
+    f'  config.eval.root = {str(root)!r}\n'
+    '  config.eval.field_sets = (name,)\n'
+    '  return config\n'
+  )
+  given = [f'{workdir}@8', '--out', str(tmp_path / 'out'), '--config']
+  report_tool.main(report_tool.parse_arguments([*given, f'{config}:agedb_30']))
+  header = capsys.readouterr().out.split('|')
+  assert 'AgeDB-30' in map(str.strip, header)
+  assert 'LFW' not in map(str.strip, header)
+  config.write_text('get_config(')
+  for name in (config, tmp_path / 'none.py'):
+    with pytest.raises(errors.UserError, match='Cannot read the config'):
+      report_tool.main(report_tool.parse_arguments([*given, str(name)]))
 
 
 def test_a_model_folder_is_evaluated_as_it_says(root, tmp_path):

@@ -2,12 +2,14 @@
 
     python tools/report.py runs/arcface runs/boundaryface --out comparison
     python tools/report.py runs/mine@best runs/mine@12000 --out comparison
+    python tools/report.py runs/mine@best converted/r50 --out comparison \\
+      --config my_benchmarks.py
 
 A model is the workdir of a run, a folder that tools/convert_checkpoint.py has
 made, or a folder with a results.json. What `--mode=eval` of bfjax.main has
 left in it is used as it is. A model that is not evaluated yet, and any that is
-given with a checkpoint (`@best`, `@last` or `@STEP`), is evaluated now, by the
-run's own config.json, into a folder in --out.
+given with a checkpoint (`@best`, `@last` or `@STEP`), is evaluated now, by
+--config or the run's own config.json, into a folder in --out.
 
 --out gets comparison.html, comparison.md and comparison.json: the table of
 the paper, the best in bold, with 95 % bootstrap intervals over pairs, and ROC
@@ -17,6 +19,7 @@ curves of all models in common charts.
 import argparse
 import logging
 import pathlib
+import runpy
 
 from bfjax import command, errors, runtime
 
@@ -29,6 +32,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add = parser.add_argument
   add('models', nargs='+', metavar='MODEL', help='MODEL or MODEL@CHECKPOINT')
   add('--out', required=True, type=pathlib.Path, help='where the files go')
+  add(
+    '--config',
+    default='',
+    metavar='FILE',
+    help='on what models are evaluated now, as for bfjax.main: FILE[:TEXT]',
+  )
   add(
     '--eval-root',
     default='',
@@ -67,17 +76,32 @@ def _evaluate(arguments, path, checkpoint, name):
   from bfjax.evaluation.reporting import record
 
   config = defaults.get_config()
-  if (path / 'config.json').exists():
+  if arguments.config:
+    config = _run_config(arguments.config)
+  elif (path / 'config.json').exists():
     config = defaults.read_config(path / 'config.json')
   elif not arguments.eval_root:
     raise errors.UserError(
       f'{path} is not evaluated, and has no config.json that says on what: '
-      'evaluate it by --mode=eval of bfjax.main, or give --eval-root.'
+      'give --config or --eval-root.'
     )
   if arguments.eval_root:
     config.eval.root = arguments.eval_root
   out = arguments.out / record.file_name(name)
   return evaluate.evaluate_into(config, path, out, checkpoint, name)
+
+
+def _run_config(given: str):
+  """The config of 'FILE' or 'FILE:TEXT', as of bfjax.main."""
+  path, _, text = given.partition(':')
+  try:
+    get_config = runpy.run_path(path)['get_config']
+  except (OSError, SyntaxError, KeyError) as error:
+    raise errors.UserError(
+      f'Cannot read the config {path}: {error}. Expected is a file such as '
+      'configs/casia.py, with a function get_config.'
+    ) from error
+  return get_config(text) if text else get_config()
 
 
 def _split(given: str) -> tuple[pathlib.Path, str]:
