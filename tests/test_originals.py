@@ -139,7 +139,9 @@ def step_of_theirs(net, images, weight):
   for p in trained.values():  # ViT's mask token takes no part without masking
     p.grad = torch.zeros_like(p) if p.grad is None else p.grad
   gradients = {name: p.grad.clone() for name, p in trained.items()}
-  torch.optim.SGD(trained.values(), RATE, weight_decay=WEIGHT_DECAY).step()
+  with torch.no_grad():
+    for p in trained.values():
+      p -= RATE * (p.grad + WEIGHT_DECAY * p)
   return gradients
 
 
