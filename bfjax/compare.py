@@ -54,6 +54,14 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
     _log.info('Run %d of %d: %s', number, len(config.compare), name)
     results[name] = train.train_and_evaluate(changed, workdir / name)
   shown = f'{table(results)}\n\n{_LEGEND}'
+  absent = {
+    name.removesuffix('/absent'): None
+    for scores in results.values()
+    for name in scores
+    if name.endswith('/absent')
+  }
+  if absent:
+    shown += f'\nAbsent, and not evaluated on: {", ".join(absent)}.'
   reports.write_text(workdir / 'comparison.md', shown + '\n')
   reports.write_text(
     workdir / 'comparison.json', json.dumps(results, indent=2) + '\n'

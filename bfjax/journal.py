@@ -21,7 +21,7 @@ _PATIENCE_EPOCHS = 2
 _STUCK = 0.95
 _HARDLY_LEARNED = 0.5
 # Scores that are no rates, or too many: in the metrics file alone.
-_NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far')
+_NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far', '/absent')
 # Evaluation during training should take less than this share of the time.
 _CHEAP = 0.02
 

@@ -259,6 +259,13 @@ def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):
     'data': {'labels': 'true'},
     'head': {'rule': 'none', 'penalty': 'none'},
   }
+  config.benchmarks.gone = {
+    'kind': 'pairs',
+    'root': str(tmp_path / 'none'),
+    'pairs': 'pairs.txt',
+    'optional': True,
+  }
+  config.eval.benchmarks = ('unseen', 'gone')
   results = compare.train_all(config, tmp_path)
   assert set(results) == {'boundary', 'true_labels'}
   assert results['boundary']['corrections/wrong_labels'] > 0
@@ -266,6 +273,9 @@ def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):
   shown = capsys.readouterr().out
   assert (tmp_path / 'comparison.md').read_text().strip() in shown
   assert 'accuracy on unseen (boundaryface)' in shown
+  assert 'Absent, and not evaluated on: gone.' in shown
+  metrics = (tmp_path / 'boundary' / 'metrics.jsonl').read_text()
+  assert '"gone/absent": 1.0' in metrics
 
 
 def test_a_comparison_that_changes_an_unknown_key_is_refused(cache_dir):

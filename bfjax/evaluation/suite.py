@@ -81,7 +81,7 @@ def open_suite(
         ) from error
       absent[name] = str(error)
       _log.warning('%s is absent: %s', name, error)
-  if not opened:
+  if not opened and not absent:
     _log.warning(
       'Nothing will be evaluated: neither config.eval.root nor'
       ' config.eval.benchmarks is given.'
@@ -150,13 +150,15 @@ def run(suite: Suite, params, stats, progress: bool = True) -> dict[str, float]:
     progress: whether to show a progress bar.
 
   Returns:
-    '<benchmark>/<score>' -> value, for every score of every benchmark.
+    '<benchmark>/<score>' -> value, for every score of every benchmark; and
+    '<benchmark>/absent' -> 1 for those that are optional and not there.
   """
-  return {
+  scores = {
     f'{name}/{key}': float(value)
     for name, benchmark, features in _embedded(suite, params, stats, progress)
     for key, value in benchmark.evaluate(features).items()
   }
+  return scores | {f'{name}/absent': 1.0 for name in suite.absent}
 
 
 def analyse(
