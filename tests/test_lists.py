@@ -1,6 +1,7 @@
 """List files: read in blocks as line by line, whatever is in them."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -85,6 +86,13 @@ def test_a_line_without_end_is_refused_at_once(tmp_path, filling):
       read(str(path))
     assert str(caught.value).startswith(f'{path}:2: the line ')
     assert len(str(caught.value)) < 2000
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+  pipe = tmp_path / 'pipe.txt'
+  os.mkfifo(pipe)
+  with pytest.raises(errors.UserError, match=r'pipe.txt: it is a pipe'):
+    lists.read(str(pipe))
 
 
 def test_the_line_of_a_row_is_found(tmp_path):

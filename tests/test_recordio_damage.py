@@ -180,6 +180,7 @@ def test_record_0_that_cannot_be_true(tmp_path):
   records.insightface(tmp_path, [0, 1], [(1, 2), (2, 3)])
   for value, message in (
     (np.nan, 'images end before the key nan'),
+    (1e30, 'images end before the key 1'),
     (0.5, 'before the key 0.5'),
     (-3.0, 'before the key -3.0'),
     (9.0, 'key 5: it is not in the index, and there are 8 images'),

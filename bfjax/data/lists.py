@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import os
+import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -101,7 +103,7 @@ def line_number(path: str, row: int) -> int:
 def _blocks(path: str) -> Iterator[bytes]:
   """Some whole lines at a time; only a line without end is broken."""
   try:
-    with open(path, 'rb') as file:
+    with open(path, 'rb', opener=_open_file) as file:
       rest = file.read(len(_BYTE_ORDER_MARK)).removeprefix(_BYTE_ORDER_MARK)
       while block := file.read(_BLOCK_BYTES):
         block = rest + block
@@ -115,6 +117,16 @@ def _blocks(path: str) -> Iterator[bytes]:
         yield rest + b'\n'
   except OSError as error:
     raise _cannot_read(path, error) from error
+
+
+def _open_file(path, flags):
+  """An `opener` that does not wait for the other end of a pipe."""
+  file = os.open(path, flags | os.O_NONBLOCK)
+  mode = os.fstat(file).st_mode
+  if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    os.close(file)
+    raise OSError(0, 'it is a pipe or a device; make it a file')
+  return file
 
 
 def _split(block: bytes):

@@ -12,6 +12,8 @@ _log = logging.getLogger(__name__)
 
 # float32 holds each integer up to here.
 _EXACT = 2**24
+# Rows are int32.
+_MAX_END = 2**31
 _SHOWN = 5
 
 
@@ -103,10 +105,11 @@ def _image_records(file, catalogue, problems):
   if record.is_scalar or record.image:
     return everything
   end = _whole(float(record.labels[0]))
-  if end is None or end < 1:
+  if end is None or not 1 <= end <= _MAX_END:
     raise errors.UserError(
       f'{where}: it says that the images end before the key '
-      f'{record.labels[0]}. Expected: an integer from 1. Get the file again.'
+      f'{record.labels[0]}. Expected: an integer from 1 to {_MAX_END}. Get the '
+      'file again.'
     )
   end = _exact_end(file, catalogue, end)
   chosen = slice(*np.searchsorted(keys, [1, end]).tolist())
