@@ -238,8 +238,10 @@ def test_the_best_of_several_is_bold_with_intervals(tmp_path):
   page = parse(tmp_path / 'comparison.html')
   assert page.tags.count('strong') == 2  # one a protocol
   assert page.tags.count('img') == 2  # their curves
-  cells = json.loads((tmp_path / 'comparison.json').read_text())['cells']
-  assert [x['model'] for x in cells if x['best']] == ['strong'] * 2
+  written = json.loads((tmp_path / 'comparison.json').read_text())
+  best = [x['model'] for x in written['cells'] if x['best']]
+  assert best == ['strong'] * 2
+  assert written['protocols'] == {'LFW': several[0].found['lfw'].protocol}
   assert (tmp_path / 'LFW_ROC_boundaryface.png').exists()
 
 

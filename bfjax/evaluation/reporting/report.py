@@ -96,7 +96,8 @@ def compare(folder: pathlib.Path, several: Sequence[record.Record]) -> str:
         draft.write_bytes(picture.content)
   html = page.render(title, facts, shown, sections)
   atomic.write_text(folder / 'comparison.html', html)
-  atomic.write_text(folder / 'comparison.json', _comparison_json(shown))
+  text = _comparison_json(shown, sections)
+  atomic.write_text(folder / 'comparison.json', text)
   head = [tables.markdown(shown), f'{_LEGEND} {_BEST}']
   head += [_MARGINS, tables.markdown_margins(shown)]
   text = _markdown(title, head, sections, facts)
@@ -222,12 +223,18 @@ def _markdown(title, head, sections, facts) -> str:
   return files.printable('\n\n'.join(parts)) + '\n'
 
 
-def _comparison_json(shown: tables.Table) -> str:
-  """The table as data: a list of cells with their model and column."""
+def _comparison_json(shown: tables.Table, sections) -> str:
+  """The table as data: its cells, and the protocol of each benchmark."""
   cells = [
     {'model': model, 'protocol': protocol, 'column': heading, **cell._asdict()}
     for model, protocol, row in shown.rows
     for heading, cell in zip(shown.headings, row, strict=True)
     if cell.text
   ]
-  return json.dumps({'format': 'bfjax-comparison', 'cells': cells}, indent=1)
+  content = {
+    'format': 'bfjax-comparison',
+    'cells': cells,
+    'protocols': {x.title: x.protocol for x in sections if not x.absent},
+    'absent': {x.title: x.absent for x in sections if x.absent},
+  }
+  return json.dumps(content, indent=1)
