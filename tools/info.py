@@ -75,6 +75,8 @@ def main(arguments: argparse.Namespace) -> None:
   options = found.options
   if seen.unreadable['images'] or seen.left_out:
     options = {**options, 'on_error': 'skip'}
+    if options['source'] == 'imagelist':
+      options['check'] = 'none'  # which refuses what is missing
   lines = config_lines(options, seen.images)
   if arguments.duplicates_out:
     _write_duplicates(arguments.duplicates_out, source, seen.across_classes)
@@ -130,6 +132,8 @@ def _text(source, seen) -> str:
   lines.append(f'Sizes ({of}): {_shares(seen.sizes)}')
   lines.append(f'Colour: {_shares(seen.modes)}')
   bad = seen.unreadable
+  if bad['images'] and not seen.sizes:
+    lines.append('No image can be read. Is --root the folder of the list?')
   lines.append(f'Unreadable: {bad["images"]}')
   lines += [f'  {name}: {problem}' for name, problem in bad['first']]
   if seen.left_out:
