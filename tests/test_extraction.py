@@ -132,6 +132,14 @@ def test_half_precision_and_kinds_of_tables(images, tmp_path, table):
   assert found.labels[10] == '2 é'
 
 
+def test_a_last_image_that_cannot_be_decoded_is_named_once(images, tmp_path):
+  path = images.files.path(10)
+  pathlib.Path(path).write_bytes(b'none')
+  with pytest.raises(errors.UserError) as caught:
+    extract(images, tmp_path / 'out')
+  assert str(caught.value).count(path) == 1
+
+
 def test_a_tree_has_the_layout_of_the_megaface_scripts(images, tmp_path):
   form = extraction.Form(layout='tree', normalised=True)
   extract(images, tmp_path / 'out', form=form)

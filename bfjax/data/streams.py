@@ -153,9 +153,10 @@ class Stream:
       raise error
     if found and self._on_error == 'error':
       if self._steps_at_once == 1:
+        # Each once: the last batch may be filled up with one image.
+        texts = dict.fromkeys(text for _, text in found)
         raise errors.UserError(
-          image_files.first_lines(text for _, text in found).strip()
-          + f'\n{self._remedy}'
+          image_files.first_lines(texts).strip() + f'\n{self._remedy}'
         ) from None
       # The steps before that of the bad image are still to come.
       self._is_divided = True
