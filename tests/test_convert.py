@@ -20,8 +20,7 @@ import safetensors.torch  # noqa: E402
 
 import torch_files  # noqa: E402
 
-# Compiling takes longer than computing.
-QUICK = {'xla_backend_optimization_level': 0}
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 
 
 @pytest.fixture(scope='module')
@@ -89,7 +88,7 @@ def test_a_training_step_between_in_and_out_is_the_originals(case, converted):
   weight = generator.normal(size=(6, torch_files.DIM)).astype(np.float32)
   rate = 0.1
 
-  @functools.partial(jax.jit, compiler_options=QUICK)
+  @jax.jit
   def step(params):
     def loss(params):
       embedding, stats = net.apply(

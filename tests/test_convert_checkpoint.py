@@ -13,6 +13,8 @@ from tools import convert_checkpoint
 torch = pytest.importorskip('torch')
 import torch_files  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 def run(*arguments):
   convert_checkpoint.main(

@@ -9,6 +9,8 @@ import pytest
 import tiny
 from bfjax import errors, initial, model, runs, train
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 @pytest.fixture(scope='module')
 def cache_dir(tmp_path_factory):

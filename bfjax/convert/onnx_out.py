@@ -69,7 +69,7 @@ def _export(given, signature):
       )
   graph = _simplified(graph)
   onnx_fusion.fuse(graph)
-  return _simplified(graph)
+  return _with_used_opsets(_simplified(graph))
 
 
 def _simplified(graph):
@@ -89,6 +89,18 @@ def _simplified(graph):
       graph.SerializeToString(), options, providers=_PROVIDERS
     )
     return onnx.load(file.name)
+
+
+def _with_used_opsets(graph):
+  """The graph without the operator sets that onnxruntime names and none uses.
+
+  Other runtimes refuse sets that they do not know.
+  """
+  used = {node.domain for node in graph.graph.node}
+  kept = [opset for opset in graph.opset_import if opset.domain in used]
+  del graph.opset_import[:]
+  graph.opset_import.extend(kept)
+  return graph
 
 
 @contextlib.contextmanager
