@@ -33,6 +33,14 @@ CENTRES = ('none', 'all', 'by_name')
 # Random images that two backbones are compared on, and how close they must be.
 _IMAGES = 2
 _TOLERANCE = 1e-4
+# Options of backbones that change nothing in inference: the new run's affair.
+_OF_TRAINING = (
+  'batch_norm_momentum',
+  'batch_norm_rows',
+  'drop_path',
+  'dropout',
+  'mask_ratio',
+)
 
 
 class Start(NamedTuple):
@@ -166,7 +174,9 @@ def _check_images(loaded, config):
 def _check_backbone(loaded, config, backbone):
   theirs = _options(loaded.description['backbone'])
   ours = _options(runs.backbone_options(config))
-  different = [k for k in theirs if theirs[k] != ours.get(k)]
+  different = [
+    k for k in theirs if theirs[k] != ours.get(k) and k not in _OF_TRAINING
+  ]
   remedy = 'To have the same: ' + ' '.join(
     f'--config.backbone.{k}="{_in_config(theirs[k])}"' for k in different
   )

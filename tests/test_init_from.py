@@ -251,6 +251,7 @@ def test_another_architecture_is_refused_by_all_its_arrays(
   config = quick(cache_dir, init_from=str(first))
   config.backbone.widths = (8, 8, 24)
   config.backbone.mode = 'ir_se'
+  config.backbone.batch_norm_rows = 4
   with pytest.raises(errors.UserError) as caught:
     train.train_and_evaluate(config, tmp_path)
   said = str(caught.value)
@@ -262,4 +263,5 @@ def test_another_architecture_is_refused_by_all_its_arrays(
     '"(8, 8, 16)"',
   ):
     assert line in said
+  assert 'batch_norm_rows' not in said
   assert not list(tmp_path.iterdir())
