@@ -218,6 +218,12 @@ def test_saved_features_one_file_an_image(tmp_path, suffix):
   assert benchmark.files is None
   assert benchmark.pictures.num_rows == PROBES + STRANGERS
   assert benchmark.evaluate(None) == expected
+  assert 'one .npy an image, as saved' in benchmark.protocol
+  # What tools/embed.py leaves beside a tree of both folders.
+  write_json(tmp_path / 'saved' / 'meta.json', {'flip': 'sum'})
+  benchmark = build(tmp_path, features='saved', normalise=False)
+  assert 'f(x) + f(mirror x), as saved' in benchmark.protocol
+  assert benchmark.evaluate(None) == expected
 
 
 @pytest.mark.parametrize('together', [True, False])

@@ -59,7 +59,7 @@ def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
     found = store.open_store(root)
     rows = _rows(found.names, [os.path.join(folder, x) for x in names], root)
   else:
-    found = _open_tree(place, names)
+    found = _open_tree(root, folder, names)
     found = found._replace(features=_gathered(found.features, place))
     rows = range(len(names))
   if found.features.ndim not in (2, 3) or found.features.dtype.kind != 'f':
@@ -95,12 +95,16 @@ def _rows(there: Sequence[str], names: Sequence[str], place: str):
   return rows
 
 
-def _open_tree(place, names):
+def _open_tree(root, folder, names):
+  place = os.path.join(root, folder)
   if not os.path.isdir(place):
     raise errors.UserError(
       f'There is no folder {place}: expected are the features of the images, a '
       'store or one .npy an image.'
     )
+  made_as_one = (store.META, store.UNFINISHED)
+  if any(os.path.exists(os.path.join(root, x)) for x in made_as_one):
+    return store.open_tree(root, [os.path.join(folder, x) for x in names])
   return store.open_tree(place, names)
 
 
