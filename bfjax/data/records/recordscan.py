@@ -243,10 +243,11 @@ def _headers(file, words, offsets) -> Headers:
   return Headers(offsets, sizes, labels, ids, codes)
 
 
-def _join(parts) -> Headers:
-  return Headers(
-    *(np.concatenate(columns) for columns in zip(*parts, strict=True))
-  )
+def _join(parts: list[Headers]) -> Headers:
+  """All parts as one; they are let go column by column, to save memory."""
+  columns = [list(column) for column in zip(*parts, strict=True)]
+  parts.clear()
+  return Headers(*(np.concatenate(columns.pop(0)) for _ in Headers._fields))
 
 
 def _mark_overlaps(headers: Headers) -> Headers:
