@@ -179,6 +179,21 @@ def test_other_formats_that_opencv_knows_are_not_opened(monkeypatch):
     assert _problem(encoded).startswith('not a JPEG, PNG, BMP or WebP image')
 
 
+def test_a_png_whose_chunks_lie_is_refused_unopened(monkeypatch):
+  """OpenCV allocates what a chunk says, and looks for pixels past the end."""
+  whole = _encode('.png', BGR)
+  pixels = whole.index(b'IDAT') - 4
+  end = whole[-12:]
+  huge = b'\x49\x45\x4e\x44IDAT'
+  assert _decode(whole + huge).shape == (48, 48, 3)
+  monkeypatch.setattr(cv2, 'imdecode', None)
+  for encoded in (
+    whole[:pixels] + huge + whole[pixels:],
+    whole[:pixels] + end + huge,
+  ):
+    assert _problem(encoded).startswith('truncated or corrupt PNG')
+
+
 def test_no_bytes_crash_it_hang_it_or_make_it_take_memory():
   """Mutated images, in a process of its own; all its memory is measured."""
   code = """

@@ -77,16 +77,18 @@ def _jpeg(encoded) -> tuple[int, int, int]:
 def _png(encoded) -> tuple[int, int]:
   """(height, width), as of those below; 0 where there is no valid header.
 
-  So it is too where a chunk does not end within the file: OpenCV allocates what
-  a chunk's length says, up to 2 GB, before it reads it.
+  So it is too where a chunk does not end within the file, or the end comes
+  before any pixels: OpenCV looks for them beyond it, and allocates what a
+  chunk's length says, up to 2 GB, before it reads it.
   """
   if encoded[12:16] != b'IHDR':
     return 0, 0
-  at, chunk = 8, b''
+  at, chunk, has_pixels = 8, b'', False
   while chunk != b'IEND' and at < len(encoded):
     length, chunk = struct.unpack_from('>I4s', encoded, at)
     at += 12 + length  # the two, and a checksum
-  if at > len(encoded):
+    has_pixels |= chunk == b'IDAT'
+  if at > len(encoded) or not has_pixels:
     return 0, 0
   width, height = struct.unpack_from('>II', encoded, 16)
   return height, width
