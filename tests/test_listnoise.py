@@ -257,7 +257,8 @@ def test_the_tools_make_a_mix_with_resized_outliers(tmp_path):
   (tmp_path / 'pool' / 'deep').mkdir(parents=True)
   for i in range(12):
     pixels = np.full([20, 30, 3], 20 * i, np.uint8)
-    cv2.imwrite(str(tmp_path / 'pool' / 'deep' / f'{i}.png'), pixels)
+    suffix = ('.png', '.webp')[i % 2]
+    cv2.imwrite(str(tmp_path / 'pool' / 'deep' / f'{i}{suffix}'), pixels)
   (tmp_path / 'pool' / 'notes.json').write_text('{}')
   source = write(tmp_path / 'l.txt', clean())
   common = ('--rate', 0.2, '--seed', 3)

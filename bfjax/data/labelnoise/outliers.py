@@ -9,7 +9,7 @@ import numpy as np
 from bfjax import atomic, errors
 from bfjax.data import images
 
-_SUFFIXES = (b'.jpg', b'.jpeg', b'.png', b'.bmp')
+_SUFFIXES = (b'.jpg', b'.jpeg', b'.png', b'.bmp', b'.webp')
 _JPEG_QUALITY = 95
 
 
