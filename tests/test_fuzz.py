@@ -114,7 +114,6 @@ def test_engines_give_inputs(tmp_path, engine):
   report = run('packs', tmp_path, engine=engine)
   assert not report.findings
   assert report.inputs == report.taken + report.refused >= 100
-  assert report.peak_mib > 1
 
 
 def test_the_command(tmp_path, capsys):
