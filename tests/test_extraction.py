@@ -321,6 +321,8 @@ def test_a_killed_command_goes_on_to_the_same_bytes(saved, tmp_path, capsys):
     process.communicate()
   done = json.loads(noted.read_text())['done']
   assert 64 <= done < 400
+  # As a kill in the middle of a note leaves it.
+  (parts / f'.{store.UNFINISHED}.0123').touch()
   capsys.readouterr()
   embed_tool.main(embed_tool.parse_arguments(command(saved, parts, *more)))
   # What was done is not done again, and the bar says so.

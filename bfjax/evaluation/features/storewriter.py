@@ -127,6 +127,8 @@ class Writer:
     text = json.dumps(self._settings, indent=1) + '\n'
     atomic.write_text(self._folder / store.META, text)
     (self._folder / store.UNFINISHED).unlink()
+    for draft in self._folder.glob(f'.{store.UNFINISHED}.*'):  # left by a kill
+      draft.unlink()
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
