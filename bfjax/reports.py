@@ -2,14 +2,13 @@
 
 import pathlib
 
-import cv2
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from matplotlib import figure
 
 from bfjax import atomic
-from bfjax.data import files, sources
+from bfjax.data import files, images, sources
 
 PICTURED = 8  # corrected samples in a picture
 
@@ -95,21 +94,17 @@ def picture_corrections(
       axis.spines[:].set_color(_COLOURS[kind])
       axis.spines[:].set_linewidth(2.5)
       if shown_row is not None:
-        axis.imshow(_decode(source.read([shown_row])[0]))
+        axis.imshow(images.decode_whole(source.read([shown_row])[0]))
     line[0].set_ylabel(f'row {row}', fontsize=8)
     line[1].set_title(f'given: {source.class_names[old]}', fontsize=8, pad=3)
     line[4].set_title(f'new: {source.class_names[new]}', fontsize=8, pad=3)
   axes[0][0].set_title('corrected', fontsize=8, pad=3)
   with atomic.writing(path) as draft:
     sheet.savefig(draft, format='png')
-  return _decode(path.read_bytes())
+  return images.decode_whole(path.read_bytes())
 
 
 _COLOURS = {'sample': 'black', 'given': 'tab:red', 'new': 'tab:green'}
-
-
-def _decode(encoded):
-  return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def _examples(rng, wanted):

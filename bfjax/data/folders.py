@@ -60,6 +60,16 @@ def read(
   return found, labels, names.Names.of(classes)
 
 
+def images_below(root: str | bytes | os.PathLike) -> Iterator[bytes]:
+  """Yields the paths, relative to `root`, of all images at any depth."""
+  root = os.fsencode(root)
+  suffixes = tuple(map(os.fsencode, SUFFIXES))
+  for folder, _, inside in os.walk(root):
+    for name in inside:
+      if name.lower().endswith(suffixes):
+        yield os.path.relpath(os.path.join(folder, name), root)
+
+
 def _classes(root) -> list[str]:
   with os.scandir(root) as entries:
     return sorted(

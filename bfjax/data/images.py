@@ -9,7 +9,7 @@ to read them.
 
 import concurrent.futures
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -39,6 +39,20 @@ def decode(encoded: bytes, image_size: int) -> np.ndarray:
     uint8 [image_size, image_size, 3], RGB.
 
   Raises:
+    UserError: as `decode_whole`.
+  """
+  pixels = decode_whole(encoded)
+  if pixels.shape != (image_size, image_size, 3):
+    pixels = cv2.resize(
+      pixels, (image_size, image_size), interpolation=cv2.INTER_LINEAR
+    )
+  return pixels
+
+
+def decode_whole(encoded: bytes) -> np.ndarray:
+  """The same in the size it has: uint8 [height, width, 3], RGB.
+
+  Raises:
     UserError: if it is no such image or cut off, or if it declares more than
       MAX_PIXELS, in which case it is not decoded at all; the message tells
       which but cannot name the image.
@@ -54,10 +68,6 @@ def decode(encoded: bytes, image_size: int) -> np.ndarray:
       pixels = None
   if pixels is None:
     raise errors.UserError(_describe(encoded, kind, height, width, scans))
-  if pixels.shape != (image_size, image_size, 3):
-    pixels = cv2.resize(
-      pixels, (image_size, image_size), interpolation=cv2.INTER_LINEAR
-    )
   return pixels
 
 
@@ -87,6 +97,34 @@ def problems(source, rows: Iterable[int]) -> list[tuple[int, str]]:
   return found
 
 
+def all_problems(source, progress: bool = True) -> Iterator[tuple[int, str]]:
+  """Reads and decodes every image once; yields what `problems` finds, by row.
+
+  Args:
+    source: a `sources.Source` or `files.ImageFiles`.
+    progress: whether to show a progress bar, with the time left.
+  """
+  starts = range(0, source.num_rows, _CHECK_CHUNK)
+
+  def check(start):
+    stop = min(start + _CHECK_CHUNK, source.num_rows)
+    return problems(source, range(start, stop))
+
+  with (
+    concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    tqdm.tqdm(
+      total=source.num_rows,
+      desc='Decoding the images',
+      unit='image',
+      unit_scale=True,
+      disable=not progress,
+    ) as bar,
+  ):
+    for start, found in zip(starts, pool.map(check, starts), strict=True):
+      yield from found
+      bar.update(min(_CHECK_CHUNK, source.num_rows - start))
+
+
 def check_images(files: image_files.ImageFiles, progress: bool = True) -> None:
   """Reads and decodes every image once.
 
@@ -98,28 +136,11 @@ def check_images(files: image_files.ImageFiles, progress: bool = True) -> None:
     UserError: if some cannot be used; the message tells how many and names
       the first.
   """
-  starts = range(0, files.num_rows, _CHECK_CHUNK)
-
-  def check(start):
-    stop = min(start + _CHECK_CHUNK, files.num_rows)
-    return problems(files, range(start, stop))
-
   num_bad, shown = 0, []
-  with (
-    concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-    tqdm.tqdm(
-      total=files.num_rows,
-      desc='Decoding the images',
-      unit='image',
-      unit_scale=True,
-      disable=not progress,
-    ) as bar,
-  ):
-    for start, found in zip(starts, pool.map(check, starts), strict=True):
-      num_bad += len(found)
-      left = image_files.NAMES_SHOWN - len(shown)
-      shown += [text for _, text in found[:left]]
-      bar.update(min(_CHECK_CHUNK, files.num_rows - start))
+  for _, text in all_problems(files, progress):
+    num_bad += 1
+    if num_bad <= image_files.NAMES_SHOWN:
+      shown.append(text)
   if num_bad:
     raise errors.UserError(
       f'{num_bad} of {files.num_rows} images cannot be used:\n'

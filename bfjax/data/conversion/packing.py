@@ -3,7 +3,6 @@
 import concurrent.futures
 import hashlib
 import itertools
-import os
 import pathlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +20,6 @@ _SKIPPED = 'skipped_images.tsv'
 # Images that a thread reads at a time: few, as some are of megabytes.
 _CHUNK = 16
 _THREADS = 4
-_CHECK_CHUNK = 256
 _SAMPLE = 1000
 
 
@@ -52,25 +50,6 @@ def read_ahead(
     finally:
       for future in waiting:
         future.cancel()
-
-
-def unreadable(source: sources.Source, progress: bool = True) -> dict[int, str]:
-  """Reads and decodes every image: row -> what is wrong with it, of the bad."""
-  starts = range(0, source.num_rows, _CHECK_CHUNK)
-  bad = {}
-
-  def check(start):
-    stop = min(start + _CHECK_CHUNK, source.num_rows)
-    return images.problems(source, range(start, stop))
-
-  with (
-    concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-    _bar('Decoding the images', source.num_rows, 0, progress) as bar,
-  ):
-    for start, found in zip(starts, pool.map(check, starts), strict=True):
-      bad.update(found)
-      bar.update(min(_CHECK_CHUNK, source.num_rows - start))
-  return bad
 
 
 def _bar(what: str, total: int, done: int, progress: bool):
@@ -166,7 +145,7 @@ def _unreadable_once(source, folder, on_error, progress) -> dict[int, str]:
   """The bad images, from the journal if they were looked for before."""
   journal = partial.read_journal(folder)
   if 'bad' not in journal:
-    bad = unreadable(source, progress)
+    bad = dict(images.all_problems(source, progress))
     if bad and on_error == 'error':
       raise errors.UserError(
         f'{len(bad)} of {source.num_rows} images cannot be used:\n'

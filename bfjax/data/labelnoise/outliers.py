@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import images
+from bfjax.data import folders, images
 
-_SUFFIXES = (b'.jpg', b'.jpeg', b'.png', b'.bmp', b'.webp')
 _JPEG_QUALITY = 95
 
 
@@ -46,12 +45,8 @@ class Pool:
 
   def listed(self) -> Iterator[tuple[bytes, bytes]]:
     """Yields the path of each image below the pool, and as it is listed."""
-    for folder, folders, names in os.walk(self._folder):
-      folders.sort()
-      for name in sorted(names):
-        if name.lower().endswith(_SUFFIXES):
-          below = os.path.relpath(os.path.join(folder, name), self._folder)
-          yield below, self._listed(below)
+    for below in folders.images_below(self._folder):
+      yield below, self._listed(below)
 
   def _listed(self, name):
     path = os.path.join(self._copies or self._folder, name)

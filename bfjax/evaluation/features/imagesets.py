@@ -1,7 +1,7 @@
 """Images to compute features of, with or without labels."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from bfjax import errors
@@ -69,7 +69,7 @@ def open_paths(paths: str, root: str = '') -> ImageSet:
       read.
   """
   if os.path.isdir(paths):
-    found = files.ImageFiles(sorted(_below(paths)), paths)
+    found = files.ImageFiles(sorted(folders.images_below(paths)), paths)
     if not found.num_rows:
       raise errors.UserError(
         f'There are no images ({", ".join(folders.SUFFIXES)}) below {paths}.'
@@ -99,12 +99,3 @@ def _labelled(source: sources.Source) -> ImageSet:
 
 def _no_label(row: int) -> str:
   return ''
-
-
-def _below(root) -> Iterator[bytes]:
-  root = os.fsencode(root)
-  suffixes = tuple(map(os.fsencode, folders.SUFFIXES))
-  for folder, _, names in os.walk(root):
-    for name in names:
-      if name.lower().endswith(suffixes):
-        yield os.path.relpath(os.path.join(folder, name), root)

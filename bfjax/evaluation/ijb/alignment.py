@@ -17,7 +17,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files as image_files
-from bfjax.data import images, imagesizes
+from bfjax.data import images
 
 # Left eye, right eye, nose, corners of the mouth; (x, y) in 112 pixels.
 POINTS = (
@@ -133,17 +133,13 @@ class AlignedFiles:
     ]
 
   def _crop(self, row: int, encoded: bytes) -> bytes:
-    image = None
-    _, height, width, _ = imagesizes.declared(encoded)
-    if 0 < height * width <= images.MAX_PIXELS:
-      image = cv2.imdecode(
-        np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_BGR
-      )
-    if image is None:
+    try:
+      image = images.decode_whole(encoded)
+    except errors.UserError as error:
       raise errors.UserError(
-        f'Cannot decode the image {image_files.printable(self.path(row))}: it '
-        f'is no image, cut off or too large ({len(encoded)} bytes, {width} x '
-        f'{height} pixels declared). Restore it.'
-      )
+        f'Cannot decode the image {image_files.printable(self.path(row))}: '
+        f'{error}. Restore it.'
+      ) from error
     crop = align(image, self._transforms[row], self._image_size)
+    crop = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
     return cv2.imencode('.bmp', crop)[1].tobytes()

@@ -16,6 +16,7 @@ import numpy as np
 
 from bfjax import atomic, errors
 from bfjax.data import files
+from bfjax.data import images as images_lib
 from bfjax.evaluation.reporting import charts, page, record, results, tables
 
 _SIDE = 112  # pixels of the images of a page, at most
@@ -146,10 +147,11 @@ def _case(example: results.Example, images) -> page.Case:
 def _small(content: bytes) -> bytes:
   """An encoded image as a JPEG of at most 112 pixels a side.
 
-  Grey where OpenCV cannot read it: the numbers are right without it.
+  Grey where it cannot be decoded: the numbers are right without it.
   """
-  image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-  if image is None:
+  try:
+    image = images_lib.decode_whole(content)
+  except errors.UserError:
     image = np.full((_SIDE, _SIDE, 3), 128, np.uint8)
   scale = _SIDE / max(image.shape[:2])
   if scale < 1:
@@ -157,6 +159,7 @@ def _small(content: bytes) -> bytes:
       image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
     )
   quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+  image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
   return cv2.imencode('.jpg', image, quality)[1].tobytes()
 
 
