@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bfjax import errors, model
+from bfjax.convert import proof
 
 INPUTS = {'uint8': np.uint8, 'float': np.float32}
 LAYOUTS = ('nchw', 'nhwc')
@@ -91,6 +92,29 @@ def expect(embeddings: np.ndarray, signature: Signature) -> np.ndarray:
     return embeddings
   lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
   return embeddings / np.maximum(lengths, _TINY)
+
+
+def prove(
+  given: model.Model,
+  signature: Signature,
+  embed: Callable[[np.ndarray], np.ndarray],
+  what: str,
+) -> proof.Proof:
+  """The proof of a file: `embed` is its function, for a batch of any size.
+
+  Args:
+    given: the model.
+    signature: of the file.
+    embed: takes what `feed` makes, gives embeddings.
+    what: the two sides, for the message.
+
+  Raises:
+    UserError: if the two are not the same function.
+  """
+  pixels = proof.images(given.image_size)
+  parts = np.split(feed(given, signature, pixels), [1, 6])  # 1, 5 and 26
+  found = np.concatenate([np.asarray(embed(part)) for part in parts])
+  return proof.check(found, expect(proof.ours(given, pixels), signature), what)
 
 
 def describe(given: model.Model, signature: Signature) -> dict[str, str]:

@@ -8,11 +8,10 @@ import tempfile
 import warnings
 
 import jax
-import numpy as np
 
 from bfjax import atomic, convert, model
 from bfjax.backbones.parts import convolution
-from bfjax.convert import embedding, onnx_fusion, proof, torch_out
+from bfjax.convert import embedding, onnx_fusion, torch_out
 
 OPSET = 21
 INPUT, OUTPUT = 'input', 'embedding'
@@ -122,11 +121,10 @@ def _quiet():
 def _prove(given, signature, path):
   runtime = convert.library('onnxruntime')
   session = runtime.InferenceSession(path.read_bytes(), providers=_PROVIDERS)
-  pixels = proof.images(given.image_size)
-  images = embedding.feed(given, signature, pixels)
-  parts = np.split(images, [1, 6])  # batches of 1, 5 and 26
-  found = [session.run([OUTPUT], {INPUT: part})[0] for part in parts]
-  wanted = embedding.expect(proof.ours(given, pixels), signature)
-  return proof.check(
-    np.concatenate(found), wanted, 'The model and the ONNX graph'
+
+  def embed(images):
+    return session.run([OUTPUT], {INPUT: images})[0]
+
+  return embedding.prove(
+    given, signature, embed, 'The model and the ONNX graph'
   )

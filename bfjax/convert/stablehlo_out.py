@@ -10,11 +10,10 @@ Whoever has JAX can run it, with nothing of ours:
 import pathlib
 
 import jax
-import numpy as np
 from jax import export
 
 from bfjax import atomic, model
-from bfjax.convert import embedding, proof, torch_out
+from bfjax.convert import embedding, torch_out
 
 PLATFORMS = ('cpu', 'cuda')
 
@@ -43,19 +42,11 @@ def write(
   )(jax.ShapeDtypeStruct(shape, dtype))
   with atomic.writing(path) as draft:
     draft.write_bytes(exported.serialize())
-    shown = _prove(given, signature, draft)
+    embed = export.deserialize(draft.read_bytes()).call
+    shown = embedding.prove(given, signature, embed, 'The model and StableHLO')
   notes = [
     f'for {" and ".join(PLATFORMS)}; images: {signature.pixels}'
     f' {list(map(str, shape))}, RGB; embeddings: float32 [batch,'
     f' {given.description["embedding_dim"]}], {signature.output}'
   ]
   return torch_out.Written([path], shown, notes)
-
-
-def _prove(given, signature, path):
-  embed = export.deserialize(path.read_bytes()).call
-  pixels = proof.images(given.image_size)
-  images = embedding.feed(given, signature, pixels)
-  found = [np.asarray(embed(part)) for part in np.split(images, [1, 6])]
-  wanted = embedding.expect(proof.ours(given, pixels), signature)
-  return proof.check(np.concatenate(found), wanted, 'The model and StableHLO')

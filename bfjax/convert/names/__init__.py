@@ -15,10 +15,12 @@ These are names alone; `mapping` knows how arrays are laid out here and there.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, NamedTuple
 
 from bfjax import errors, plugins
+from bfjax.backbones import iresnet
+from bfjax.convert import shapes as shapes_lib
 
 
 class Names(NamedTuple):
@@ -39,6 +41,52 @@ class Names(NamedTuple):
   arrays: Mapping[str, tuple[str, int]] = {}
   pointwise: frozenset[str] = frozenset()
   flattened: Mapping[str, int] = {}
+
+
+def is_iresnet(
+  backbone: Mapping[str, Any],
+  variants: Container[str],
+  modes: Container[str] = tuple(iresnet.ATTENTION),
+) -> bool:
+  """Whether a backbone of ours is an iresnet of these variants and modes."""
+  return (
+    backbone['name'] == 'iresnet'
+    and backbone.get('variant', 'boundaryface') in variants
+    and backbone.get('mode', 'ir') in modes
+    and backbone.get('stem_stride', 1) == 1
+  )
+
+
+def of_blocks(
+  leaves: shapes_lib.Shapes,
+  ends: Mapping[str, str],
+  block: Mapping[str, str],
+  place: Callable[[int, int, int], str],
+  pointwise: tuple[str, ...] = (),
+) -> Names:
+  """The names of an iresnet.
+
+  Args:
+    leaves: of our trees.
+    ends: module outside the blocks -> name there.
+    block: module in a block -> name in that block there.
+    place: name there of a block by its number in the net, from 0, its stage
+      and its number in the stage, from 1.
+    pointwise: how names there of 1x1 convolutions end.
+  """
+  modules = dict(ends)
+  for index, (stage, number) in enumerate(shapes_lib.blocks_of(leaves)):
+    for ours, theirs in block.items():
+      name = f'{place(index, stage, number)}.{theirs}'
+      modules[f'stage{stage}_block{number}/{ours}'] = name
+  return Names(
+    stem=ends['stem_conv'],
+    modules=modules,
+    pointwise=frozenset(
+      name for name in modules.values() if name.endswith(pointwise)
+    ),
+    flattened={ends['head_linear']: leaves['params/head_norm/bias'][0]},
+  )
 
 
 def all_names() -> list[str]:

@@ -38,12 +38,7 @@ _BOTTLENECK = boundaryface.SHORTCUT | {
 
 def has(backbone) -> bool:
   """Whether a backbone of ours, its name and options, is one of these."""
-  return (
-    backbone['name'] == 'iresnet'
-    and backbone.get('variant') == 'adaface'
-    and backbone.get('mode', 'ir') in ('ir', 'ir_se')
-    and backbone.get('stem_stride', 1) == 1
-  )
+  return lib.is_iresnet(backbone, ('adaface',), ('ir', 'ir_se'))
 
 
 def recognise(shapes: shapes_lib.Shapes):

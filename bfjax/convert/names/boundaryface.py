@@ -53,49 +53,57 @@ POINTWISE = ('.fc1', '.fc2', '.shared_mlp.0', '.shared_mlp.2')
 
 def has(backbone) -> bool:
   """Whether a backbone of ours, its name and options, is one of these."""
-  return (
-    backbone['name'] == 'iresnet'
-    and backbone.get('variant', 'boundaryface') in VARIANTS
-    and backbone.get('stem_stride', 1) == 1
-  )
+  return lib.is_iresnet(backbone, VARIANTS)
 
 
 def recognise(shapes: shapes_lib.Shapes):
   """Options of our backbone for a state dict, image size too, or None."""
   if not shapes_lib.starts(shapes, 'layer1.0.res_layer.'):
     return None
-  stages = [i for i in range(1, 10) if shapes_lib.starts(shapes, f'layer{i}.')]
-  widths = [
-    shapes_lib.length(shapes, f'{x}.weight', f'{x}.bias', default=64)
-    for x in ['input_layer.1', *(f'layer{i}.0.res_layer.5' for i in stages)]
-  ]
-  return shapes_lib.iresnet_options(
+  return layer_options(
     'boundaryface',
+    shapes,
     mode=_mode(shapes),
-    widths=widths,
-    blocks=[shapes_lib.count(shapes, f'layer{i}.') for i in stages],
-    linear=shapes.get('output_layer.3.weight'),
-    embedding_dim=shapes_lib.length(
-      shapes, 'output_layer.4.weight', 'output_layer.3.bias', default=512
-    ),
+    ends=ENDS,
+    last=_BLOCK['norm3'],
+    embedding=('output_layer.4.weight', 'output_layer.3.bias'),
   )
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
   """What the modules of a backbone of ours, with these leaves, are there."""
-  modules = dict(ENDS)
   block = _BLOCK | _ATTENTION[backbone.get('mode', 'ir')]
-  for stage, number in shapes_lib.blocks_of(leaves):
-    for ours, theirs in block.items():
-      place = f'layer{stage}.{number - 1}.{theirs}'
-      modules[f'stage{stage}_block{number}/{ours}'] = place
-  return lib.Names(
-    stem='input_layer.0',
-    modules=modules,
-    pointwise=frozenset(
-      name for name in modules.values() if name.endswith(POINTWISE)
-    ),
-    flattened={'output_layer.3': leaves['params/head_norm/bias'][0]},
+  return lib.of_blocks(leaves, ENDS, block, place, POINTWISE)
+
+
+def place(index: int, stage: int, number: int) -> str:
+  """The name of a block, see `names.of_blocks`."""
+  return f'layer{stage}.{number - 1}'
+
+
+def layer_options(variant, shapes, *, mode, ends, last, embedding):
+  """The options of a net whose stages are `layer1`, `layer2`, ...
+
+  Args:
+    variant: of our iresnet.
+    shapes: of the state dict.
+    mode: 'ir', 'ir_se', ...
+    ends: module outside the blocks -> name there.
+    last: of the residual branch's last batch norm, in a block.
+    embedding: vectors as long as an embedding, by preference.
+  """
+  stages = [i for i in range(1, 10) if shapes_lib.starts(shapes, f'layer{i}.')]
+  widths = [
+    shapes_lib.length(shapes, f'{x}.weight', f'{x}.bias', default=64)
+    for x in [ends['stem_norm'], *(f'layer{i}.0.{last}' for i in stages)]
+  ]
+  return shapes_lib.iresnet_options(
+    variant,
+    mode=mode,
+    widths=widths,
+    blocks=[shapes_lib.count(shapes, f'layer{i}.') for i in stages],
+    linear=shapes.get(f'{ends["head_linear"]}.weight'),
+    embedding_dim=shapes_lib.length(shapes, *embedding, default=512),
   )
 
 

@@ -24,12 +24,7 @@ _BLOCK = boundaryface.SHORTCUT | {
 
 def has(backbone) -> bool:
   """Whether a backbone of ours, its name and options, is one of these."""
-  return (
-    backbone['name'] == 'iresnet'
-    and backbone.get('variant') == 'facexzoo'
-    and backbone.get('mode', 'ir') in ('ir', 'ir_se')
-    and backbone.get('stem_stride', 1) == 1
-  )
+  return lib.is_iresnet(backbone, ('facexzoo',), ('ir', 'ir_se'))
 
 
 def recognise(shapes: shapes_lib.Shapes):
@@ -93,15 +88,10 @@ def body_options(variant, shapes, *, last, squeeze, bottleneck=False):
 
 def body_names(leaves: shapes_lib.Shapes, block) -> lib.Names:
   """The names of such a net; `block` has those in one block."""
-  modules = dict(boundaryface.ENDS)
-  for index, (stage, number) in enumerate(shapes_lib.blocks_of(leaves)):
-    for ours, theirs in block.items():
-      modules[f'stage{stage}_block{number}/{ours}'] = f'body.{index}.{theirs}'
-  return lib.Names(
-    stem='input_layer.0',
-    modules=modules,
-    pointwise=frozenset(
-      name for name in modules.values() if name.endswith(boundaryface.POINTWISE)
-    ),
-    flattened={'output_layer.3': leaves['params/head_norm/bias'][0]},
+
+  def place(index, stage, number):
+    return f'body.{index}'
+
+  return lib.of_blocks(
+    leaves, boundaryface.ENDS, block, place, boundaryface.POINTWISE
   )

@@ -36,44 +36,23 @@ def has(backbone) -> bool:
   BoundaryFace's are, without attention; only, the last batch norm's scale is
   not trained here.
   """
-  return (
-    backbone['name'] == 'iresnet'
-    and backbone.get('variant', 'boundaryface') in boundaryface.VARIANTS
-    and backbone.get('mode', 'ir') == 'ir'
-    and backbone.get('stem_stride', 1) == 1
-  )
+  return lib.is_iresnet(backbone, boundaryface.VARIANTS, ('ir',))
 
 
 def recognise(shapes: shapes_lib.Shapes):
   """Options of our backbone for a state dict, image size too, or None."""
   if not shapes_lib.starts(shapes, 'layer1.0.bn1.'):
     return None
-  stages = [i for i in range(1, 10) if shapes_lib.starts(shapes, f'layer{i}.')]
-  widths = [
-    shapes_lib.length(shapes, f'{x}.weight', f'{x}.bias', default=64)
-    for x in ['bn1', *(f'layer{i}.0.bn3' for i in stages)]
-  ]
-  return shapes_lib.iresnet_options(
+  return boundaryface.layer_options(
     'insightface',
+    shapes,
     mode='ir',
-    widths=widths,
-    blocks=[shapes_lib.count(shapes, f'layer{i}.') for i in stages],
-    linear=shapes.get('fc.weight'),
-    embedding_dim=shapes_lib.length(
-      shapes, 'features.bias', 'fc.bias', default=512
-    ),
+    ends=_ENDS,
+    last=_BLOCK['norm3'],
+    embedding=('features.bias', 'fc.bias'),
   )
 
 
 def names(leaves: shapes_lib.Shapes, backbone) -> lib.Names:
   """What the modules of a backbone of ours, with these leaves, are there."""
-  modules = dict(_ENDS)
-  for stage, number in shapes_lib.blocks_of(leaves):
-    for ours, theirs in _BLOCK.items():
-      place = f'layer{stage}.{number - 1}.{theirs}'
-      modules[f'stage{stage}_block{number}/{ours}'] = place
-  return lib.Names(
-    stem='conv1',
-    modules=modules,
-    flattened={'fc': leaves['params/head_norm/bias'][0]},
-  )
+  return lib.of_blocks(leaves, _ENDS, _BLOCK, boundaryface.place)
