@@ -84,14 +84,7 @@ def load(config, run: runs.Run) -> Start:
   theirs = ours = np.zeros(0, np.int32)
   if wanted != 'none':
     _check_centres(loaded, config, run.recipe.backbone.embedding_dim)
-    find = matching.in_order if wanted == 'all' else matching.by_name
-    theirs, ours = find(
-      loaded.class_names,
-      len(loaded.centres),
-      run.source,
-      origin=config.init_from,
-      renamed=config.init_renamed,
-    )
+    theirs, ours = _matched(loaded, config, run.source)
   _log.info(
     'Starting from %s; %d of %d classes start from a centre of it.',
     *(config.init_from, len(ours), run.source.num_classes),
@@ -106,6 +99,16 @@ def load(config, run: runs.Run) -> Start:
       'backbone': description['backbone'],
       'classes_with_centres': len(ours),
     },
+  )
+
+
+def _matched(loaded, config, source):
+  """Classes of the model, and the same of the data set: int32 [n] each."""
+  names, origin = loaded.class_names, config.init_from
+  if config.init_centres == 'all':
+    return matching.in_order(names, len(loaded.centres), source, origin=origin)
+  return matching.by_name(
+    names, source, origin=origin, renamed=config.init_renamed
   )
 
 

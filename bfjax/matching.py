@@ -17,7 +17,6 @@ def in_order(
   source: sources.Source,
   *,
   origin: str,
-  renamed: str = '',
 ) -> Pairs:
   """All classes, in the order that both have.
 
@@ -26,7 +25,6 @@ def in_order(
     count: of the model's classes.
     source: the data set.
     origin: the model, for messages.
-    renamed: has no use here.
 
   Returns:
     int32 [n] each: classes of the model, and the same of the data set.
@@ -34,7 +32,6 @@ def in_order(
   Raises:
     UserError: if they are not as many, or have other names.
   """
-  del renamed
   if count != source.num_classes:
     raise errors.UserError(
       f"init_centres='all', but {origin} has {count} classes and this data set"
@@ -54,7 +51,6 @@ def in_order(
 
 def by_name(
   names: Sequence[str] | None,
-  count: int,
   source: sources.Source,
   *,
   origin: str,
@@ -64,7 +60,6 @@ def by_name(
 
   Args:
     names: of the model's classes.
-    count: has no use here.
     source: the data set; its other classes are left out.
     origin: the model, for messages.
     renamed: a file of lines `name here<TAB>name there`; '' for none.
@@ -73,7 +68,6 @@ def by_name(
     UserError: if the model's names are not known, no class is found, or the
       file is not such lines.
   """
-  del count
   if names is None:
     raise errors.UserError(
       f"init_centres='by_name', but {origin} has no classes.tsv that says the"
