@@ -98,6 +98,7 @@ def get_config() -> ml_collections.ConfigDict:
   h.t_alpha = 0.01  # of 'curricularface' and 'adaface'
   h.h = 0.333  # of 'adaface'
   h.epoch_start = 7  # labels are corrected in later epochs than this
+  h.penalty_start = none(float)  # the penalty likewise; None: epoch_start
   h.lambda_ = math.pi  # weight of the penalty
   h.lambda_schedule = ()  # or pairs (epoch, lambda), joined linearly
   h.centres_init = 'xavier'  # or 'normal', CurricularFace's

@@ -151,6 +151,7 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
     carry=config.labels.carry,
     epoch_start=config.head.epoch_start,
+    penalty_start=penalty_start(config.head),
     penalty_weight=step.make_penalty_weight(
       config.head.lambda_, config.head.lambda_schedule
     ),
@@ -173,6 +174,11 @@ def open_run(
     margin=margin,
     record=_record(config, source, given),
   )
+
+
+def penalty_start(head) -> float:
+  """The epoch after which the penalty counts: the correction's, or its own."""
+  return head.epoch_start if head.penalty_start is None else head.penalty_start
 
 
 SCHEDULE_KEYS = (
@@ -298,8 +304,24 @@ def _record(config, source, given):
     **backbone,
     'head.margin': head.pop('head.margin'),
     'head.rule': head.pop('head.rule'),
+    **_penalty_begins(config.head),
   }
   free = {'epochs': config.epochs, **head, **optimizer}
   scaling = scalings.from_config(config.data.input_scaling)
   about = {'colour_order': 'RGB', 'input_scaling': scaling.formula}
   return {'fixed': fixed, 'free': free, 'about': about}
+
+
+def _penalty_begins(head):
+  """Tells a run from one of before the penalty had a start.
+
+  Such a run had its penalty from the first epoch on, as head.penalty_start=0
+  has it: with that it goes on.
+  """
+  if head.penalty == 'none' or penalty_start(head) <= 0:
+    return {}
+  return {
+    'start of the penalty': 'with the correction, or at head.penalty_start. A'
+    ' run of an older bfjax had it from its first epoch on: to go on with such'
+    ' a run, give --config.head.penalty_start=0'
+  }

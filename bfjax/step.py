@@ -57,6 +57,7 @@ class Recipe:
     carry: what a sample is trained with at its next visit, before the rule
       decides: 'visit', its given label; 'persist', its label in the table.
     epoch_start: labels are corrected in epochs (from 1) greater than this.
+    penalty_start: the penalty counts in epochs greater than this.
     penalty_weight: epoch (float, from 1) -> lambda.
     accumulate: micro-batches an update.
     dropout_seed: of the dropout masks.
@@ -72,6 +73,7 @@ class Recipe:
   steps_per_epoch: int
   carry: str
   epoch_start: float
+  penalty_start: float
   penalty_weight: Callable
   accumulate: int
   dropout_seed: int
@@ -95,7 +97,7 @@ def make_penalty_weight(lambda_: float, schedule: Sequence) -> Callable:
     UserError: if the schedule is not such pairs.
   """
   if not schedule:
-    return lambda epoch: jnp.float32(lambda_)
+    return lambda epoch: lambda_
   if any(not isinstance(p, Sequence) or len(p) != 2 for p in schedule):
     raise errors.UserError(
       f'head.lambda_schedule={schedule}: expected pairs (epoch, lambda), such'
@@ -194,6 +196,7 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
     recipe,
     state,
     correcting=epoch > recipe.epoch_start,
+    penalising=epoch > recipe.penalty_start,
     weight=recipe.penalty_weight(smooth_epoch),
     num_rows=batch['mask'].sum(),
   )
@@ -229,7 +232,9 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   return new_state, {'loss': loss, 'finite': finite}
 
 
-def _forward_backward(recipe, state, *, correcting, weight, num_rows):
+def _forward_backward(
+  recipe, state, *, correcting, penalising, weight, num_rows
+):
   """Returns (stats, margin state, index, rows) -> (grads, stats, ..., out)."""
   key = jax.random.fold_in(jax.random.key(recipe.dropout_seed), state.step)
 
@@ -252,10 +257,11 @@ def _forward_backward(recipe, state, *, correcting, weight, num_rows):
       margin_state,
       correcting,
     )
-    total = head.loss + weight * head.penalty
+    penalty = jnp.where(penalising, head.penalty, 0)
+    total = head.loss + weight * penalty
     out = {
       'loss': total,
-      'penalty': head.penalty,
+      'penalty': penalty,
       'accuracy': head.correct,
       'cosine_target': head.target_cosine,
       'cosine_other': head.other_cosine,

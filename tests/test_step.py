@@ -1,8 +1,10 @@
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import tiny
@@ -95,6 +97,54 @@ def test_labels_are_corrected_from_the_epoch_after_epoch_start(cache_dir):
     )
   assert corrected == [False] * 8 + [True]
   assert compiled._cache_size() == 1  # nothing recompiles at the epoch
+
+
+def test_updates_are_published_sgd_on_every_parameter(cache_dir):
+  config = tiny.config(cache_dir, backbone={'dropout': 0.0})
+  config.optim.update(
+    {'lr': 0.1, 'lr_batch': 16, 'warmup_epochs': 0.5, 'milestones': (2,)}
+  )
+  # Eight steps an epoch: four of warm-up, and the drop at the second epoch.
+  rates = [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01]
+  # A hundred times the usual decay, for whatever lacks it to be seen.
+  momentum, decay = 0.9, 0.05
+  config.optim.weight_decay = decay
+  run = runs.open_run(config, mesh_of(1))
+  state = runs.make_state(run, config)
+  take = step.compile_step(run.recipe, state)
+  # One that moves by the gradient itself, to read it off.
+  bare = dataclasses.replace(run.recipe, optimizer=optax.sgd(1.0))
+  opt_state = bare.optimizer.init(state.params)
+  take_bare = step.compile_step(bare, state.replace(opt_state=opt_state))
+  expected = jax.tree.map(np.float64, jax.device_get(state.params))
+  velocity = jax.tree.map(np.zeros_like, expected)
+  see = jax.jit(functools.partial(run.recipe.backbone.apply, train=True))
+  place = functools.partial(
+    jax.device_put, device=sharding.replicated(run.mesh)
+  )
+  for rate, batch in zip(rates, batches(run, len(rates)), strict=True):
+    before = jax.device_get(state)
+    batch = jax.device_put(batch, sharding.rows(run.mesh))
+    moved, _ = take_bare(place(before.replace(opt_state=opt_state)), batch)
+    images = run.recipe.scale(batch['image'])
+    _, stats = see(before.params['backbone'], before.stats, images)
+    slope = jax.tree.map(
+      lambda p, q, e: np.float64(p) - q + decay * e,
+      before.params,
+      jax.device_get(moved.params),
+      expected,
+    )
+    velocity = jax.tree.map(lambda v, g: momentum * v + g, velocity, slope)
+    expected = jax.tree.map(
+      lambda p, v, g, rate=rate: p - rate * (g + momentum * v),
+      expected,
+      velocity,
+      slope,
+    )
+    state, _ = take(state, batch)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
+    jax.tree.map(close, jax.device_get(state.params), expected)
+    jax.tree.map(close, jax.device_get(state.stats), jax.device_get(stats))
 
 
 def test_the_centres_are_spread_over_the_devices_and_the_net_is_not(cache_dir):

@@ -93,6 +93,14 @@ def test_a_run_leaves_its_records(cache_dir, finished):
   assert [line['step'] for line in training] == [3, 6, 8, 9, 12, 15, 16]
   for name in ('lr', 'accuracy', 'cosine_target', 'cosine_other', 'corrected'):
     assert all(np.isfinite(line[f'train/{name}']) for line in training)
+  # The drop at epoch 2 holds from its first step.
+  rates = [line['train/lr'] for line in training]
+  np.testing.assert_allclose(
+    rates, [0.02 * 16 / 64] * 3 + [0.002 * 16 / 64] * 4
+  )
+  # Corrections and penalty begin in the epoch after epoch_start = 1.
+  for line in training:
+    assert (line['train/penalty'] > 0) == (line['epoch'] > 1)
   at_end = train.final_scores(finished)
   assert 0 <= at_end['unseen/boundaryface/accuracy'] <= 1
   assert at_end['corrections/wrong_labels'] > 0
@@ -106,7 +114,10 @@ def test_the_correction_log_is_the_label_table(cache_dir, finished):
   config = tiny.config(cache_dir)
   run = runs.open_run(config)
   table = last_state(config, finished).table[: run.source.num_rows]
-  log = (finished / 'corrections' / 'epoch_002.tsv').read_text().splitlines()
+  logs = finished / 'corrections'
+  # Nothing is corrected up to epoch_start = 1: a header and no line.
+  assert len((logs / 'epoch_001.tsv').read_text().splitlines()) == 1
+  log = (logs / 'epoch_002.tsv').read_text().splitlines()
   assert log[0].split('\t') == ['row', 'path', 'given_label', 'new_label']
   logged = {tuple(line.split('\t')) for line in log[1:]}
   names = run.source.class_names
@@ -152,6 +163,23 @@ def test_what_would_be_another_run_is_refused(
   config.update(change)
   with pytest.raises(errors.UserError, match=message):
     train.train_and_evaluate(config, finished)
+
+
+def test_a_run_of_before_the_penalty_had_a_start_goes_on_only_as_it_was(
+  cache_dir, tmp_path
+):
+  config = tiny.config(cache_dir)
+  record = runs.open_run(config).record
+  old = {**record, 'fixed': dict(record['fixed'])}
+  del old['fixed']['start of the penalty']
+  checkpoint.claim_workdir(tmp_path, old)
+  with pytest.raises(errors.UserError, match=r'older bfjax.*penalty_start=0'):
+    train.train_and_evaluate(config, tmp_path)
+  config.head.penalty_start = 0.0
+  checkpoint.claim_workdir(tmp_path, runs.open_run(config).record)
+  # Without a penalty nothing has changed.
+  config = tiny.config(cache_dir, head={'penalty': 'none'})
+  assert 'start of the penalty' not in runs.open_run(config).record['fixed']
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(
