@@ -28,6 +28,7 @@ def get_config(seed: str = '1') -> ml_collections.ConfigDict:
   c.data.identities = 192
   c.data.images_per_identity = 20
   c.data.image_size = 48
+  c.data.difficulty = 'normal'  # or 'hard'; of the pairs, see below
   c.data.flip_rate = 0.2  # of the labels
   c.data.noise_seed = int(seed)
   c.data.cache_dir = ''  # of the rendered images; empty: the user's cache
@@ -58,6 +59,7 @@ def get_config(seed: str = '1') -> ml_collections.ConfigDict:
       'seed': int(seed),
       'num_pairs': 6000,
       'image_size': 48,
+      'difficulty': 'normal',
       'cache_dir': '',
       'protocols': ('boundaryface',),
     }
