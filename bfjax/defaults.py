@@ -53,7 +53,9 @@ def get_config() -> ml_collections.ConfigDict:
   d.input_scaling = (127.5, 127.5)  # m, d: the net takes (pixel - m) / d
   d.flip = True  # mirror images with probability 1/2
   d.on_error = 'error'  # an unreadable image: 'error' or 'skip'
-  d.max_skipped = 0.1  # share of images; more are taken for an outage
+  # Share of images; more are taken for an outage, but 100 never are, even of
+  # a set that has no more.
+  d.max_skipped = 0.1
   d.threads = 0  # that decode; 0: as many as pay
   d.augment = a = ml_collections.ConfigDict()  # probabilities; 0: never
   a.crop = 0.0  # the first three are AdaFace's, 0.2 each in its recipe

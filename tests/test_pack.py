@@ -526,7 +526,8 @@ def test_absolute_names_need_other_ones(pack, tmp_path):
 @pytest.mark.parametrize(
   'names, message',
   [
-    (['.hidden'], 'start with a dot'),
+    (['.hidden'], 'hidden or system folder'),
+    (['lost+found'], 'hidden or system folder'),
     (['a/b'], 'it has a slash'),
     (['..'], 'cannot be a folder'),
     (['x' * 300], 'more than 255 bytes'),

@@ -20,6 +20,7 @@ the set. --write-images writes resized copies, for sets that are to be packed.
 import argparse
 
 from bfjax import command, errors
+from bfjax.data import places
 from bfjax.data.labelnoise import listnoise, outliers
 
 
@@ -40,7 +41,10 @@ def parse_arguments() -> argparse.Namespace:
   add('--truth', default='', help='flipped images with their true labels')
   add('--truth-out', default='', help='those that are still in the list')
   add(
-    '--root', default='', help='list outliers below this folder relative to it'
+    '--root',
+    default='',
+    help='the folder of the images: outliers below it are listed relative to'
+    ' it, and --list and --truth may lie there',
   )
   add('--write-images', metavar='DIR', default='', help='write resized copies')
   add('--size', type=int, default=112, help='pixels of a side of copies (112)')
@@ -62,15 +66,19 @@ def add(arguments: argparse.Namespace) -> None:
     copies=arguments.write_images,
     size=arguments.size,
   )
+  truth = arguments.truth
+  if truth:
+    truth = places.find_list(truth, arguments.root, '--truth')
   done = listnoise.add_outliers(
-    arguments.list,
+    places.find_list(arguments.list, arguments.root, '--list'),
     pool=pool.listed(),
     rate=arguments.rate,
     seed=arguments.seed,
     out=arguments.out,
     outliers_out=arguments.outliers_out,
-    truth=arguments.truth,
+    truth=truth,
     truth_out=arguments.truth_out,
+    root=arguments.root,
     visit=pool.copy,
   )
   print(

@@ -38,7 +38,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
   add = parser.add_argument_group('the images').add_argument
   add('--root', default='', help='folder, list, .rec, TFDS folder or .bin')
-  add('--list', default='', help='lines `path  label`, relative to --root')
+  add('--list', default='', help='lines `path  label`, as data.list')
   add('--paths', default='', help='lines `path`, or a folder of images')
   add('--dataset', default='', help='of a TFDS data_dir: name or name:version')
   add('--split', default='', help='of a TFDS set (train)')

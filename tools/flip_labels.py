@@ -5,7 +5,8 @@
 
 Of the n images of each label floor(n * rate), drawn at random, get another
 label of the list, each equally likely. The result is a function of the seed and
-the lines, whatever their order. Train on it with
+the lines, whatever their order. The list lies where you are or below --root;
+give that also for a list of another form (docs/data.md). Train on it with
 
     --config.data.list=flip_20.txt --config.data.truth=flips_20.txt
 """
@@ -13,6 +14,7 @@ the lines, whatever their order. Train on it with
 import argparse
 
 from bfjax import command
+from bfjax.data import places
 from bfjax.data.labelnoise import listnoise
 
 
@@ -23,6 +25,7 @@ def parse_arguments() -> argparse.Namespace:
   )
   add = parser.add_argument
   add('--list', required=True, help='the list: lines `path  label`')
+  add('--root', default='', help='the folder of the images')
   add('--rate', required=True, type=float, help='share of each label, 0 to 1')
   add('--seed', type=int, default=0, help='names the draw (0)')
   add('--out', required=True, help='the list with wrong labels')
@@ -37,11 +40,12 @@ def parse_arguments() -> argparse.Namespace:
 def flip(arguments: argparse.Namespace) -> None:
   """Writes both lists."""
   done = listnoise.flip_list(
-    arguments.list,
+    places.find_list(arguments.list, arguments.root, '--list'),
     rate=arguments.rate,
     seed=arguments.seed,
     out=arguments.out,
     truth_out=arguments.truth_out,
+    root=arguments.root,
   )
   print(
     f'{done.changed} of {done.images} labels flipped'

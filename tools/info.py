@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> None:
     return
   found = formats.detect(
     arguments.root or arguments.path,
-    list=os.path.abspath(arguments.path) if arguments.root else '',
+    list=arguments.path if arguments.root else '',
     format=arguments.format,
   )
   source = formats.open_source(

@@ -71,7 +71,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     help='folder of the images, of train.rec or of a TFDS set; or a list or '
     '.rec file itself',
   )
-  add('--list', default='', help='lines `path label`, relative to --root')
+  add(
+    '--list',
+    default='',
+    help='lines `path label`, relative to --root or to where you are',
+  )
   add(
     '--from',
     dest='format',

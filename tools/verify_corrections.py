@@ -15,9 +15,11 @@ is one log: of ours (corrections/epoch_007.tsv) or of the reference's code
 import argparse
 import json
 import math
+import os
 import pathlib
 
-from bfjax import command, errors
+from bfjax import command, defaults, errors
+from bfjax.data import places
 from bfjax.data.labelnoise import correctionlog
 
 
@@ -29,6 +31,7 @@ def parse_arguments() -> argparse.Namespace:
   add = parser.add_argument
   add('log', nargs='+', type=pathlib.Path, help='logs, or the workdir of a run')
   add('--truth', required=True, help='the flipped images with their true label')
+  add('--root', default='', help='the folder of the images (that of the run)')
   add('--plot', type=pathlib.Path, help='draw the epochs there: .png or .svg')
   add('--json', action='store_true', help='print JSON instead of a table')
   return parser.parse_args()
@@ -40,7 +43,10 @@ def verify(arguments: argparse.Namespace) -> None:
   Raises:
     UserError: if a file cannot be read or a run has no logs.
   """
-  truth = correctionlog.read_truth(arguments.truth)
+  root = arguments.root or _root(arguments.log[0])
+  truth = correctionlog.read_truth(
+    places.find_list(arguments.truth, root, '--truth'), root
+  )
   logs, plot = _find_logs(arguments.log)
   scores = [
     correctionlog.score(correctionlog.log_pairs(path), truth) for path in logs
@@ -59,6 +65,15 @@ def verify(arguments: argparse.Namespace) -> None:
     correctionlog.plot(plot, epochs, scores)
     if not arguments.json:
       print(f'\nPlotted in {plot}')
+
+
+def _root(workdir) -> str:
+  """The folder of the images of a run; '' where that is not known."""
+  if not (workdir / 'config.json').is_file():
+    return ''
+  data = defaults.read_config(workdir / 'config.json').get('data', {})
+  root = data.get('root', '')
+  return root if os.path.isdir(root) else os.path.dirname(root)
 
 
 def _find_logs(paths):

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import itertools
 import os
 import stat
@@ -11,13 +12,15 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
-from bfjax.data import names
+from bfjax.data import missing, names
 
 # A stat on a network file system takes about a millisecond, nearly all of it
 # waiting, so many of them are asked for at once.
 _STAT_THREADS = 16
 _STAT_CHUNK = 1024
 NAMES_SHOWN = 5
+# Of so many images one is there, or something is wrong with all of them.
+_FIRST = 16
 
 # An open or a read that would wait for a pipe's other end fails instead.
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -124,27 +127,33 @@ class ImageFiles:
       contents.append(content)
     return contents
 
-  def _problem(self, row: int) -> str:
+  def _problem(self, row: int, identities) -> str:
     """'' if the file is there and not empty, else what is wrong with it."""
     try:
       status = os.stat(self._path_bytes(row))
     except OSError as error:
       return error.strerror
+    if identities is not None and status.st_ino:  # not all systems have any
+      identities[row] = hash((status.st_dev, status.st_ino))
     if not stat.S_ISREG(status.st_mode):
       return 'not a file'
     return '' if status.st_size else 'empty'
 
-  def _problems(self, start: int) -> list[tuple[int, str]]:
+  def _problems(self, start, identities=None) -> list[tuple[int, str]]:
     rows = range(start, min(start + _STAT_CHUNK, self.num_rows))
-    found = ((row, self._problem(row)) for row in rows)
+    found = ((row, self._problem(row, identities)) for row in rows)
     return [(row, problem) for row, problem in found if problem]
 
-  def problems(self, progress: bool = True) -> Iterator[tuple[int, str]]:
+  def problems(
+    self, progress: bool = True, identities: np.ndarray | None = None
+  ) -> Iterator[tuple[int, str]]:
     """Looks every file up on disk, without reading it.
 
     Args:
       progress: whether to show a progress bar, with the time left, where
         there are many.
+      identities: int64 [num_rows] of zeros, or None; gets a number for each
+        file that is there, the same one for the same file.
 
     Yields:
       (row, what is wrong) of each file that is missing, empty or no file at
@@ -162,22 +171,39 @@ class ImageFiles:
     ):
       # A task for each thread at a time: what is found does not pile up.
       starts = range(0, self.num_rows, _STAT_CHUNK)
+      look = functools.partial(self._problems, identities=identities)
       for at in range(0, len(starts), _STAT_THREADS):
-        for found in pool.map(self._problems, starts[at : at + _STAT_THREADS]):
+        for found in pool.map(look, starts[at : at + _STAT_THREADS]):
           yield from found
         done = (at + _STAT_THREADS) * _STAT_CHUNK
         bar.update(min(done, self.num_rows) - bar.n)
 
-  def check_exist(self, progress: bool = True) -> None:
+  def why_absent(self) -> str:
+    """'' unless the first images are all missing: then what explains that."""
+    first = range(min(self.num_rows, _FIRST))
+    paths = [self.path(row) for row in first]
+    if any(map(os.path.lexists, paths)):
+      return ''
+    why = missing.explain(self.root, [self.name(row) for row in first])
+    return why and printable(
+      f'None of the first images is there, such as {paths[0]}. {why}'
+    )
+
+  def check_exist(
+    self, progress: bool = True, identities: np.ndarray | None = None
+  ) -> None:
     """Raises if `problems` finds any.
 
     Args:
-      progress: whether to show a progress bar, with the time left.
+      progress, identities: as `problems` takes them.
 
     Raises:
-      UserError: tells how many images cannot be used and names the first.
+      UserError: tells how many images cannot be used and names the first, or
+        what is wrong with the names of all.
     """
-    with contextlib.closing(self.problems(progress)) as found:
+    if why := self.why_absent():
+      raise errors.UserError(why)
+    with contextlib.closing(self.problems(progress, identities)) as found:
       first = list(itertools.islice(found, NAMES_SHOWN))
       count = len(first) + sum(1 for _ in found)
     if first:

@@ -1,7 +1,12 @@
-"""Files of lines `path label`, the list format of the field."""
+"""Files of lines `path label`, the list format of the field.
+
+Others are read as if they were such: see `listforms`. Paths are tidied:
+`./a//1.jpg` is `a/1.jpg`.
+"""
 
 import io
 import itertools
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -10,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.data import files, listforms
+
+_log = logging.getLogger(__name__)
 
 _MAX_DIGITS = 18
 # No path is longer than 4096 bytes: what goes on without end is no list.
@@ -36,22 +43,27 @@ class Lines(NamedTuple):
   labels: np.ndarray
 
 
-def read(path: str) -> Lines:
+def read(path: str, root: str = '') -> Lines:
   """Reads the list file `path` as a whole: what `parse_lines` yields.
 
   A few bytes a line are kept beside the paths: 10 million lines of 30 bytes
   take 0.4 GB and some seconds.
 
+  Args:
+    path: the list.
+    root: the folder of its images, or ''.
+
   Raises:
     UserError: as `parse_lines`.
   """
+  form = _form(path, root)
   blob = io.BytesIO()
   lengths, labels = [], []
   for block in _blocks(path):
-    found = _split(block)
+    found = _split(block, form)
     if found is None:
       # Blocks are only quicker; lines can be named.
-      return _join(parse_lines(path))
+      return _join(_parse(path, form))
     paths, block_lengths, block_labels = found
     blob.write(paths)
     lengths.append(block_lengths)
@@ -63,28 +75,53 @@ def read(path: str) -> Lines:
   return Lines(blob.getvalue(), offsets, labels)
 
 
-def parse_lines(path: str) -> Iterator[tuple[int, bytes, int]]:
+def parse_lines(path: str, root: str = '') -> Iterator[tuple[int, bytes, int]]:
   """Yields (line number from 1, image path, label) of the list file `path`.
 
   The last run of blanks or tabs separates the two. A byte-order mark, CRLF and
-  empty lines do no harm.
+  empty lines do no harm. If the list is of another form, that is said.
+
+  Args:
+    path: the list.
+    root: the folder of its images, which may tell its form, or ''.
 
   Raises:
-    UserError: if the file cannot be read or a line is not `path label`.
+    UserError: if the file cannot be read or a line is not `path label`, or not
+      of the form of the first ones.
   """
+  return _parse(path, _form(path, root))
+
+
+def _form(path, root) -> listforms.Form:
+  form = listforms.detect(path, root)
+  if form.in_words:
+    _log.warning(
+      'The list %s is read as: %s.%s',
+      files.printable(path),
+      form.in_words,
+      ' By its flags the images are not aligned; they are taken as they are.'
+      if listforms.unaligned(path, form)
+      else '',
+    )
+  return form
+
+
+def _parse(path, form) -> Iterator[tuple[int, bytes, int]]:
   try:
     with open(path, 'rb') as file:
       lines = iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b'')
       for number, line in enumerate(lines, 1):
         if number == 1:
           line = line.removeprefix(_BYTE_ORDER_MARK)
-        parts = line.strip().rsplit(None, 1)
-        if len(line) > _MAX_LINE_BYTES:
-          raise errors.UserError(_line_problem(path, number, line, parts))
+        is_long = len(line) > _MAX_LINE_BYTES
+        plain = line if is_long else form.plain(line)
+        parts = (line if plain is None else plain).strip().rsplit(None, 1)
+        if is_long or plain is None:
+          raise errors.UserError(_line_problem(path, number, line, parts, form))
         if len(parts) == 2 and _is_label(parts[1]) and b'\0' not in line:
           yield number, parts[0], int(parts[1])
         elif parts:
-          raise errors.UserError(_line_problem(path, number, line, parts))
+          raise errors.UserError(_line_problem(path, number, line, parts, form))
   except OSError as error:
     raise _cannot_read(path, error) from error
 
@@ -96,8 +133,13 @@ def line(path: bytes, label: int) -> bytes:
 
 def line_number(path: str, row: int) -> int:
   """The number, from 1, of the line that row `row` of a list is from."""
-  numbers = (number for number, _, _ in parse_lines(path))
-  return next(itertools.islice(numbers, row, None))
+  with open(path, 'rb') as file:
+    numbers = (
+      number
+      for number, line in enumerate(file, 1)
+      if line.removeprefix(_BYTE_ORDER_MARK).strip()
+    )
+    return next(itertools.islice(numbers, row, None))
 
 
 def _blocks(path: str) -> Iterator[bytes]:
@@ -129,20 +171,26 @@ def _open_file(path, flags):
   return file
 
 
-def _split(block: bytes):
+def _split(block: bytes, form: listforms.Form):
   """(paths joined, their lengths int32, labels int64) of whole lines.
 
   None if something is wrong with one of them.
   """
   text = np.frombuffer(block, np.uint8)
-  is_blank = _IS_BLANK[text]
-  edges = np.flatnonzero(is_blank[1:] != is_blank[:-1]) + 1
-  if not is_blank[0]:
-    edges = np.insert(edges, 0, 0)
   newlines = np.flatnonzero(text == ord('\n'))
   too_long = np.diff(newlines, prepend=-1).max(initial=0) > _MAX_LINE_BYTES
   if too_long or text[-1] != ord('\n') or b'\0' in block:
     return None
+  plain = form.plain(block)
+  if plain is None:
+    return None
+  if plain is not block:
+    text = np.frombuffer(plain, np.uint8)
+    newlines = np.flatnonzero(text == ord('\n'))
+  is_blank = _IS_BLANK[text]
+  edges = np.flatnonzero(is_blank[1:] != is_blank[:-1]) + 1
+  if not is_blank[0]:
+    edges = np.insert(edges, 0, 0)
   starts, ends = edges[::2], edges[1::2]  # of words
   line_of = np.searchsorted(newlines, starts)
   is_new = line_of[1:] != line_of[:-1]
@@ -197,12 +245,14 @@ def _is_label(word: bytes) -> bool:
   return word.isdigit() and len(word) <= _MAX_DIGITS
 
 
-def _line_problem(path, number, line, parts) -> str:
+def _line_problem(path, number, line, parts, form) -> str:
   shown = line.strip()[:200].decode('utf-8', 'backslashreplace')
   if len(line) > _MAX_LINE_BYTES:
     reason = f'has more than {_MAX_LINE_BYTES} bytes; is this file a list?'
   elif b'\0' in line:
     reason = 'holds zero bytes; save the list as UTF-8 text'
+  elif form != listforms.Form():
+    reason = f'is not as the first ones are: {form.in_words}'
   elif len(parts) == 1:
     reason = 'has no label'
   elif parts[1][:1] == b'-' and parts[1][1:].isdigit():
@@ -210,7 +260,8 @@ def _line_problem(path, number, line, parts) -> str:
   else:
     reason = 'has a label that is not an integer'
   place = f'{files.printable(path)}:{number}'
+  heading = ' If it is a heading, remove it.' if number == 1 else ''
   return (
     f'{place}: the line {shown!r} {reason}. Expected: path, blanks, label (an '
-    'integer from 0).'
+    f'integer from 0), or a form that docs/data.md has.{heading}'
   )

@@ -162,6 +162,15 @@ class Stream:
       self._is_divided = True
       self._start(self.bad_rows)
       return
+    if found and not self.bad_rows:
+      _log.warning(
+        'Unreadable images are skipped, up to %d of the %d'
+        ' (data.max_skipped=%s, but never fewer than %d).',
+        self._most_bad(self._source.num_rows),
+        self._source.num_rows,
+        self._max_skipped,
+        _FEW_BAD,
+      )
     for _, text in found:
       _log.warning('Skipped: %s', image_files.printable(text))
     self._num_bad_here += len(found)
@@ -169,13 +178,17 @@ class Stream:
     self._suspect_outage(len(bad_rows), len(rows), found)
     self._start(bad_rows)
 
+  def _most_bad(self, num_images) -> float:
+    """So many of these may be bad without an outage."""
+    return max(_FEW_BAD, self._max_skipped * num_images)
+
   def _suspect_outage(self, num_bad, num_tried, found):
     """Raises if too many images are bad: of all, or of those of one chunk."""
     for bad, of, which in (
       (num_bad, self._source.num_rows, 'images'),
       (self._num_bad_here, num_tried, 'images tried last'),
     ):
-      if bad > max(_FEW_BAD, self._max_skipped * of):
+      if bad > self._most_bad(of):
         raise errors.UserError(
           f'{bad} of {of} {which} cannot be used, more than'
           f' data.max_skipped={self._max_skipped} of them:\n'

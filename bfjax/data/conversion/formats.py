@@ -5,7 +5,7 @@ import os
 from typing import NamedTuple
 
 from bfjax import errors
-from bfjax.data import sources
+from bfjax.data import places, sources, trees
 from bfjax.data.conversion import partial, selection
 from bfjax.data.files import printable
 from bfjax.data.tfds import tfds_sets
@@ -43,7 +43,8 @@ def detect(
 
   Args:
     root: a folder, a list file or a `.rec` file.
-    list: a list of images; '' if `root` is one, or there is none.
+    list: a list of images, see `places.find_list`; '' if `root` is one, or
+      there is none.
     dataset: the set in a data_dir of TFDS.
     format: a key of `FORMATS`; '' to find it out.
 
@@ -69,8 +70,11 @@ def detect(
       folder = os.path.dirname(root) or '.'
       options |= {'root': folder, 'list': os.path.basename(root)}
     else:
+      path = os.path.join(root, list or _LIST)
+      if list and path != (found := places.find_list(list, root, '--list')):
+        list = path = os.path.abspath(found)
       options['list'] = list or _LIST
-      folder = os.path.dirname(os.path.join(root, options['list']))
+      folder = os.path.dirname(path)
   elif format == 'recordio' and os.path.isfile(root):
     folder = os.path.dirname(root) or '.'
   elif format == 'tfds':
@@ -100,9 +104,8 @@ def _guesses(root, list, dataset) -> dict[str, str]:
       found['tfds'] = 'it has dataset_info.json'
   if os.path.isfile(os.path.join(root, _LIST)):
     found['list'] = f'it has {_LIST}'
-  with os.scandir(root) as entries:
-    if not found and any(entry.is_dir() for entry in entries):
-      found['folder'] = 'it has folders'
+  if not found and trees.Tree(root).folders:
+    found['folder'] = 'it has folders'
   return found
 
 
@@ -139,7 +142,8 @@ def open_source(
 
   Args:
     found: what `detect` returned.
-    truth: a list of flipped images with their true labels, or ''.
+    truth: a list of flipped images with their true labels, see
+      `places.find_list`, or ''.
     check: as the sources take it.
     on_error: what a damaged record of RecordIO does, 'error' or 'skip'.
     split: of a TFDS set; '' for 'train'.
@@ -150,8 +154,12 @@ def open_source(
     UserError: as the source does.
   """
   options = dict(found.options)
+  if 'list' in options:  # this one, whatever lies where the user is
+    name = os.path.basename(options['list'])
+    options['list'] = os.path.abspath(os.path.join(found.folder, name))
   if truth:
-    options['truth'] = os.path.abspath(truth)
+    root = options['root'] if os.path.isdir(options['root']) else found.folder
+    options['truth'] = os.path.abspath(places.find_list(truth, root, '--truth'))
   others = {
     'split': split,
     'image_key': image_key,

@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
-from bfjax.data import sources
+from bfjax.data import sources, trees
 from bfjax.data.files import printable
 
 _STARTS = ((b'\x89PNG', '.png'), (b'BM', '.bmp'), (b'RIFF', '.webp'))
@@ -52,8 +52,8 @@ def check_folders(names: Iterable[str]) -> None:
       problem = 'it starts or ends with a blank'
     if '/' in name:
       problem = 'it has a slash'
-    if name.startswith('.'):
-      problem = 'folders that start with a dot are hidden, and not read'
+    if trees.is_system(name):
+      problem = 'it is that of a hidden or system folder, which is not read'
     if problem:
       raise errors.UserError(
         f'The class "{printable(name)}" cannot be a folder: {problem}. Rename '

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import sources
+from bfjax.data import listforms, sources
 from bfjax.data.files import printable
 from bfjax.data.names import Names
 
@@ -214,7 +214,7 @@ def read_names(path: str | os.PathLike) -> dict[bytes, int]:
     elif fields[:2] == [b'row', b'path']:
       continue
     if line:
-      found[line] = number
+      found[listforms.tidied(line)] = number
   if not found:
     raise errors.UserError(f'{path} names no images.')
   return found

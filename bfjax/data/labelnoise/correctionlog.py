@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import figure, ticker
 
 from bfjax import atomic, errors
-from bfjax.data import lists
+from bfjax.data import listforms, lists
 
 _DIGEST = np.dtype('V16')
 _HEADER = b'row\tpath\tgiven_label\tnew_label'
@@ -75,16 +75,22 @@ def _rows(path, file):
         f'{path}:{number}: expected row, path, given and new label between'
         f' tabs, found {line[:200]!r}.'
       )
-    yield b'\t'.join(fields[1:-2]), fields[-1].decode('utf-8', 'replace')
+    image = listforms.tidied(b'\t'.join(fields[1:-2]))
+    yield image, fields[-1].decode('utf-8', 'replace')
 
 
-def read_truth(path: str) -> dict[bytes, str]:
+def read_truth(path: str, root: str = '') -> dict[bytes, str]:
   """Reads the flipped images with their TRUE labels.
+
+  Args:
+    path: the list.
+    root: the folder of the images, or ''; see `lists.read`.
 
   Raises:
     UserError: if it cannot be read or is empty.
   """
-  truth = {image: str(label) for _, image, label in lists.parse_lines(path)}
+  lines = lists.parse_lines(path, root)
+  truth = {image: str(label) for _, image, label in lines}
   if not truth:
     raise errors.UserError(f'{path} is empty: there is no truth to compare to.')
   return truth

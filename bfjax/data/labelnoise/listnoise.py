@@ -68,7 +68,13 @@ class Noise(NamedTuple):
 
 
 def flip_list(
-  source: str, *, rate: float, seed: int, out: str, truth_out: str
+  source: str,
+  *,
+  rate: float,
+  seed: int,
+  out: str,
+  truth_out: str,
+  root: str = '',
 ) -> Noise:
   """Gives part of every identity a wrong label (closed-set noise).
 
@@ -81,13 +87,14 @@ def flip_list(
     seed: names the draw.
     out: gets the list with the wrong labels, in the order of `source`.
     truth_out: gets the changed images with their TRUE labels.
+    root: the folder of the images, or ''; see `lists.read`.
 
   Raises:
     UserError: if the list cannot be read, names an image twice or has a single
       label, or the rate is no share.
   """
   with _database(out, rate) as database:
-    _read_list(database, source, seed)
+    _read_list(database, source, seed, root)
     classes = _classes(database)
     if rate and len(classes) < 2:
       raise errors.UserError(
@@ -122,6 +129,7 @@ def add_outliers(
   outliers_out: str,
   truth: str = '',
   truth_out: str = '',
+  root: str = '',
   visit: Callable[[bytes], None] = lambda outlier: None,
 ) -> Noise:
   """Puts images of nobody in the set in the place of others (open-set noise).
@@ -142,6 +150,7 @@ def add_outliers(
     outliers_out: gets the outliers with the labels they were given.
     truth: the flipped images of `source` with their true labels, if any.
     truth_out: gets those of them that are still in the list.
+    root: the folder of the images, or ''; see `lists.read`.
     visit: called with the path of each outlier before any list is complete.
 
   Raises:
@@ -149,9 +158,9 @@ def add_outliers(
       is in the list.
   """
   with _database(out, rate) as database:
-    _read_list(database, source, seed)
+    _read_list(database, source, seed, root)
     if truth:
-      _read_truth(database, truth, source)
+      _read_truth(database, truth, source, root)
     _read_pool(database, pool, seed)
     classes = _classes(database)
     database.execute(_CHOOSE.format(order='is_flipped, path desc'))
@@ -206,9 +215,9 @@ def _database(out: str, rate: float) -> Iterator[sqlite3.Connection]:
     raise errors.UserError(f'Cannot write to {beside}: {error}.') from error
 
 
-def _read_list(database, source, seed):
+def _read_list(database, source, seed, root):
   lines = tqdm.tqdm(
-    lists.parse_lines(source),
+    lists.parse_lines(source, root),
     desc='Reading the list',
     unit='line',
     unit_scale=True,
@@ -237,8 +246,8 @@ def _read_list(database, source, seed):
     )
 
 
-def _read_truth(database, truth, source):
-  for number, path, label in lists.parse_lines(truth):
+def _read_truth(database, truth, source, root):
+  for number, path, label in lists.parse_lines(truth, root):
     found = database.execute(
       'update image set person = ?, is_flipped = 1 where path = ?',
       (label, path),

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, folders, images, lists, names, sources
+from bfjax.data import (
+  files,
+  folders,
+  images,
+  listchecks,
+  lists,
+  names,
+  places,
+  sources,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -57,22 +66,24 @@ def build(
 
   A list has a line `path label` for each image. The last run of blanks or tabs
   of a line separates the two, so a path may hold blanks. A byte-order mark,
-  CRLF and empty lines do no harm. Labels are integers; where some are unused,
-  the others are renumbered 0 .. num_classes - 1 in ascending order, and
-  `class_names` tells the labels as given. Rows are numbered in list order.
+  CRLF and empty lines do no harm; for lists of other forms see `listforms`.
+  Labels are integers; where some are unused, the others are renumbered 0 ..
+  num_classes - 1 in ascending order, and `class_names` tells the labels as
+  given. Rows are numbered in list order.
 
   Without a list every folder of `root` is a class, in the order of their
   names, and holds its images at any depth; see `folders.read`.
 
   Args:
     root: the folder that paths are relative to.
-    list: the list file, absolute or relative to `root`; '' for a folder per
-      class.
+    list: the list file, absolute or relative to `root` or to where the user
+      is; '' for a folder per class.
     truth: a list of the images whose label was flipped, with their true
       labels; '' where not known.
     num_classes: labels must be smaller than this; 0 for no such limit.
     check: 'exist' looks every image up on disk, some 10 microseconds each
-      where the disk is local; 'decode' also decodes it; 'none' does neither.
+      where the disk is local, and refuses two names of one file; 'decode' also
+      decodes it; 'none' does neither.
 
   Raises:
     UserError: if a file is missing or a line is wrong; the message names file
@@ -90,18 +101,23 @@ def build(
     )
   true_labels = None
   if list:
-    list_path = os.path.join(root, list)
+    list_path = places.find_list(list, root, 'data.list')
     found, labels, values = _read_list(list_path, root, num_classes)
     class_names = names.Numbers(values)
     if truth:
-      truth_path = os.path.join(root, truth)
+      truth_path = places.find_list(truth, root, 'data.truth')
       true_labels = _true_labels(truth_path, found, labels, values)
   else:
     found, labels, class_names = folders.read(root, num_classes)
   _log.info('%d images, %d classes', found.num_rows, len(class_names))
-  if check == 'exist':
-    found.check_exist()
-  elif check == 'decode':
+  if check == 'none':
+    if why := found.why_absent():
+      _log.warning('%s', why)
+  else:
+    identities = np.zeros(found.num_rows, np.int64)
+    found.check_exist(identities=identities)
+    listchecks.refuse_links(found, identities, list and list_path)
+  if check == 'decode':
     images.check_images(found)
   return ImageList(
     files=found,
@@ -114,7 +130,7 @@ def build(
 
 def _read_list(path, root, num_classes):
   """(ImageFiles, labels int32 [n], the label as given int64 of each class)."""
-  found = lists.read(path)
+  found = lists.read(path, root)
   shown = files.printable(path)
   given = found.labels
   if not given.size:
@@ -130,7 +146,8 @@ def _read_list(path, root, num_classes):
   labels, values = _numbered(given)
   listed = files.ImageFiles.from_blob(found.blob, found.offsets, root)
   del found, given  # memory for what follows
-  _refuse_duplicates(path, listed.names)
+  listchecks.refuse_duplicates(path, listed.names)
+  listchecks.log_system_files(path, listed.names)
   return listed, labels, values
 
 
@@ -147,42 +164,19 @@ def _numbered(given):
   return number[given], np.flatnonzero(is_used)
 
 
-def _refuse_duplicates(path, listed):
-  """Raises if a path is listed twice.
-
-  Hashes are sorted first, and only paths of equal hashes compared: a set of
-  all paths would take a gigabyte where there are 6 million.
-  """
-  ascending = listed.hashes()
-  ascending.sort()
-  if (ascending[1:] != ascending[:-1]).all():
-    return
-  hashes = listed.hashes()
-  order = np.argsort(hashes, kind='stable')
-  equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
-  for i in equal:
-    first, second = sorted((int(order[i]), int(order[i + 1])))
-    if listed[first] == listed[second]:
-      raise errors.UserError(
-        f'{_place(path, second)}: {files.printable(listed[second])} is listed '
-        f'already in line {lists.line_number(path, first)}. Remove one of the '
-        'two.'
-      )
-
-
 def _true_labels(path, found, labels, values) -> np.ndarray:
   """`labels` with those of the images in the list `path` replaced."""
-  truth = lists.read(path)
+  truth = lists.read(path, found.root)
   number = np.searchsorted(values, truth.labels)
   known = values[np.minimum(number, len(values) - 1)] == truth.labels
   if not known.all():
     row = int(np.argmin(known))
     raise errors.UserError(
-      f'{_place(path, row)}: no image of the training list has the label '
-      f'{truth.labels[row]}.'
+      f'{listchecks.place(path, row)}: no image of the training list has the '
+      f'label {truth.labels[row]}.'
     )
   listed = names.Names(truth.blob, truth.offsets)
-  _refuse_duplicates(path, listed)
+  listchecks.refuse_duplicates(path, listed)
   true_labels = labels.copy()
   is_found = np.zeros(len(listed), bool)
   for row, place in _matches(found.names, listed):
@@ -191,8 +185,8 @@ def _true_labels(path, found, labels, values) -> np.ndarray:
   if not is_found.all():
     row = int(np.argmin(is_found))
     raise errors.UserError(
-      f'{_place(path, row)}: {files.printable(listed[row])} is not in the '
-      'training list.'
+      f'{listchecks.place(path, row)}: {files.printable(listed[row])} is not '
+      'in the training list.'
     )
   return true_labels
 
@@ -218,7 +212,3 @@ def _in_chunks(values):
   for start in range(0, len(values), _CHUNK):
     part = values[start : start + _CHUNK]
     yield np.arange(start, start + len(part)), part
-
-
-def _place(path, row):
-  return f'{files.printable(path)}:{lists.line_number(path, row)}'

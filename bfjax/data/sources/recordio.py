@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, images, lists, names, sources
+from bfjax.data import files, images, lists, names, places, sources
 from bfjax.data.records import recordfiles, recordindex, recordlabels
 
 _log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def build(
     num_left_out,
   )
   if truth:
-    path = os.path.join(folder, truth)
+    path = places.find_list(truth, folder, 'data.truth')
     source.true_labels = _true_labels(path, source, values)
   _log.info('%d images, %d classes', source.num_rows, source.num_classes)
   if check == 'decode':

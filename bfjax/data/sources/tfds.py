@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 
 from bfjax import errors
-from bfjax.data import images
+from bfjax.data import images, places
 from bfjax.data.files import printable
 from bfjax.data.tfds import array_records, tfds_columns, tfds_sets
 
@@ -130,7 +130,7 @@ def build(
     split=split,
     title=title,
     label_key=label_key,
-    truth=os.path.join(root, truth) if truth else '',
+    truth=places.find_list(truth, root, 'data.truth') if truth else '',
     index_dir=index_dir,
     **about,
   )

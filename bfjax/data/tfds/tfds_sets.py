@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
+from bfjax.data import trees
 from bfjax.data.conversion import partial
 from bfjax.data.files import printable
 from bfjax.data.names import Names
@@ -38,6 +39,7 @@ def find(root: str | os.PathLike, dataset: str = '') -> pathlib.Path:
     for depth in range(1, 4)
     for path in root.glob('*/' * depth + INFO)
     if not partial.is_incomplete(path.parent)
+    and not any(map(trees.is_system, path.relative_to(root).parts))
   )
   name, _, version = dataset.partition(':')
   chosen = [

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import folders
+from bfjax.data import folders, trees
 from bfjax.data.conversion import formats, image_paths
 from bfjax.data.files import printable
 
@@ -40,6 +40,12 @@ class FolderWriter:
   def _checked_path(self, source, row: int) -> str:
     path, name = self.path(source, row), source.name(row)
     image_paths.check_path(path, name)
+    if any(map(trees.is_system, path.split('/'))):
+      raise errors.UserError(
+        f'The image {printable(name)} would be hidden or a system file, which '
+        'are not read from folders. --rename calls the files by their numbers '
+        'instead.'
+      )
     if not (path.lower().endswith(folders.SUFFIXES) or self._is_numbered(name)):
       raise errors.UserError(
         f'The image {printable(name)} does not end in '

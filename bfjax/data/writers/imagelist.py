@@ -43,7 +43,9 @@ class ListWriter:
 
   def read(self, folder):
     truth = folder / FLIPS
-    found = formats.detect(str(folder), list=LIST, format='list')
+    found = formats.detect(
+      str(folder), list=os.path.abspath(folder / LIST), format='list'
+    )
     return formats.open_source(
       found, check='none', truth=str(truth) if truth.exists() else ''
     )

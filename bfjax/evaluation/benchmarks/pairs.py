@@ -4,6 +4,7 @@
 `bfjax.data.packs.packs` that of packs (`lfw.bin`).
 """
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -13,7 +14,9 @@ from bfjax import errors
 from bfjax.data import files
 from bfjax.data.packs import packs
 from bfjax.evaluation import benchmarks
-from bfjax.evaluation.verification import imagepairs, pairlist
+from bfjax.evaluation.verification import imagepairs, pairlist, verification
+
+_log = logging.getLogger(__name__)
 
 # Where the pairs of a set of the field may be in the folder of all sets.
 _PLACES = (
@@ -94,10 +97,23 @@ def build(
 def _pairs(path, images, left, right, same, folds, protocols):
   """The benchmark; what is wrong with it is said with the name of its file."""
   protocols = (protocols,) if isinstance(protocols, str) else protocols
+  shown = files.printable(path)
   try:
-    return imagepairs.Pairs(images, left, right, same, folds, protocols)
+    benchmark = imagepairs.Pairs(images, left, right, same, folds, protocols)
   except errors.UserError as error:
-    raise errors.UserError(f'{files.printable(path)}: {error}') from error
+    raise errors.UserError(f'{shown}: {error}') from error
+  if one_kind := verification.folds_of_one_kind(benchmark.same, folds):
+    _log.warning(
+      '%s: %d of the %d folds hold pairs of one kind alone, number %d the'
+      ' first. Accuracies then tell of the order of the list more than of the'
+      ' model: mix the two kinds of pairs (`shuf` does, if the list has no'
+      ' header), or give another number of folds.',
+      shown,
+      len(one_kind),
+      folds,
+      one_kind[0] + 1,
+    )
+  return benchmark
 
 
 def _check_exist(
@@ -116,7 +132,8 @@ def _check_exist(
     f'There is a {os.path.basename(base)}{others[0]}: for such images correct '
     f'the list, or give suffix={others[0]!r} if it names images by number.'
     if others
-    else 'Is the root folder right, and is the data set complete?'
+    else images.why_absent()
+    or 'Is the root folder right, and is the data set complete?'
   )
   raise errors.UserError(
     f'{files.printable(path)}:{number}: no such image: {files.printable(full)}:'

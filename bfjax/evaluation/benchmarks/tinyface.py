@@ -16,7 +16,7 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.data import files, folders
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.identification import (
   distractor_search,
@@ -27,7 +27,6 @@ from bfjax.evaluation.reporting import results
 from bfjax.evaluation.search import products, search
 
 _FOLDERS = ('Probe', 'Gallery_Match', 'Gallery_Distractor')
-_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 _RANKS = (1, 5, 10, 20)
 _CMC_RANKS = 100
 _EXAMPLES = 16
@@ -202,18 +201,14 @@ def build(
 
 def _images(root: str, folder: str) -> list[str]:
   """The images of a folder at any depth, sorted, relative to `root`."""
-  found = [
-    os.path.relpath(os.path.join(place, name), root)
-    for place, _, inside in os.walk(os.path.join(root, folder))
-    for name in inside
-    if name.lower().endswith(_SUFFIXES) and not name.startswith('.')
-  ]
-  if not found:
+  place = os.path.join(root, folder)
+  inside = sorted(folders.images_below(place)) if os.path.isdir(place) else []
+  if not inside:
     raise errors.UserError(
-      f'No images ({", ".join(_SUFFIXES)}) in {os.path.join(root, folder)}. '
-      'Complete the data set.'
+      f'No images ({", ".join(folders.SUFFIXES)}) in {place}. Complete the '
+      'data set.'
     )
-  return sorted(found)
+  return [os.path.join(folder, os.fsdecode(path)) for path in inside]
 
 
 def _person(name: str) -> int:

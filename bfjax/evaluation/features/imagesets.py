@@ -34,7 +34,7 @@ def open_set(
 
   Args:
     root: a folder, list, .rec file, TFDS folder or .bin pack.
-    list: lines `path  label`, relative to `root`.
+    list: lines `path  label`, relative to `root` or to where the user is.
     dataset: of a data_dir of TFDS.
     split: of a TFDS set.
     format: of `formats.FORMATS`; '' to find it out.
@@ -45,8 +45,6 @@ def open_set(
   if os.path.isfile(root) and not list and packs.is_pack(root):
     pack = packs.read(root)
     return ImageSet(packs.PackFiles(root, pack.images), _no_label)
-  if list:
-    list = os.path.relpath(os.path.join(root, list), root)
   found = formats.detect(root, list=list, dataset=dataset, format=format)
   return _labelled(formats.open_source(found, split=split))
 

@@ -223,6 +223,16 @@ def check_folds(num_pairs: int, folds: int, equal: bool) -> None:
     )
 
 
+def folds_of_one_kind(same: np.ndarray, folds: int) -> list[int]:
+  """The folds, from 0, whose pairs are all of one person or all of two.
+
+  The threshold for such a fold is chosen on pairs of which the others are
+  mostly: its accuracy tells of the order of the pairs, not of the features.
+  """
+  bounds = fold_bounds(len(same), folds)
+  return [k for k, (a, b) in enumerate(bounds) if len(set(same[a:b])) == 1]
+
+
 def first_not_finite(features: np.ndarray) -> int | None:
   """The first row with a NaN or an infinity in it; None if all are finite."""
   bad = ~np.isfinite(features).reshape(len(features), -1).all(axis=1)

@@ -1,0 +1,216 @@
+"""How lists of images are written: columns, slashes, encoding.
+
+A list has lines `path label`. Others are read, too, where its first lines tell:
+
+    flag<TAB>path<TAB>label      .lst of InsightFace: flag or number of the
+                                 line, and after the label the box (4 numbers)
+                                 and landmarks (10) of a face, or neither
+    number label path            .lst of MXNet's im2rec, one label a line,
+                                 whole or as 3.000000
+    label path
+    path,label                   or with a semicolon
+    "path" label                 in double or single quotes
+
+What the lines look like decides between these; where two fit, which of them
+names files that are there. Backslashes are taken for slashes, and names from
+another encoding, only where this finds more files.
+"""
+
+import functools
+import os
+import re
+import unicodedata
+from typing import NamedTuple
+
+_SAMPLE_BYTES = 1 << 20
+_MAX_LINE_BYTES = 1 << 13
+# Lines that are looked at: the first, and the first that are not ASCII.
+_LINES, _OTHER_LINES = 24, 8
+
+_END = rb'[ \t\r\v\f]*$'
+# With something in it that is no digit, and nothing blank at its ends.
+_PATH = rb'(?P<path>(?=[^\n]*?[^\d\s])\S(?:[^\n]*\S)?)'
+_LABEL = rb'(?P<label>\d+)'
+_WHOLE = rb'(?P<label>\d+)(?:\.0*)?'
+_NUMBER = rb'\t-?[\d.]+(?:e[-+]?\d+)?'
+_NO_COLUMN = rb'(?![-+.\d]+[ \t])'
+# In order of precedence.
+_COLUMNS = {
+  'number<TAB>path<TAB>label': rb'^\d+\t(?P<path>(?=[^\t\n]*[^\d\s])[^\t\n]+)\t'
+  + _LABEL
+  + rb'(?:(?:%b){4}(?:(?:%b){10})?)?' % (_NUMBER, _NUMBER)
+  + _END,
+  '"path" label': rb'^[ \t]*(?P<quote>["\'])(?P<path>[^"\n]+)(?P=quote)'
+  rb'[ \t,;]+["\']?' + _LABEL + rb'["\']?' + _END,
+  'path label': rb'^[^\n]*\S[ \t]+\d+' + _END,
+  'path,label': rb'^[ \t]*(?P<path>[^\n,;]*[^\s,;])[ \t]*[,;][ \t]*'
+  + _LABEL
+  + _END,
+  'number label path': rb'^\d+[ \t]++'
+  + _WHOLE
+  + rb'[ \t]++'
+  + _NO_COLUMN
+  + _PATH
+  + _END,
+  'label path': rb'^[ \t]*' + _WHOLE + rb'[ \t]++' + _NO_COLUMN + _PATH + _END,
+  'number path label': rb'^\d+[ \t]++(?P<path>[^\n]*\S)[ \t]+' + _LABEL + _END,
+}
+_PLAIN = 'path label'
+# Its lines look like `path label`, too.
+_DOUBTFUL = 'number path label'
+_ENCODINGS = ('gb18030', 'big5', 'cp932', 'cp949', 'cp1252')
+_COMPOSITIONS = ('NFC', 'NFD')
+_LINE = re.compile(rb'(?m)^[ \t\r\v\f]*[^\s]')
+_SLASHES = re.compile(rb'/(?:\.?/)+')
+_LEADING_DOTS = re.compile(rb'(?m)^([ \t]*)(?:\./)+')
+
+
+class Form(NamedTuple):
+  """How a list is written.
+
+  Attributes:
+    columns: of its lines, as in the description of this module.
+    encoding: of its names, where it is not that of the disk; or the Unicode
+      normalisation, NFC or NFD, that they need to be those on the disk.
+    backslashes: whether they stand for slashes.
+  """
+
+  columns: str = _PLAIN
+  encoding: str = ''
+  backslashes: bool = False
+
+  def plain(self, lines: bytes) -> bytes | None:
+    """Whole lines of such a list as lines `path<TAB>label`, paths tidied.
+
+    As many lines, the empty ones included. None if one is of another form;
+    lines `path label` are not checked.
+    """
+    if self.encoding and not lines.isascii():
+      lines = _recoded(lines, self.encoding)
+      if lines is None:
+        return None
+    if self.columns != _PLAIN:
+      num_lines = len(_LINE.findall(lines))
+      lines, num_fit = _pattern(self.columns).subn(
+        rb'\g<path>\t\g<label>', lines
+      )
+      if num_fit != num_lines:
+        return None
+    if self.backslashes:
+      lines = lines.replace(b'\\', b'/')
+    return tidied(lines)
+
+  @property
+  def is_doubtful(self) -> bool:
+    """Whether it is believed only if its files are there."""
+    is_like_plain = self.columns == _DOUBTFUL
+    return is_like_plain or bool(self.encoding) or self.backslashes
+
+  @property
+  def in_words(self) -> str:
+    """What differs from the usual form; '' if nothing does."""
+    words = []
+    if self.columns != _PLAIN:
+      words.append(f'lines `{self.columns}`')
+    if self.encoding in _COMPOSITIONS:
+      words.append(f'names in Unicode as {self.encoding}, as on the disk')
+    elif self.encoding:
+      words.append(f'names from {self.encoding}')
+    if self.backslashes:
+      words.append('backslashes as slashes')
+    return ', '.join(words)
+
+
+def tidied(lines: bytes) -> bytes:
+  """Lines that begin with a path: `./a/1.jpg` and `a//1.jpg` as `a/1.jpg`."""
+  if b'./' in lines or b'//' in lines:
+    lines = _LEADING_DOTS.sub(rb'\1', _SLASHES.sub(b'/', lines))
+  return lines
+
+
+def detect(path: str, root: str = '') -> Form:
+  """The form of the list file `path`, by its first lines.
+
+  The usual one if it cannot be read, or is no regular file.
+
+  Args:
+    path: the list.
+    root: the folder of its images, to see which form names files that are
+      there; '' where this is not known.
+  """
+  lines = _sample(path)
+  best, most = Form(), (0, 0)
+  for form in _forms(lines):
+    names = [_name(form, line) for line in lines]
+    fitting = [name for name in names if name is not None]
+    there = sum(_is_there(root, name) for name in fitting) if root else 0
+    if form.is_doubtful and not there:
+      continue
+    if (there, len(fitting)) > most:
+      best, most = form, (there, len(fitting))
+    if there == len(lines):
+      break
+  return best
+
+
+def unaligned(path: str, form: Form) -> bool:
+  """Whether InsightFace's flag says that the images are not aligned faces."""
+  lines = _sample(path) if 'TAB' in form.columns else []
+  return len(lines) > 1 and all(line.startswith(b'0\t') for line in lines)
+
+
+def _forms(lines):
+  text = b''.join(lines)
+  encodings = [''] if text.isascii() else ['', *_ENCODINGS, *_COMPOSITIONS]
+  backslashes = [False, True] if b'\\' in text else [False]
+  for encoding in encodings:
+    for columns in _COLUMNS:
+      for slashes in backslashes:
+        yield Form(columns, encoding, slashes)
+
+
+def _sample(path) -> list[bytes]:
+  """Some of the first lines that are not empty."""
+  if not os.path.isfile(path):
+    return []
+  try:
+    with open(path, 'rb') as file:
+      text = file.read(_SAMPLE_BYTES)
+  except OSError:
+    return []
+  whole, end, rest = text.removeprefix(b'\xef\xbb\xbf').rpartition(b'\n')
+  if len(text) < _SAMPLE_BYTES:
+    whole += end + rest
+  lines = [line for line in whole.split(b'\n') if line.strip()]
+  if not lines or b'\0' in whole or max(map(len, lines)) > _MAX_LINE_BYTES:
+    return []
+  others = [line for line in lines[_LINES:] if not line.isascii()]
+  return lines[:_LINES] + others[:_OTHER_LINES]
+
+
+def _name(form: Form, line: bytes) -> bytes | None:
+  """The path in a line of that form; None if it is of another one."""
+  plain = form.plain(line)
+  if plain is None or not _pattern(_PLAIN).search(plain):
+    return None
+  return plain.strip().rsplit(None, 1)[0]
+
+
+def _is_there(root: str, name: bytes) -> bool:
+  return os.path.isfile(os.path.join(os.fsencode(root), name))
+
+
+@functools.cache
+def _pattern(columns: str) -> re.Pattern[bytes]:
+  return re.compile(rb'(?m)' + _COLUMNS[columns])
+
+
+def _recoded(lines: bytes, encoding: str) -> bytes | None:
+  try:
+    if encoding in _COMPOSITIONS:
+      text = unicodedata.normalize(encoding, lines.decode('utf-8'))
+    else:
+      text = lines.decode(encoding)
+  except UnicodeDecodeError:
+    return None
+  return text.encode('utf-8')
