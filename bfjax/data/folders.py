@@ -77,6 +77,7 @@ def _paths(tree, counts) -> Iterator[str]:
     inside = tree.below(name)
     found = list(filter(_is_image, inside))
     if not found:
+      tree.log_left_out()
       raise errors.UserError(
         f'The class folder {files.printable(os.path.join(tree.root, name))} '
         f'has no images ({", ".join(SUFFIXES)}). Remove it or fill it.'
@@ -97,9 +98,9 @@ def _log_doubts(tree, num_images, num_direct, num_others) -> None:
     )
   if num_stray := sum(map(_is_image, tree.files)):
     _log.warning(
-      '%d images lie in %s itself, in no class folder, and are not used.',
-      num_stray,
+      'Images in %s itself, in no class folder, are not used: %d.',
       root,
+      num_stray,
     )
   if not num_direct:
     _log.warning(

@@ -13,7 +13,7 @@ A list has lines `path label`. Others are read, too, where its first lines tell:
 
 What the lines look like decides between these; where two fit, which of them
 names files that are there. Backslashes are taken for slashes, and names from
-another encoding, only where this finds more files.
+or to another encoding, only where this finds more files.
 """
 
 import functools
@@ -58,8 +58,13 @@ _COLUMNS = {
 _PLAIN = 'path label'
 # Its lines look like `path label`, too.
 _DOUBTFUL = 'number path label'
+# What names are in, and what they are on the disk.
+_COMPOSITIONS = ('NFC', 'NFD')  # both UTF-8; the second is that of macOS
 _ENCODINGS = ('gb18030', 'big5', 'cp932', 'cp949', 'cp1252')
-_COMPOSITIONS = ('NFC', 'NFD')
+_RECODINGS = (
+  *((name, 'utf-8') for name in _ENCODINGS),
+  *(('utf-8', name) for name in _COMPOSITIONS + _ENCODINGS),
+)
 _LINE = re.compile(rb'(?m)^[ \t\r\v\f]*[^\s]')
 _SLASHES = re.compile(rb'/(?:\.?/)+')
 _LEADING_DOTS = re.compile(rb'(?m)^([ \t]*)(?:\./)+')
@@ -70,13 +75,13 @@ class Form(NamedTuple):
 
   Attributes:
     columns: of its lines, as in the description of this module.
-    encoding: of its names, where it is not that of the disk; or the Unicode
-      normalisation, NFC or NFD, that they need to be those on the disk.
+    recoding: the encoding of its names and that of the disk, or a Unicode
+      normalisation, where names have to be changed to be those on the disk.
     backslashes: whether they stand for slashes.
   """
 
   columns: str = _PLAIN
-  encoding: str = ''
+  recoding: tuple[str, str] | None = None
   backslashes: bool = False
 
   def plain(self, lines: bytes) -> bytes | None:
@@ -85,8 +90,8 @@ class Form(NamedTuple):
     As many lines, the empty ones included. None if one is of another form;
     lines `path label` are not checked.
     """
-    if self.encoding and not lines.isascii():
-      lines = _recoded(lines, self.encoding)
+    if self.recoding and not lines.isascii():
+      lines = _recoded(lines, *self.recoding)
       if lines is None:
         return None
     if self.columns != _PLAIN:
@@ -104,7 +109,7 @@ class Form(NamedTuple):
   def is_doubtful(self) -> bool:
     """Whether it is believed only if its files are there."""
     is_like_plain = self.columns == _DOUBTFUL
-    return is_like_plain or bool(self.encoding) or self.backslashes
+    return is_like_plain or bool(self.recoding) or self.backslashes
 
   @property
   def in_words(self) -> str:
@@ -112,10 +117,8 @@ class Form(NamedTuple):
     words = []
     if self.columns != _PLAIN:
       words.append(f'lines `{self.columns}`')
-    if self.encoding in _COMPOSITIONS:
-      words.append(f'names in Unicode as {self.encoding}, as on the disk')
-    elif self.encoding:
-      words.append(f'names from {self.encoding}')
+    if self.recoding:
+      words.append('names of {} as {}'.format(*self.recoding))
     if self.backslashes:
       words.append('backslashes as slashes')
     return ', '.join(words)
@@ -161,12 +164,12 @@ def unaligned(path: str, form: Form) -> bool:
 
 def _forms(lines):
   text = b''.join(lines)
-  encodings = [''] if text.isascii() else ['', *_ENCODINGS, *_COMPOSITIONS]
+  recodings = [None] if text.isascii() else [None, *_RECODINGS]
   backslashes = [False, True] if b'\\' in text else [False]
-  for encoding in encodings:
+  for recoding in recodings:
     for columns in _COLUMNS:
       for slashes in backslashes:
-        yield Form(columns, encoding, slashes)
+        yield Form(columns, recoding, slashes)
 
 
 def _sample(path) -> list[bytes]:
@@ -205,12 +208,11 @@ def _pattern(columns: str) -> re.Pattern[bytes]:
   return re.compile(rb'(?m)' + _COLUMNS[columns])
 
 
-def _recoded(lines: bytes, encoding: str) -> bytes | None:
+def _recoded(lines: bytes, source: str, target: str) -> bytes | None:
   try:
-    if encoding in _COMPOSITIONS:
-      text = unicodedata.normalize(encoding, lines.decode('utf-8'))
-    else:
-      text = lines.decode(encoding)
-  except UnicodeDecodeError:
+    text = lines.decode(source)
+    if target in _COMPOSITIONS:
+      return unicodedata.normalize(target, text).encode('utf-8')
+    return text.encode(target)
+  except UnicodeError:
     return None
-  return text.encode('utf-8')

@@ -260,8 +260,13 @@ def _line_problem(path, number, line, parts, form) -> str:
   else:
     reason = 'has a label that is not an integer'
   place = f'{files.printable(path)}:{number}'
-  heading = ' If it is a heading, remove it.' if number == 1 else ''
+  hint = ' If it is a heading, remove it.' if number == 1 else ''
+  if number == 1 and line.count(b'\t') > 1:
+    hint += (
+      " If the columns have another order, awk -F'\\t' '{print $2, $3}' LIST >"
+      ' NEW_LIST takes the second for the path and the third for the label.'
+    )
   return (
     f'{place}: the line {shown!r} {reason}. Expected: path, blanks, label (an '
-    f'integer from 0), or a form that docs/data.md has.{heading}'
+    f'integer from 0), or a form that docs/data.md has.{hint}'
   )

@@ -1,12 +1,11 @@
 """Why the files of a list are not there: what lies on the disk instead."""
 
 import os
-from collections.abc import Sequence
 
 _MAX_FOLDERS = 256  # of a root that are looked into
 
 
-def explain(root: str, names: Sequence[str]) -> str:
+def explain(root: str, names: list[str]) -> str:
   """What is wrong with names none of which is a file below `root`.
 
   Args:
@@ -16,6 +15,12 @@ def explain(root: str, names: Sequence[str]) -> str:
   Returns:
     what to do, as one or two sentences; '' if nothing explains it.
   """
+  slashed = [name.replace('\\', '/') for name in names]
+  if slashed != names and (why := explain(root, slashed)):
+    return (
+      "Write slashes for backslashes, tr '\\\\' / < LIST > NEW_LIST, and then: "
+      f'{why}'
+    )
   return (
     _other_root(root, names)
     or _other_start(root, names)

@@ -21,37 +21,39 @@ def find_list(path: str, root: str, what: str) -> str:
     what: the option that it was given by, for messages: 'data.list'.
 
   Returns:
-    a path that exists; below `root` if it is there.
+    the absolute path of what is there; below `root` if it is in both.
 
   Raises:
     UserError: if there is no such file, or there are two that differ.
   """
-  here, in_root = path, os.path.join(root, path)
-  places = [x for x in dict.fromkeys((in_root, here)) if os.path.exists(x)]
-  if not places:
-    nor = '' if in_root == here else f', nor {printable(os.path.abspath(here))}'
+  in_root, here = (
+    os.path.abspath(os.path.join(root, path)),
+    os.path.abspath(path),
+  )
+  there = [x for x in dict.fromkeys((in_root, here)) if os.path.exists(x)]
+  if not there:
+    nor = '' if in_root == here else f', nor {printable(here)}'
     raise errors.UserError(
       f'There is no list {printable(in_root)}{nor}: No such file. {what} is '
       'relative to the folder of the images or to where you are.'
     )
-  taken = places[0]
-  if len(places) == 1:
+  taken = there[0]
+  if len(there) == 1:
     if in_root != here:
       level = logging.INFO if taken == in_root else logging.WARNING
-      _log.log(level, '%s: %s', what, printable(os.path.abspath(taken)))
+      _log.log(level, '%s is taken to be %s', what, printable(taken))
     return taken
-  if os.path.samefile(*places):
+  if os.path.samefile(*there):
     return taken
-  if not filecmp.cmp(here, in_root, shallow=False):
+  if not filecmp.cmp(*there, shallow=False):
     raise errors.UserError(
       f'{what}={printable(path)} can be {printable(in_root)} or '
-      f'{printable(os.path.abspath(here))}, and the two differ. Give the '
-      'absolute path.'
+      f'{printable(here)}, and the two differ. Give the absolute path.'
     )
   _log.warning(
-    '%s: %s, and not its copy %s',
+    '%s is taken to be %s, and not its copy %s',
     what,
-    printable(taken),
-    printable(os.path.abspath(here)),
+    printable(in_root),
+    printable(here),
   )
   return taken
