@@ -7,6 +7,9 @@ import pytest
 
 from bfjax import errors
 from bfjax.data import folders
+from bfjax.data.conversion import formats
+from bfjax.data.labelnoise import outliers
+from bfjax.evaluation.features import imagesets
 
 
 def _write(root, *names):
@@ -86,3 +89,65 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
   monkeypatch.setattr(os, 'scandir', fail)
   with pytest.raises(errors.UserError, match=r'a/deep: Permission denied'):
     folders.read(str(tmp_path))
+
+
+SYSTEM = (
+  '.DS_Store',
+  '__MACOSX/p0/._1.jpg',
+  'lost+found/1.jpg',
+  '$RECYCLE.BIN/1.jpg',
+  'p0/._1.jpg',
+  'p0/Thumbs.db',
+  'p0/.ipynb_checkpoints/1-checkpoint.jpg',
+  'p0/deep/@eaDir/1.jpg/thumb.jpg',
+  'p0/deep/.hidden.jpg',
+)
+
+
+def test_system_entries_are_left_out_at_every_depth_and_said_once(
+  tmp_path, caplog
+):
+  _write(tmp_path, 'p0/1.jpg', 'p0/deep/2.jpg', 'p1/1.jpg', *SYSTEM)
+  expected = [b'p0/1.jpg', b'p0/deep/2.jpg', b'p1/1.jpg']
+  found, labels, names = folders.read(str(tmp_path))
+  assert list(found.names_bytes()) == expected
+  assert list(names) == ['p0', 'p1'] and labels.tolist() == [0, 0, 1]
+  [said] = caplog.messages
+  assert said.startswith(f'{len(SYSTEM)} hidden or system entries')
+  for walk in (
+    lambda: folders.images_below(str(tmp_path)),
+    lambda: (name for name, _ in outliers.Pool(str(tmp_path)).listed()),
+    lambda: imagesets.open_paths(str(tmp_path)).files.names_bytes(),
+  ):
+    caplog.clear()
+    assert sorted(walk()) == expected
+    [said] = caplog.messages
+    assert said.startswith(f'{len(SYSTEM)} hidden or system entries')
+
+
+def test_system_folders_alone_are_no_data_set(tmp_path):
+  _write(tmp_path, '__MACOSX/p0/1.jpg', '.git/1.jpg')
+  with pytest.raises(errors.UserError, match='is none of'):
+    formats.detect(str(tmp_path))
+  with pytest.raises(errors.UserError, match='has no folders'):
+    folders.read(str(tmp_path))
+
+
+def test_a_pool_reaches_folders_by_links_and_refuses_loops(tmp_path):
+  _write(tmp_path, 'else/deep/1.jpg', 'pool/a/2.jpg')
+  os.symlink(tmp_path / 'else', tmp_path / 'pool/b')
+  found = sorted(folders.images_below(str(tmp_path / 'pool')))
+  assert found == [b'a/2.jpg', b'b/deep/1.jpg']
+  os.symlink('..', tmp_path / 'pool/a/loop')
+  with pytest.raises(errors.UserError, match=r'same folder as .*by a link'):
+    list(folders.images_below(str(tmp_path / 'pool')))
+
+
+def test_images_that_no_class_has_and_classes_one_level_down_are_said(
+  tmp_path, caplog
+):
+  _write(tmp_path, 'train/p0/1.jpg', 'train/p1/2.jpg', 'stray.jpg')
+  folders.read(str(tmp_path))
+  text = caplog.text
+  assert 'in no class folder, are not used: 1' in text
+  assert f'give data.root={tmp_path}/train' in text

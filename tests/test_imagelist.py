@@ -220,3 +220,54 @@ def test_the_fingerprint_is_that_of_earlier_versions(num_rows):
   text = b'\n'.join(names) + end + labels.astype('<i4').tobytes()
   expected = hashlib.sha256(text).hexdigest()
   assert sources.fingerprint(iter(names), labels) == expected
+
+
+@pytest.mark.parametrize('other', ['./a/1.jpg', 'a//1.jpg', './/a/./1.jpg'])
+def test_one_image_under_two_spellings_is_refused(tmp_path, other):
+  with pytest.raises(errors.UserError, match=r':3: a/1\.jpg .* in line 1'):
+    _list(tmp_path, f'a/1.jpg 0\nb/1.jpg 0\n{other} 1\n')
+
+
+@pytest.mark.parametrize('other', ['link.jpg', 'c/1.jpg', 'b/../a/1.jpg', '{}'])
+def test_one_file_under_two_names_is_refused(tmp_path, other):
+  for name in ('a/1.jpg', 'b/1.jpg'):
+    _write(tmp_path, name)
+  (tmp_path / 'link.jpg').symlink_to('a/1.jpg')
+  (tmp_path / 'c').symlink_to('a')
+  other = other.format(tmp_path / 'a/1.jpg')
+  _write(tmp_path, 'list.txt', f'a/1.jpg 0\nb/1.jpg 0\n{other} 1\n'.encode())
+  options = {'root': str(tmp_path), 'list': 'list.txt'}
+  with pytest.raises(
+    errors.UserError, match=r'list\.txt:3: .* in line 1, by a'
+  ):
+    imagelist.build(**options)
+
+
+def test_one_file_in_two_class_folders_is_refused_but_a_hard_link_is_not(
+  tmp_path,
+):
+  for name in ('a/1.jpg', 'b/1.jpg'):
+    _write(tmp_path, name)
+  (tmp_path / 'b/2.jpg').hardlink_to(tmp_path / 'a/1.jpg')
+  assert imagelist.build(root=str(tmp_path)).num_rows == 3
+  (tmp_path / 'b/3.jpg').symlink_to(tmp_path / 'a/1.jpg')
+  with pytest.raises(errors.UserError, match='is the same file as'):
+    imagelist.build(root=str(tmp_path))
+
+
+def test_a_truth_may_spell_paths_otherwise(tmp_path):
+  _write(tmp_path, 'flips.txt', b'./a.jpg 1\n')
+  _write(tmp_path, 'list.txt', b'a.jpg 0\nd//b.jpg 1\n')
+  source = imagelist.build(
+    root=str(tmp_path), list='list.txt', truth='flips.txt', check='none'
+  )
+  assert source.name(1) == 'd/b.jpg'
+  np.testing.assert_array_equal(source.true_labels, [1, 1])
+
+
+def test_system_files_of_a_list_are_used_and_said(tmp_path, caplog):
+  source = _list(
+    tmp_path, 'a/1.jpg 0\na/._1.jpg 1\n.x/1.jpg 0\n/d/.x/1.jpg 0\n../a.jpg 0\n'
+  )
+  assert source.num_rows == 5
+  assert 'lists 2 hidden or system files, such as a/._1.jpg' in caplog.text

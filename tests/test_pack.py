@@ -636,7 +636,7 @@ def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   assert found.options == {
     'source': 'imagelist',
     'root': str(images),
-    'list': 'all.txt',
+    'list': str(images / 'all.txt'),
   }
   for name in ('train.rec', 'train.txt'):
     (tmp_path / name).touch()

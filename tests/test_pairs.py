@@ -207,3 +207,18 @@ def test_unknown_benchmarks_options_and_protocols(tmp_path):
     benchmarks.build('pairs', root=str(tmp_path))
   with pytest.raises(errors.UserError, match=r"'megaface'. There are: bound"):
     make_benchmark(tmp_path, protocols=('megaface',))
+
+
+@pytest.mark.parametrize(
+  'flags, said',
+  [('1111100000', (2, 1)), ('1011000000', (1, 2)), ('10' * 5, ())],
+)
+def test_folds_of_one_kind_alone_are_said(tmp_path, flags, said, caplog):
+  names = [f'{i}.jpg' for i in range(11)]
+  make_tree(tmp_path, names)
+  write(tmp_path, ''.join(f'10.jpg {i}.jpg {x}\n' for i, x in enumerate(flags)))
+  pairs.build(root=str(tmp_path), pairs='pairs.txt', folds=2)
+  assert len(caplog.messages) == bool(said)
+  if said:
+    message = f'pairs.txt: {said[0]} of the 2 folds hold pairs of one kind'
+    assert message in caplog.text and f'number {said[1]} the' in caplog.text

@@ -306,7 +306,7 @@ def test_an_outage_of_the_storage_is_not_skipped():
   assert 'Cannot read the image' in str(caught.value)
 
 
-def test_more_bad_images_than_allowed_are_not_skipped():
+def test_more_bad_images_than_allowed_are_not_skipped(caplog):
   def is_bad(self, row):
     return row % 7 == 0
 
@@ -317,7 +317,10 @@ def test_more_bad_images_than_allowed_are_not_skipped():
   assert len(batches) == 40
   # A hundred are always allowed.
   few = Failing(600, is_bad)
+  caplog.clear()
   assert len(_batches(few, 0, 10, on_error='skip', max_skipped=0.0)) == 10
+  said = [text for text in caplog.messages if 'max_skipped' in text]
+  assert len(said) == 1 and 'up to 100 of the 600' in said[0]
 
 
 def test_a_file_that_fails_once_is_read_again(source):

@@ -24,6 +24,17 @@ def make_root(root):
       (root / 'Testing_Set' / folder / f'{name}.jpg').write_bytes(b'image')
 
 
+def test_hidden_and_system_files_are_no_strangers(tmp_path):
+  make_root(tmp_path)
+  for name in ('Gallery_Distractor/._1.jpg', 'Probe/__MACOSX/9_9.jpg'):
+    path = tmp_path / 'Testing_Set' / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b'image')
+  benchmark = build(tmp_path)
+  assert len(benchmark.people) == len(PROBES)
+  assert len(benchmark.gallery_people) == len(MATES + STRANGERS)
+
+
 def build(root, **options):
   return benchmarks.build('tinyface', root=str(root), **options)
 

@@ -291,15 +291,15 @@ def _message(
   if format in ('recordio', 'tfds'):
     options = {'source': format, **options}
   if format == 'list':
-    options['list'] = list_writer.LIST
+    options['list'] = out / list_writer.LIST
   note = ''
   if source.true_labels is not None:
     if format == 'folder':
       note = '\nFolders do not keep the true labels.'
     elif format == 'list':
-      options['truth'] = list_writer.FLIPS
+      options['truth'] = out / list_writer.FLIPS
     elif format == 'recordio':
-      options['truth'] = record_writer.FLIPS
+      options['truth'] = out / record_writer.FLIPS
   lines = ' \\\n    '.join(
     shlex.quote(f'--config.data.{name}={value}')
     for name, value in options.items()

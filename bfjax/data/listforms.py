@@ -42,10 +42,10 @@ _COLUMNS = {
   + _END,
   '"path" label': rb'^[ \t]*(?P<quote>["\'])(?P<path>[^"\n]+)(?P=quote)'
   rb'[ \t,;]+["\']?' + _LABEL + rb'["\']?' + _END,
-  'path label': rb'^[^\n]*\S[ \t]+\d+' + _END,
   'path,label': rb'^[ \t]*(?P<path>[^\n,;]*[^\s,;])[ \t]*[,;][ \t]*'
   + _LABEL
   + _END,
+  'path label': rb'^[^\n]*\S[ \t]+\d+' + _END,
   'number label path': rb'^\d+[ \t]++'
   + _WHOLE
   + rb'[ \t]++'

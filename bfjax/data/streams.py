@@ -162,7 +162,7 @@ class Stream:
       self._is_divided = True
       self._start(self.bad_rows)
       return
-    if found and not self.bad_rows:
+    if found and not self.bad_rows and self._max_skipped < 1:
       _log.warning(
         'Unreadable images are skipped, up to %d of the %d'
         ' (data.max_skipped=%s, but never fewer than %d).',

@@ -27,7 +27,7 @@ class Found(NamedTuple):
   Attributes:
     format: a key of `FORMATS`.
     options: what `sources.build` needs to know to read it, as `data.NAME` of
-      a config: source, root, list, dataset.
+      a config: source, root, list (absolute), dataset.
     folder: where files beside the set lie.
   """
 
@@ -66,15 +66,16 @@ def detect(
   options = {'source': FORMATS[format], 'root': root}
   folder = root
   if format == 'list':
+    # Absolute: this one, whatever lies where the user is.
     if os.path.isfile(root):
-      folder = os.path.dirname(root) or '.'
-      options |= {'root': folder, 'list': os.path.basename(root)}
+      path = os.path.abspath(root)
+      options['root'] = os.path.dirname(root) or '.'
+    elif list:
+      path = places.find_list(list, root, '--list')
     else:
-      path = os.path.join(root, list or _LIST)
-      if list and path != (found := places.find_list(list, root, '--list')):
-        list = path = os.path.abspath(found)
-      options['list'] = list or _LIST
-      folder = os.path.dirname(path)
+      path = os.path.abspath(os.path.join(root, _LIST))
+    options['list'] = path
+    folder = os.path.dirname(path)
   elif format == 'recordio' and os.path.isfile(root):
     folder = os.path.dirname(root) or '.'
   elif format == 'tfds':
@@ -92,7 +93,7 @@ def _guesses(root, list, dataset) -> dict[str, str]:
   if os.path.isfile(root):
     if root.endswith('.rec'):
       return {'recordio': 'it ends in .rec'}
-    if root.endswith(('.txt', '.lst', '.tsv', '.list')):
+    if root.endswith(('.txt', '.lst', '.tsv', '.csv', '.list')):
       return {'list': 'it is a text file'}
     return {}
   found = {}
@@ -154,12 +155,9 @@ def open_source(
     UserError: as the source does.
   """
   options = dict(found.options)
-  if 'list' in options:  # this one, whatever lies where the user is
-    name = os.path.basename(options['list'])
-    options['list'] = os.path.abspath(os.path.join(found.folder, name))
   if truth:
     root = options['root'] if os.path.isdir(options['root']) else found.folder
-    options['truth'] = os.path.abspath(places.find_list(truth, root, '--truth'))
+    options['truth'] = places.find_list(truth, root, '--truth')
   others = {
     'split': split,
     'image_key': image_key,
