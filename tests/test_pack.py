@@ -667,5 +667,6 @@ def test_the_command_says_how_to_train_on_what_it_wrote(images, tmp_path):
   )
   assert result.returncode == 0, result.stderr
   assert f'Wrote 12 images of 3 classes to {out}.' in result.stdout
-  for option in ('source=recordio', f'root={out}', 'truth=flips.txt'):
+  truth = f'truth={out}/flips.txt'
+  for option in ('source=recordio', f'root={out}', truth):
     assert f'--config.data.{option}' in result.stdout

@@ -110,15 +110,16 @@ def build(
   else:
     found, labels, class_names = folders.read(root, num_classes)
   _log.info('%d images, %d classes', found.num_rows, len(class_names))
-  if check == 'none':
-    if why := found.why_absent():
-      _log.warning('%s', why)
-  else:
+  if why := found.why_absent():
+    if check != 'none':
+      raise errors.UserError(why)
+    _log.warning('%s', why)
+  if check == 'decode':
+    images.check_images(found)
+  if check != 'none':
     identities = np.zeros(found.num_rows, np.int64)
     found.check_exist(identities=identities)
     listchecks.refuse_links(found, identities, list and list_path)
-  if check == 'decode':
-    images.check_images(found)
   return ImageList(
     files=found,
     labels=labels,
