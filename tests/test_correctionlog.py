@@ -120,6 +120,23 @@ def test_the_tool_tells_a_run_epoch_by_epoch_with_a_plot(tmp_path):
   )
 
 
+def test_the_truth_may_lie_in_the_folder_of_the_run_s_images(tmp_path):
+  """And is read as training reads it: from Windows, say."""
+  logs = tmp_path / 'run' / 'corrections'
+  logs.mkdir(parents=True)
+  (tmp_path / 'images/a').mkdir(parents=True)
+  (tmp_path / 'images/a/1.jpg').write_bytes(b'x')
+  (tmp_path / 'images/flips.txt').write_text('a\\1.jpg  1\n')
+  config = {'data': {'root': str(tmp_path / 'images')}}
+  (tmp_path / 'run/config.json').write_text(json.dumps(config))
+  header = 'row\tpath\tgiven_label\tnew_label\n'
+  (logs / 'epoch_001.tsv').write_text(header + '0\ta/1.jpg\t0\t1\n')
+  run = tool('--truth', 'flips.txt', tmp_path / 'run', '--json')
+  assert run.returncode == 0, run.stderr
+  [score] = json.loads(run.stdout)
+  assert (score['precision'], score['recall']) == (1, 1)
+
+
 def test_the_tool_refuses_a_folder_without_logs(tmp_path):
   (tmp_path / 'flips.txt').write_text('a.jpg  1\n')
   run = tool('--truth', tmp_path / 'flips.txt', tmp_path)

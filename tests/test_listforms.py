@@ -7,6 +7,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.data import lists
+from bfjax.data.labelnoise import listnoise
 from bfjax.data.sources import imagelist
 
 NAMES = ['p 0/1.jpg', 'p1/12.jpg', 'p1/2.jpg', '3/4']
@@ -124,6 +125,18 @@ def test_names_composed_as_on_another_system(tmp_path):
   _make(tmp_path, [apart])
   path = _write(tmp_path, f'{composed} 3\n')
   assert _read(path, str(tmp_path)) == ([apart], [3])
+
+
+def test_noise_is_put_into_every_form_alike(tmp_path):
+  names = [f'p{i}/{i}.jpg' for i in range(20)]
+  labels = [i // 5 for i in range(20)]
+  made = set()
+  for line in ('{path} {label}\n', *FORMS.values()):
+    path = _write(tmp_path, _lines(line, names, labels))
+    out, flips = tmp_path / 'out.txt', tmp_path / 'flips.txt'
+    listnoise.flip_list(path, rate=0.5, seed=1, out=out, truth_out=flips)
+    made.add((out.read_text(), flips.read_text()))
+  assert len(made) == 1 and flips.read_text().count('\n') == 8
 
 
 @pytest.mark.parametrize('later', ['a.jpg 5', '5 a.jpg', 'a.jpg,5'])

@@ -5,6 +5,7 @@ import pytest
 from bfjax import errors
 from bfjax.data import files
 from bfjax.data.sources import imagelist
+from bfjax.evaluation.benchmarks import pairs
 
 NAMES = [f'p{i // 3}/{i}.jpg' for i in range(20)]
 
@@ -46,6 +47,18 @@ def test_what_explains_it_is_said(
   assert 'None of the first images is there' in str(caught.value)
   assert imagelist.build(check='none', **options).num_rows == 20
   assert str(caught.value) in caplog.text
+
+
+def test_pair_lists_say_so_too(root, tmp_path):
+  windows = [name.replace('/', '\\') for name in NAMES]
+  lines = zip(windows[::2], windows[1::2], '10' * 5, strict=True)
+  (tmp_path / 'pairs.txt').write_text(
+    ''.join('\t'.join(x) + '\n' for x in lines)
+  )
+  with pytest.raises(
+    errors.UserError, match=r'pairs\.txt:1: .*Write slashes for'
+  ):
+    pairs.build(root=str(root), pairs=str(tmp_path / 'pairs.txt'), folds=2)
 
 
 def test_some_missing_files_need_no_explanation(root):

@@ -16,11 +16,13 @@ def explain(root: str, names: list[str]) -> str:
     what to do, as one or two sentences; '' if nothing explains it.
   """
   slashed = [name.replace('\\', '/') for name in names]
-  if slashed != names and (why := explain(root, slashed)):
-    return (
-      "Write slashes for backslashes, tr '\\\\' / < LIST > NEW_LIST, and then: "
-      f'{why}'
-    )
+  if slashed != names:
+    why = explain(root, slashed)
+    if why or _count(root, slashed) >= _most(slashed):
+      return (
+        "Write slashes for backslashes, tr '\\\\' / < LIST > NEW_LIST."
+        f'{why and f" And then: {why}"}'
+      )
   return (
     _other_root(root, names)
     or _other_start(root, names)
