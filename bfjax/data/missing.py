@@ -3,6 +3,7 @@
 import os
 
 _MAX_FOLDERS = 256  # of a root that are looked into
+_MAX_NAMES = 4  # whose folders are listed
 
 
 def explain(root: str, names: list[str]) -> str:
@@ -75,7 +76,7 @@ def _other_start(root, names) -> str:
 
 
 def _other_case(root, names) -> str:
-  for name in names:
+  for name in names[:_MAX_NAMES]:
     if found := _any_case(root, name):
       return (
         f'There is {found}: upper and lower case are not the same '
@@ -99,7 +100,7 @@ def _any_case(root, name) -> str:
 
 
 def _other_suffix(root, names) -> str:
-  for name in names:
+  for name in names[:_MAX_NAMES]:
     stem = os.path.splitext(name)[0]
     folder = os.path.dirname(stem)
     for other in _inside(os.path.join(root, folder)):

@@ -166,7 +166,7 @@ class Stream:
       _log.warning(
         'Unreadable images are skipped, up to %d of the %d'
         ' (data.max_skipped=%s, but never fewer than %d).',
-        self._most_bad(self._source.num_rows),
+        min(self._most_bad(self._source.num_rows), self._source.num_rows),
         self._source.num_rows,
         self._max_skipped,
         _FEW_BAD,
