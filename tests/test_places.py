@@ -19,7 +19,6 @@ def root(tmp_path, monkeypatch):
 
 
 def test_the_one_that_is_there_is_taken(root, caplog):
-  caplog.set_level('INFO')
   for folder in (root, root.parent / 'here'):
     path = folder / 'x.txt'
     path.write_text('a 1\n')

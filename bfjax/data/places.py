@@ -39,9 +39,8 @@ def find_list(path: str, root: str, what: str) -> str:
     )
   taken = there[0]
   if len(there) == 1:
-    if in_root != here:
-      level = logging.INFO if taken == in_root else logging.WARNING
-      _log.log(level, '%s is taken to be %s', what, printable(taken))
+    if in_root != here:  # a warning, since tools say no less
+      _log.warning('%s is taken to be %s', what, printable(taken))
     return taken
   if os.path.samefile(*there):
     return taken
