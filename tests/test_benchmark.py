@@ -43,6 +43,14 @@ def test_candidates_take_turns(timing):
   assert min(secs['a']) > 0
 
 
+def test_a_line_is_named_while_it_is_measured(timing, capsys):
+  timing.interleaved({'ours': int}, repeats=2, what='a search')
+  said = capsys.readouterr().err.split('\n')
+  assert said[:2] == ['  a search: ours warms up ...', '  a search: 1 of 2 ...']
+  timing.interleaved({'ours': int})
+  assert not capsys.readouterr().err
+
+
 def test_ratio_is_the_median_over_repeats(timing):
   assert make_row(timing).ratios == [3, 2, 4]
   assert make_row(timing).ratio == 3

@@ -59,6 +59,7 @@ def interleaved(
   candidates: Mapping[str, Callable[[], object]],
   repeats: int = 5,
   warmup: int = 1,
+  what: str = '',
 ) -> dict[str, list[float]]:
   """Times the candidates in turn: one call of each, `repeats` times.
 
@@ -68,20 +69,29 @@ def interleaved(
     candidates: name -> function of no arguments that does the work once.
     repeats: measured calls of each.
     warmup: calls of each before them, for compilation and caches.
+    what: the line of the table, to be told; '' to be silent.
 
   Returns:
     name -> the wall-clock seconds of its calls, in order.
   """
   for _ in range(warmup):
-    for call in candidates.values():
+    for name, call in candidates.items():
+      tell(what and f'{what}: {name} warms up')
       _wait(call())
   secs = {name: [] for name in candidates}
-  for _ in range(repeats):
+  for repeat in range(1, repeats + 1):
+    tell(what and f'{what}: {repeat} of {repeats}')
     for name, call in candidates.items():
       start = time.perf_counter()
       _wait(call())
       secs[name].append(time.perf_counter() - start)
   return secs
+
+
+def tell(what: str) -> None:
+  """Says on standard error what is being measured; '' is not said."""
+  if what:
+    print(f'  {what} ...', file=sys.stderr, flush=True)
 
 
 class Apart:

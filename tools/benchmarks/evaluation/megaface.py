@@ -25,14 +25,18 @@ def rows(*, repeats: int, scale: float = 1.0) -> list[timing.Row]:
   """
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
-    make(folder, max(round(scale * PROBES), 8), round(scale * DISTRACTORS))
+    probes = max(round(scale * PROBES), 8)
+    gallery = round(scale * DISTRACTORS)
+    what = f'{K} best of {gallery} for {probes} probes, {DIM}-d'
+    timing.tell(f'{what}: features are made')
+    make(folder, probes, gallery)
     sides = {
       'ours': timing.Apart(_ours, folder),
       'numpy': timing.Apart(_numpy, folder),
       'faiss': timing.Apart(_faiss, folder),
     }
     calls = {name: apart.call('search') for name, apart in sides.items()}
-    secs = timing.interleaved(calls, repeats)
+    secs = timing.interleaved(calls, repeats, what=what)
     for apart in sides.values():
       apart.close()
     peaks = {name: [_peak(folder, name)] for name in sides}
@@ -42,7 +46,6 @@ def rows(*, repeats: int, scale: float = 1.0) -> list[timing.Row]:
       name: _compared(probes, gallery, found['ours'], found[name])
       for name in sides
     }
-  what = f'{K} best of {len(gallery)} for {len(probes)} probes, {DIM}-d'
   words = {
     'numpy': f'numpy: matmul and argpartition of {_ROWS} rows',
     'faiss': 'faiss IndexFlatIP',

@@ -47,8 +47,11 @@ def rows(
   )
   table = []
   for what, ours, theirs, goal in works:
+    timing.tell(f'{what}: the same on both sides?')
     _check_same_digits(ours(), theirs())
-    secs = timing.interleaved({'ours': ours, 'theirs': theirs}, repeats, 0)
+    secs = timing.interleaved(
+      {'ours': ours, 'theirs': theirs}, repeats, 0, what
+    )
     table.append(
       timing.Row(
         what,

@@ -29,21 +29,22 @@ def rows(*, repeats: int, scale: float = 1.0) -> list[timing.Row]:
   """
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
+    timing.tell('templates and pairs are made')
     make(folder, scale)
+    same = np.load(folder / 'same.npy')
+    what = f'{len(same) / 1e6:.3g} M pairs of {DIM}-d templates'
     sides = {
       'ours': timing.Apart(_ours, folder),
       'theirs': timing.Apart(_theirs, folder),
     }
     calls = {name: apart.call('scores') for name, apart in sides.items()}
-    secs = timing.interleaved(calls, repeats)
+    secs = timing.interleaved(calls, repeats, what=f'scores of {what}')
     for apart in sides.values():
       apart.close()
     ours = np.load(folder / 'ours.npy')
     np.testing.assert_allclose(
       ours, np.load(folder / 'theirs.npy'), rtol=0, atol=1e-6
     )
-    same = np.load(folder / 'same.npy')
-    what = f'{len(same) / 1e6:.3g} M pairs of {DIM}-d templates'
     rates = _rates(ours, same, _load(folder), what, repeats)
   return [
     timing.Row(
@@ -131,14 +132,15 @@ def _rates(rounded, same, given, what, repeats):
     slack = pair_scores.slack(DIM)
     return roc.rates(rounded, same, exact=exact, slack=slack)
 
+  line = f'TAR at {len(roc.FARS)} FARs of {what}'
+  timing.tell(f'{line}: the same on both sides?')
   scores = exact(np.arange(len(same)))
   found, expected = ours(), rates_by_sort(scores, same)
   assert [(x.nearest.tar, x.conservative.tar) for x in found] == expected
-  secs = timing.interleaved(
-    {'ours': ours, 'theirs': lambda: rates_by_sort(scores, same)}, repeats, 0
-  )
+  sides = {'ours': ours, 'theirs': lambda: rates_by_sort(scores, same)}
+  secs = timing.interleaved(sides, repeats, 0, line)
   return timing.Row(
-    f'TAR at {len(roc.FARS)} FARs of {what}',
+    line,
     'roc.rates: by partition of float32, exact where it counts',
     'all float64 scores sorted, numpy',
     secs['ours'],
