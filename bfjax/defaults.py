@@ -35,7 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.epochs = 30
   c.batch = 64  # rows a micro-batch, over all devices
   c.accumulate = 1  # micro-batches an update
-  c.log_every_steps = 100
+  c.log_every_steps = 100  # of each epoch; its last step has a line too
 
   c.data = d = ml_collections.ConfigDict()
   d.source = 'imagelist'  # a file of bfjax/data/sources

@@ -29,11 +29,37 @@ _CHEAP = 0.02
 class Journal:
   """The journal of one run; only the first process writes files."""
 
-  def __init__(self, workdir: pathlib.Path, first_step: int, run, config):
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    first_step: int,
+    run,
+    config,
+    *,
+    eval_period: int,
+    eval_images: int,
+  ):
+    """Opens the files of a run.
+
+    Args:
+      workdir: of the run.
+      first_step: that it goes on from; what the files say of later is dropped.
+      run: see `runs.Run`.
+      config: see `defaults.get_config`.
+      eval_period: epochs from an evaluation to the next.
+      eval_images: that an evaluation embeds.
+    """
     self._writes = jax.process_index() == 0
     self._writer = metrics.make_writer(workdir, first_step, self._writes)
     self._workdir, self._run, self._config = workdir, run, config
-    self._clock = progress.Progress(first_step, run.total_steps, run.batch)
+    plan = progress.Plan(
+      total_steps=run.total_steps,
+      steps_per_epoch=run.steps_per_epoch,
+      images_per_step=run.batch,
+      eval_period=eval_period,
+      eval_images=eval_images,
+    )
+    self._clock = progress.Progress(first_step, plan)
     self._began = time.monotonic()
     self._evaluation_secs = 0.0
     self._skipped_path = workdir / 'skipped_images.tsv'
@@ -57,6 +83,10 @@ class Journal:
 
   def __exit__(self, *exception):
     self._writer.close()
+
+  def note_compiled(self) -> None:
+    """Starts the clock: the first step is compiled and on its way."""
+    self._clock.begin()
 
   def write_training(self, done: int, values: metrics.TrainMetrics) -> None:
     """Logs the averages of the stretch of training that ends at `done`."""
@@ -125,7 +155,7 @@ class Journal:
       if not name.endswith(_NOT_ON_CONSOLE)
     )
     _log.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
-    self._clock.resume_clock()
+    self._clock.resume()
 
   @contextlib.contextmanager
   def timing_evaluation(self, done: int) -> Iterator[None]:
@@ -138,6 +168,7 @@ class Journal:
     yield
     now = time.monotonic()
     self._evaluation_secs += now - before
+    self._clock.note_evaluation(now - before)
     share = self._evaluation_secs / (now - self._began)
     self._writer.write_scalars(
       done, {'eval/secs': now - before, 'eval/share_of_time': share}

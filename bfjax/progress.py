@@ -1,22 +1,71 @@
-"""Speed and time left of a run."""
+"""When a run tells where it is, how fast it is, and how long it will take."""
 
 import time
+from typing import NamedTuple
+
+# Passes through the network, a backward one for two: of an image evaluated
+# (its mirror image is one) in those of an image trained on.
+_PASSES_EVALUATED = 2 / 3
+
+
+def is_told(done: int, steps_per_epoch: int, every_steps: int) -> bool:
+  """Whether a line is written after update `done` (from 1).
+
+  It is after every `every_steps` of an epoch and at its end, but not so close
+  before the end that the last line of the epoch would be of fewer steps than
+  half of `every_steps`.
+  """
+  step = (done - 1) % steps_per_epoch + 1
+  left = steps_per_epoch - step
+  return not left or (step % every_steps == 0 and 2 * left >= every_steps)
+
+
+class Plan(NamedTuple):
+  """What a run is to do.
+
+  Attributes:
+    total_steps: updates.
+    steps_per_epoch: of them.
+    images_per_step: that are trained on.
+    eval_period: epochs from an evaluation to the next; the last epoch has one.
+    eval_images: that an evaluation embeds; 0: there is no evaluation.
+  """
+
+  total_steps: int
+  steps_per_epoch: int
+  images_per_step: int
+  eval_period: int = 1
+  eval_images: int = 0
+
+  def evaluations_left(self, done: int) -> int:
+    """How many are to come once update `done` is made, that at `done` too."""
+    if not self.eval_images:
+      return 0
+    epochs = -(-self.total_steps // self.steps_per_epoch)
+    over = max(done - 1, 0) // self.steps_per_epoch
+    last_is_extra = epochs % self.eval_period != 0
+    return epochs // self.eval_period - over // self.eval_period + last_is_extra
 
 
 class Progress:
-  """Counts the steps of this process and what they took.
+  """The clock of one process: images a second, and the time that is left.
 
-  The first steps, which compile, count for the clock but not for the speed.
+  The time that the first step takes to compile counts for neither. Of the
+  time left, training, evaluations and what else ends an epoch are each as they
+  have been so far; an evaluation, before the first, is guessed from its images.
   """
 
-  def __init__(self, first_step: int, last_step: int, images_per_step: int):
-    self._last = last_step
-    self._images = images_per_step
+  def __init__(self, first_step: int, plan: Plan):
+    self._plan = plan
     self._since = (first_step, time.monotonic())
     self._training_secs = 0.0
     self._trained_steps = 0
-    self._other_secs = 0.0
-    self._warm = False
+    self._eval_secs = None  # of the quickest: the first compiles
+    self._ends, self._ending_secs = 0, 0.0  # of epochs, less evaluations
+
+  def begin(self) -> None:
+    """Starts the clock; called once the first step is compiled."""
+    self._since = (self._since[0], time.monotonic())
 
   def lap(self, step: int) -> tuple[float, float]:
     """Ends a stretch of training at `step`.
@@ -28,24 +77,37 @@ class Progress:
     step_before, before = self._since
     steps, secs = step - step_before, now - before
     self._since = (step, now)
-    if self._warm:
-      self._training_secs += secs
-      self._trained_steps += steps
-    self._warm = True
-    known_steps = self._trained_steps or steps
-    known_secs = self._training_secs if self._trained_steps else secs
-    left = (self._last - step) * (known_secs + self._other_secs) / known_steps
-    return steps * self._images / secs, left
+    self._training_secs += secs
+    self._trained_steps += steps
+    return steps * self._plan.images_per_step / secs, self._secs_left(step)
 
-  def resume_clock(self) -> None:
-    """Starts the next stretch now; the time since the last goes to the rest.
+  def note_evaluation(self, secs: float) -> None:
+    """Tells that so much of the time since the last lap was an evaluation."""
+    step, before = self._since
+    self._since = (step, before + secs)
+    self._eval_secs = min(secs, self._eval_secs or secs)
 
-    Called after an evaluation or a report, so that these do not lower the
-    images a second but do count in the time left.
-    """
+  def resume(self) -> None:
+    """Starts the next stretch now, after all that ends an epoch."""
     now = time.monotonic()
-    self._other_secs += now - self._since[1]
-    self._since = (self._since[0], now)
+    step, before = self._since
+    self._since = (step, now)
+    self._ends += 1
+    self._ending_secs += now - before
+
+  def _secs_left(self, step):
+    plan = self._plan
+    step_secs = self._training_secs / self._trained_steps
+    eval_secs = self._eval_secs
+    if eval_secs is None:
+      image_secs = step_secs / plan.images_per_step
+      eval_secs = _PASSES_EVALUATED * plan.eval_images * image_secs
+    epochs_left = (plan.total_steps - step) / plan.steps_per_epoch
+    return (
+      (plan.total_steps - step) * step_secs
+      + plan.evaluations_left(step) * eval_secs
+      + epochs_left * self._ending_secs / max(self._ends, 1)
+    )
 
 
 def clock(secs: float) -> str:

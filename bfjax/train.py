@@ -16,6 +16,7 @@ from bfjax import (
   initial,
   journal,
   metrics,
+  progress,
   runs,
   sharding,
   step,
@@ -100,19 +101,24 @@ def final_scores(workdir: pathlib.Path) -> dict[str, float]:
 
 def _train(config, workdir, run, benchmarks, manager, state, first_step):
   """Takes the steps from `first_step` to the last."""
+  eval_period = suite.period(
+    config.eval.every_epochs, benchmarks.images.num_rows, run.source.num_rows
+  )
   with (
-    journal.Journal(workdir, first_step, run, config) as book,
+    journal.Journal(
+      workdir,
+      first_step,
+      run,
+      config,
+      eval_period=eval_period,
+      eval_images=benchmarks.images.num_rows,
+    ) as book,
     _open_batches(config, run, first_step, book.skipped) as batches,
     _catching_sigterm() as must_stop,
   ):
     train_step = step.compile_step(run.recipe, state)
     no_metrics = jax.jit(
       metrics.TrainMetrics.empty, out_shardings=sharding.replicated(run.mesh)
-    )
-    eval_period = suite.period(
-      config.eval.every_epochs,
-      benchmarks.images.num_rows,
-      run.source.num_rows,
     )
     if benchmarks.benchmarks:
       _log.info(
@@ -123,12 +129,14 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
     before = None
     for done, batch in enumerate(batches, start=first_step + 1):
       state, outcome = train_step(state, _to_devices(batch, run.mesh))
+      if before is None:
+        book.note_compiled()
       # A step late, so that the devices never wait for this check.
       _check_finite(before, manager)
       before = (done, outcome)
       book.note_skipped(batches.bad_rows)
       epoch, is_epoch_end = run.epoch_of(done)
-      if is_epoch_end or done % config.log_every_steps == 0:
+      if progress.is_told(done, run.steps_per_epoch, config.log_every_steps):
         book.write_training(done, state.metrics)
         state = state.replace(metrics=no_metrics())
       scores = {}
