@@ -1,5 +1,7 @@
 """What a run leaves for people: the correction log and its pictures."""
 
+import collections
+import os
 import pathlib
 
 import jax
@@ -11,6 +13,7 @@ from bfjax import atomic
 from bfjax.data import files, images, sources
 
 PICTURED = 8  # corrected samples in a picture
+_LOOKED_AT = 100  # images of a class, for the name of their folder
 
 
 def fetch_table(table: jax.Array, num_rows: int) -> np.ndarray:
@@ -61,7 +64,8 @@ def picture_corrections(
   """Draws some corrected samples beside images of the two classes.
 
   A row a sample: the sample, then three images whose label is the given one
-  and stayed so, then three of the new label.
+  and stayed so, then three of the new label. Where the true labels are known,
+  each sample is marked as right or wrong.
 
   Args:
     path: of the PNG.
@@ -79,7 +83,12 @@ def picture_corrections(
     rng.choice(corrected, min(PICTURED, len(corrected)), replace=False)
   )
   sheet = figure.Figure(
-    figsize=(9, 1.32 * len(shown) + 0.5), dpi=100, layout='constrained'
+    figsize=(9, 1.4 * len(shown) + 0.5), dpi=100, layout='constrained'
+  )
+  sheet.suptitle(
+    'Corrected samples, and images of the label that each was given (red) and'
+    ' of its new one (green)',
+    fontsize=9,
   )
   axes = sheet.subplots(len(shown), 7, squeeze=False)
   settled = given == table
@@ -96,15 +105,56 @@ def picture_corrections(
       if shown_row is not None:
         axis.imshow(images.decode_whole(source.read([shown_row])[0]))
     line[0].set_ylabel(f'row {row}', fontsize=8)
-    line[1].set_title(f'given: {source.class_names[old]}', fontsize=8, pad=3)
-    line[4].set_title(f'new: {source.class_names[new]}', fontsize=8, pad=3)
-  axes[0][0].set_title('corrected', fontsize=8, pad=3)
+    _write_above(line[0], 1, *_judged(source, old, new, row))
+    _write_above(line[1], 3, f'given: {_class_name(source, given, old)}')
+    _write_above(line[4], 3, f'new: {_class_name(source, given, new)}')
   with atomic.writing(path) as draft:
     sheet.savefig(draft, format='png')
   return images.decode_whole(path.read_bytes())
 
 
 _COLOURS = {'sample': 'black', 'given': 'tab:red', 'new': 'tab:green'}
+_LONGEST = 17  # characters above an image
+
+
+def _write_above(axis, num_images, text, colour='black'):
+  """A line above so many images; what is too long loses its middle."""
+  half = num_images * _LONGEST // 2
+  if len(text) > 2 * half:
+    text = f'{text[: half - 2]}...{text[2 - half :]}'
+  axis.set_title(
+    files.printable(text),
+    loc='left',
+    fontsize=8,
+    pad=3,
+    color=colour,
+    parse_math=False,  # of dollars in names
+    in_layout=False,  # it may be wider than its image
+  )
+
+
+def _judged(source, old, new, row):
+  """What the truth says of a correction, and the colour to say it in."""
+  if source.true_labels is None:
+    return ('',)
+  true = source.true_labels[row]
+  if true == new:
+    return 'right', _COLOURS['new']
+  why = 'was right' if true == old else f'is {source.class_names[true]}'
+  return f'wrong: {why}', _COLOURS['given']
+
+
+def _class_name(source, given, label):
+  """The label as the user writes it, and the folder of most of its images."""
+  name = str(source.class_names[label])
+  rows = np.flatnonzero(given == label)[:_LOOKED_AT]
+  folders = collections.Counter(
+    os.path.basename(os.path.dirname(source.name(row))) for row in rows
+  )
+  [(folder, count)] = folders.most_common(1) or [('', 0)]
+  if folder in ('', name) or 2 * count <= len(rows):
+    return name
+  return f'{name} ({folder})'
 
 
 def _examples(rng, wanted):
