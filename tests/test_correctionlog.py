@@ -137,6 +137,23 @@ def test_the_truth_may_lie_in_the_folder_of_the_run_s_images(tmp_path):
   assert (score['precision'], score['recall']) == (1, 1)
 
 
+def test_epochs_before_the_correction_are_marked_not_drawn(
+  tmp_path, monkeypatch
+):
+  drawn = []
+  plot = correctionlog.figure.Axes.plot
+  monkeypatch.setattr(
+    correctionlog.figure.Axes,
+    'plot',
+    lambda axis, x, y, **kwargs: (
+      drawn.append(list(x)) or plot(axis, x, y, **kwargs)
+    ),
+  )
+  scores = [correctionlog.Score(0, 0, 4)] * 2 + [correctionlog.Score(2, 1, 4)]
+  correctionlog.plot(tmp_path / 'plot.png', [1, 2, 3], scores, epoch_start=1)
+  assert drawn == [[2, 3], [2, 3]]
+
+
 def test_the_tool_refuses_a_folder_without_logs(tmp_path):
   (tmp_path / 'flips.txt').write_text('a.jpg  1\n')
   run = tool('--truth', tmp_path / 'flips.txt', tmp_path)

@@ -62,17 +62,14 @@ def verify(arguments: argparse.Namespace) -> None:
     epochs = [_epoch(path) for path in logs]
     if None in epochs:
       epochs = range(1, len(logs) + 1)
-    correctionlog.plot(plot, epochs, scores)
+    correctionlog.plot(plot, epochs, scores, _epoch_start(arguments.log[0]))
     if not arguments.json:
       print(f'\nPlotted in {plot}')
 
 
 def _root(workdir) -> str:
   """The folder of the images of a run; '' where that is not known."""
-  if not (workdir / 'config.json').is_file():
-    return ''
-  data = defaults.read_config(workdir / 'config.json').get('data', {})
-  root = data.get('root', '')
+  root = _config(workdir, 'data').get('root', '')
   return root if os.path.isdir(root) else os.path.dirname(root)
 
 
@@ -89,6 +86,18 @@ def _find_logs(paths):
       ' that corrects labels, or its logs.'
     )
   return logs, folder / 'verified.png'
+
+
+def _epoch_start(workdir):
+  """After which epoch a run begins to correct; 0 where that is not known."""
+  return _config(workdir, 'head').get('epoch_start', 0)
+
+
+def _config(workdir, group):
+  """A group of the config of a run; empty where there is none."""
+  if not (workdir / 'config.json').is_file():
+    return {}
+  return defaults.read_config(workdir / 'config.json').get(group, {})
 
 
 def _epoch(path):

@@ -116,7 +116,10 @@ def score(
 
 
 def plot(
-  path: pathlib.Path, epochs: Iterable[int], scores: Iterable[Score]
+  path: pathlib.Path,
+  epochs: Iterable[int],
+  scores: Iterable[Score],
+  epoch_start: int = 0,
 ) -> None:
   """Draws precision and recall over the epochs.
 
@@ -124,8 +127,11 @@ def plot(
     path: of the picture; its ending says the format, .png or .svg.
     epochs: of each score, ascending.
     scores: of each epoch.
+    epoch_start: labels are corrected in later epochs than this; those before
+      have no scores, and where they end is marked.
   """
-  epochs, scores = list(epochs), list(scores)
+  epochs, scores = np.array(list(epochs)), list(scores)
+  correcting = epochs > epoch_start
   sheet = figure.Figure(figsize=(7, 4), dpi=120, layout='constrained')
   axis = sheet.subplots()
   for name, colour, marker in (
@@ -133,7 +139,27 @@ def plot(
     ('recall', '#d55e00', 's'),
   ):
     values = 100 * np.array([getattr(s, name) for s in scores])
-    axis.plot(epochs, values, color=colour, marker=marker, ms=4, label=name)
+    axis.plot(
+      epochs[correcting],
+      values[correcting],
+      color=colour,
+      marker=marker,
+      ms=4,
+      label=name,
+    )
+  if not correcting.all():
+    axis.axvline(epoch_start + 0.5, color='grey', linestyle='--')
+    axis.annotate(
+      'correction begins',
+      (epoch_start + 0.5, 50),
+      (-4, 0),
+      textcoords='offset points',
+      rotation=90,
+      ha='right',
+      va='center',
+      color='grey',
+    )
+    axis.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
   axis.set(xlabel='epoch', ylabel='per cent', ylim=(0, 102))
   axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   axis.grid(alpha=0.3)
