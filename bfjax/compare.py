@@ -5,7 +5,7 @@ import logging
 import pathlib
 from collections.abc import Mapping
 
-from bfjax import errors, reports, train
+from bfjax import collapse, errors, reports, train
 
 _log = logging.getLogger(__name__)
 
@@ -23,13 +23,16 @@ _COLUMNS = {
 
 
 def run_configs(config) -> dict[str, object]:
-  """Returns name -> config for every entry of `config.compare`.
+  """Returns name -> config for every entry of `config.compare`, as written.
 
   Raises:
     UserError: if an entry changes a key that there is not.
   """
   configs = {}
-  for name, changes in config.compare.items():
+  # Alone among its methods this one does not sort the keys.
+  written = config.compare.to_json_best_effort(sort_keys=False)
+  for name in json.loads(written):
+    changes = config.compare[name]
     changed = config.copy_and_resolve_references().lock()
     try:
       changed.update(changes)
@@ -47,13 +50,16 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   `workdir/comparison.md`, the numbers to `workdir/comparison.json`.
 
   Returns:
-    name -> scores at the end of the run.
+    name -> scores at the end of the run, see `train.train_and_evaluate`.
   """
   results = {}
   for number, (name, changed) in enumerate(run_configs(config).items(), 1):
     _log.info('Run %d of %d: %s', number, len(config.compare), name)
     results[name] = train.train_and_evaluate(changed, workdir / name)
   shown = f'{table(results)}\n\n{_LEGEND}'
+  for name, scores in results.items():
+    if verdict := collapse.in_words(scores):
+      shown += f'\n{name}: {verdict}.'
   absent = {
     name.removesuffix('/absent'): None
     for scores in results.values()
@@ -74,7 +80,8 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
   """A Markdown table, a run a line: verification accuracy, corrections.
 
   Rates are in per cent; '-' where a run has no such score. The corrections
-  of a run that corrects nothing have no precision.
+  of a run that corrects nothing have no precision. What a collapsed run
+  scores is no result.
   """
   accuracies = {
     name: 'accuracy on {} ({})'.format(*name.split('/'))
@@ -85,7 +92,7 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
   columns = accuracies | _COLUMNS
   rows = [['run', *columns.values()]]
   for run, scores in results.items():
-    shown = [_per_cent(scores, name) for name in columns]
+    shown = [_shown(scores, name) for name in columns]
     rows.append([run, *shown])
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = [
@@ -96,7 +103,9 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
   return '\n'.join([lines[0], rule, *lines[1:]])
 
 
-def _per_cent(scores, name):
+def _shown(scores, name):
+  if collapse.COLLAPSED in scores:
+    return 'collapsed'
   value = scores.get(name)
   if value is None:
     return '-'

@@ -37,6 +37,8 @@ def get_config() -> ml_collections.ConfigDict:
   c.accumulate = 1  # micro-batches an update
   c.log_every_steps = 100  # of each epoch; its last step has a line too
 
+  c.on_collapse = 'warn'  # a training that collapses goes on; or 'stop'
+
   c.data = d = ml_collections.ConfigDict()
   d.source = 'imagelist'  # a file of bfjax/data/sources
   d.root = ''  # the folder of the images

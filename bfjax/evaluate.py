@@ -8,11 +8,20 @@ import pathlib
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from bfjax import compare, errors, model, sharding
+from bfjax import (
+  collapse,
+  compare,
+  defaults,
+  errors,
+  metrics,
+  model,
+  sharding,
+)
 from bfjax.evaluation import suite
 from bfjax.evaluation.reporting import record, report
 
@@ -77,7 +86,8 @@ def evaluate_into(
     key: record.found(opened.benchmarks[key], analysis)
     for key, analysis in analyses.items()
   }
-  one = record.Record(name, _about(loaded, mesh), found, opened.absent)
+  about = _about(loaded, mesh) | _of_run(path, loaded)
+  one = record.Record(name, about, found, opened.absent)
   if jax.process_index() == 0:
     files_of = {
       key: getattr(x, 'pictures', x.files)
@@ -129,6 +139,28 @@ def _about(loaded: model.Model, mesh) -> dict[str, Any]:
       **_versions(),
     },
   }
+
+
+def _of_run(path, loaded: model.Model) -> dict[str, Any]:
+  """What a run has written down of itself; nothing of a model folder."""
+  about = {}
+  if (path / 'config.json').exists():
+    config = defaults.read_config(path / 'config.json')
+    about[record.CONFIG] = dict(_flat(config.to_dict()))
+  lines = metrics.read_metrics(path / 'metrics.jsonl')
+  step = loaded.description['source'].get('step', 0)
+  if words := collapse.in_words(collapse.verdicts(lines, step)):
+    about[record.TRAINING] = words
+  return about
+
+
+def _flat(values: Mapping[str, Any], prefix: str = ''):
+  """Yields ('head.m', 0.5) and so on."""
+  for name, value in values.items():
+    if isinstance(value, Mapping):
+      yield from _flat(value, f'{prefix}{name}.')
+    else:
+      yield f'{prefix}{name}', value
 
 
 def _versions() -> dict[str, str]:

@@ -10,16 +10,11 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from bfjax import labels, metrics, progress, reports
+from bfjax import collapse, labels, metrics, progress, reports
 from bfjax.data import sources
 
 _log = logging.getLogger(__name__)
 
-# A run has collapsed if over so many epochs no label is corrected, the loss
-# stays above this share of what it was, and most rows are still told wrongly.
-_PATIENCE_EPOCHS = 2
-_STUCK = 0.95
-_HARDLY_LEARNED = 0.5
 # Scores that are no rates, or too many: in the metrics file alone.
 _NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far', '/absent')
 # Evaluation during training should take less than this share of the time.
@@ -64,12 +59,15 @@ class Journal:
     self._evaluation_secs = 0.0
     self._skipped_path = workdir / 'skipped_images.tsv'
     self.skipped = reports.read_skipped(self._skipped_path)
-    # epoch -> the last training line in it
-    self._lines = {
-      line['epoch']: line
-      for line in metrics.read_metrics(workdir / 'metrics.jsonl')
-      if 'train/loss' in line
-    }
+    lines = metrics.read_metrics(workdir / 'metrics.jsonl')
+    self._watch = collapse.Watch(
+      _task(run, config), [x for x in lines if x['step'] <= first_step]
+    )
+
+  @property
+  def has_collapsed(self) -> bool:
+    """Whether the training has, and has not recovered."""
+    return self._watch.has_collapsed
 
   def __enter__(self):
     """Writes the config and the class names beside the run."""
@@ -96,7 +94,6 @@ class Journal:
     means = {k: float(v) for k, v in jax.device_get(values.compute()).items()}
     scalars = {f'train/{name}': mean for name, mean in means.items()}
     scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
-    self._lines[epoch] = scalars
     self._writer.write_scalars(done, scalars)
     _log.info(
       'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
@@ -105,26 +102,31 @@ class Journal:
       *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
       *(lr, speed, progress.clock(secs_left)),
     )
+    verdict, words = self._watch.see(scalars, done == self._run.total_steps)
+    if verdict:
+      self._writer.write_scalars(done, verdict)
+      _log.warning('%s', words)
 
   def write_corrections(self, done: int, table) -> dict[str, float]:
     """Writes the correction log of the epoch that ends at `done`.
 
     Returns:
       'corrections/share' (of all rows) and, where the true labels are known,
-      the scores of `labels.score_corrections`; of a run that corrects
-      nothing, the share of wrong labels alone.
+      the scores of `labels.score_corrections`. Where nothing is corrected, or
+      not yet, the share of wrong labels alone.
     """
     run, config = self._run, self._config
     epoch, _ = run.epoch_of(done)
     table = reports.fetch_table(table, run.source.num_rows)
     num_corrected = int(np.sum(table != run.given))
+    corrects = config.head.rule != 'none' and epoch > config.head.epoch_start
     scores = {}
-    if config.head.rule != 'none':
+    if corrects:
       scores['corrections/share'] = num_corrected / run.source.num_rows
     if run.source.true_labels is not None:
       known = labels.score_corrections(run.given, table, run.source.true_labels)
       shown = known._asdict()
-      if config.head.rule == 'none':
+      if not corrects:
         shown = {'wrong_labels': known.wrong_labels}
       scores |= {
         f'corrections/{name}': rate
@@ -143,7 +145,6 @@ class Journal:
           seed=config.seed,
         )
         self._writer.write_images(done, {'corrections': picture[None]})
-    self._warn_if_stuck(epoch, num_corrected)
     return scores
 
   def write_scores(self, done: int, scores: dict[str, float]) -> None:
@@ -154,7 +155,8 @@ class Journal:
       for name, value in scores.items()
       if not name.endswith(_NOT_ON_CONSOLE)
     )
-    _log.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
+    if shown:
+      _log.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
     self._clock.resume()
 
   @contextlib.contextmanager
@@ -190,23 +192,21 @@ class Journal:
       reports.write_skipped(self._skipped_path, self._run.source, rows)
     _log.warning('%d unreadable images, see %s', len(rows), self._skipped_path)
 
-  def _warn_if_stuck(self, epoch, num_corrected):
-    head = self._config.head
-    before = self._lines.get(epoch - _PATIENCE_EPOCHS)
-    now = self._lines.get(epoch)
-    if head.rule == 'none' or num_corrected or not before or not now:
-      return
-    waited = epoch >= head.epoch_start + _PATIENCE_EPOCHS
-    stuck = now['train/loss'] > _STUCK * before['train/loss']
-    if waited and stuck and now['train/accuracy'] < _HARDLY_LEARNED:
-      _log.warning(
-        'No label is corrected, the loss has hardly fallen in %d epochs (%.2f'
-        ' -> %.2f), and %.0f %% of the rows are told rightly: the training has'
-        ' collapsed. A longer optim.warmup_epochs, a smaller optim.lr, head.m'
-        ' or head.lambda_, or a later head.epoch_start cure that.',
-        *(_PATIENCE_EPOCHS, before['train/loss'], now['train/loss']),
-        100 * now['train/accuracy'],
-      )
-
   def flush(self) -> None:
     self._writer.flush()
+
+
+def _task(run, config) -> collapse.Task:
+  """What the training is about, for its watch."""
+  true, noise = run.source.true_labels, None
+  if true is not None:
+    is_corrected = config.head.rule != 'none'
+    noise = 0.0 if is_corrected else float(np.mean(run.given != true))
+  return collapse.Task(
+    run.margin,
+    config.head.s,
+    run.source.num_classes,
+    collapse.first_epoch(config.optim.warmup_epochs, run.steps_per_epoch),
+    noise,
+    collapse.cures(config),
+  )

@@ -13,6 +13,7 @@ import numpy as np
 
 from bfjax import (
   backbones,
+  collapse,
   corrections,
   errors,
   labels,
@@ -114,6 +115,7 @@ def open_run(
   mesh = mesh or sharding.make_mesh()
   batch = config.batch * config.accumulate
   _check_batch(config, mesh)
+  collapse.check_policy(config.on_collapse)
   backbone = open_backbone(config)
   margin = open_margin(config.head)
   source, given = open_source(config, workdir)

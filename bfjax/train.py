@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 
 from bfjax import (
   checkpoint,
+  collapse,
   errors,
   initial,
   journal,
@@ -40,7 +41,8 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       goes on from its last complete checkpoint; if finished, nothing is done.
 
   Returns:
-    The scores at the last step: evaluations and corrections.
+    The scores at the last step: evaluations and corrections, and what
+    `collapse.verdicts` holds of the training.
 
   Raises:
     UserError: for whatever is wrong with the config or the data, before
@@ -75,6 +77,8 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
     first_step = manager.latest_step() or 0
     if first_step >= run.total_steps:
       _log.info('%s is finished (step %d).', workdir, first_step)
+    elif config.on_collapse == 'stop' and _has_collapsed(workdir, first_step):
+      _log.warning(_STOPPED, workdir, first_step)
     else:
       state = runs.make_state(run, config)
       if first_step:
@@ -87,16 +91,27 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
 
 
 def final_scores(workdir: pathlib.Path) -> dict[str, float]:
-  """What the metrics file says of the last epoch's end."""
+  """What the metrics file says of the last step, and of the whole training."""
   lines = metrics.read_metrics(workdir / 'metrics.jsonl')
   last = max((line['step'] for line in lines), default=0)
-  return {
+  return collapse.verdicts(lines) | {
     name: value
     for line in lines
     if line['step'] == last and 'train/loss' not in line
     for name, value in line.items()
-    if not name.startswith('eval/')  # what it took
+    if not name.startswith(('eval/', 'verdict/'))  # what it took; see above
   }
+
+
+_STOPPED = (
+  '%s stopped at step %d, where its training had collapsed; its checkpoints are'
+  ' kept. --config.on_collapse=warn goes on with it.'
+)
+
+
+def _has_collapsed(workdir, step):
+  lines = metrics.read_metrics(workdir / 'metrics.jsonl')
+  return collapse.COLLAPSED in collapse.verdicts(lines, step)
 
 
 def _train(config, workdir, run, benchmarks, manager, state, first_step):
@@ -143,18 +158,23 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       if is_epoch_end:
         _check_finite(before, manager)
         scores = book.write_corrections(done, state.table)
-        is_due = epoch % eval_period == 0 or done == run.total_steps
-        if is_due and benchmarks.benchmarks:
+        evaluates = epoch % eval_period == 0 or done == run.total_steps
+        if evaluates and benchmarks.benchmarks:
           with book.timing_evaluation(done):
             scores |= _evaluate(benchmarks, state, config)
         book.write_scores(done, scores)
       stop = must_stop(done)
-      if stop or _is_due(config.checkpoint, done, is_epoch_end and epoch, run):
+      gives_up = config.on_collapse == 'stop' and book.has_collapsed
+      is_due = _is_due(config.checkpoint, done, is_epoch_end and epoch, run)
+      if stop or gives_up or is_due:
         _check_finite(before, manager)
         book.flush()
         chosen_by = config.checkpoint.best_metric
         best = {chosen_by: scores[chosen_by]} if chosen_by in scores else {}
         checkpoint.save(manager, done, state, run.record, best)
+      if gives_up:
+        _log.warning(_STOPPED, workdir, done)
+        return
       if stop and done < run.total_steps:
         manager.wait_until_finished()
         raise Preempted(f'Saved step {done}. The same command goes on from it.')

@@ -20,7 +20,7 @@ LAYERS = (
     'optim',
     'metrics',
   ),
-  ('progress', 'checkpoint', 'arrays'),
+  ('collapse', 'progress', 'checkpoint', 'arrays'),
   ('softmax', 'backbones'),
   ('data', 'step', 'scalings'),
   ('reports', 'model', 'matching'),
@@ -29,8 +29,8 @@ LAYERS = (
   ('runs', 'journal'),
   ('initial',),
   ('train',),
-  ('compare',),
-  ('evaluate', 'defaults'),
+  ('compare', 'defaults'),
+  ('evaluate',),
   ('main',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

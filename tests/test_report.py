@@ -245,6 +245,31 @@ def test_the_best_of_several_is_bold_with_intervals(tmp_path):
   assert (tmp_path / 'LFW_ROC_boundaryface.png').exists()
 
 
+def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
+  several = [make_record('one'), make_record('two')]
+  for one, m in zip(several, (0.3, 0.5), strict=True):
+    one.about[record.CONFIG] = {'seed': 1, 'head.m': m}
+  text = report.compare(tmp_path, several)
+  assert '- config.head.m: 0.5' in text
+  assert 'config.seed' not in text
+  (common,) = re.findall(r'what all have in common:\n\n(.*)', text, re.DOTALL)
+  assert 'date: 2030-01-02' in common
+  assert text.count('2030-01-02') == 1
+  assert '- model: source: workdir /runs/one, step 7' in text
+  page = parse(tmp_path / 'comparison.html')
+  assert page.text.count('2030-01-02') == 1
+
+
+def test_a_training_that_went_wrong_is_noted_at_the_table(tmp_path):
+  good, bad = make_record('good'), make_record('bad')
+  bad.about[record.TRAINING] = 'its training collapsed in epoch 4'
+  said = 'bad: its training collapsed in epoch 4.'
+  assert said in report.write(tmp_path, bad, {})
+  assert said in parse(tmp_path / 'results.html').text
+  assert said in report.compare(tmp_path, [good, bad])
+  assert said in parse(tmp_path / 'comparison.html').text
+
+
 def test_equally_good_models_are_both_the_best():
   one = make_record('one')
   shown = tables.table([one, one._replace(name='two')])

@@ -10,8 +10,8 @@ import pytest
 import tiny
 from bfjax import (
   checkpoint,
+  collapse,
   compare,
-  corrections,
   errors,
   evaluate,
   journal,
@@ -90,13 +90,13 @@ def test_a_run_leaves_its_records(cache_dir, finished):
   run = runs.open_run(config)
   lines = metrics_lines(finished)
   training = [line for line in lines if 'train/loss' in line]
-  assert [line['step'] for line in training] == [3, 6, 8, 9, 12, 15, 16]
+  assert [line['step'] for line in training] == [3, 6, 8, 11, 14, 16]
   for name in ('lr', 'accuracy', 'cosine_target', 'cosine_other', 'corrected'):
     assert all(np.isfinite(line[f'train/{name}']) for line in training)
   # The drop at epoch 2 holds from its first step.
   rates = [line['train/lr'] for line in training]
   np.testing.assert_allclose(
-    rates, [0.02 * 16 / 64] * 3 + [0.002 * 16 / 64] * 4
+    rates, [0.02 * 16 / 64] * 3 + [0.002 * 16 / 64] * 3
   )
   # Corrections and penalty begin in the epoch after epoch_start = 1.
   for line in training:
@@ -266,18 +266,37 @@ def test_an_unreadable_image_is_skipped_counted_and_listed_if_so_wished(
   np.testing.assert_allclose(share, 1 / (24 if skipped[2] else 48), rtol=1e-6)
 
 
-def test_a_run_that_learns_nothing_is_told_so(
+def test_a_collapsed_run_says_so_once_and_stops_if_so_wished(
   cache_dir, tmp_path, monkeypatch, caplog
 ):
-  config = tiny.config(cache_dir, epochs=3, log_every_steps=8)
-  config.head.epoch_start = 0
-  config.optim.lr = 0.0
-  # A rule that never accepts stands for a collapsed run.
-  monkeypatch.setitem(
-    corrections.RULES, 'boundary', lambda phi, cosine: phi > 2
-  )
-  train.train_and_evaluate(config, tmp_path)
-  assert 'the training has collapsed' in caplog.text
+  monkeypatch.setattr(collapse, '_GRACE_STEPS', 0)
+  config = tiny.config(cache_dir, epochs=4, on_collapse='stop')
+  config.optim.lr = 0.0  # nothing is learned
+  for _ in range(2):  # the same command again
+    caplog.clear()
+    scores = train.train_and_evaluate(config, tmp_path)
+    assert 'on_collapse=warn goes on' in caplog.text
+    assert scores[collapse.COLLAPSED] == 2
+    lines = metrics_lines(tmp_path)
+    assert lines[-1]['step'] == 11  # the first line that tells
+  with checkpoint.open_manager(tmp_path, read_only=True) as manager:
+    assert manager.all_steps() == [8, 11]
+
+  config.on_collapse = 'warn'
+  caplog.clear()
+  scores = train.train_and_evaluate(config, tmp_path)
+  assert 'collapsed' not in caplog.text
+  assert scores[collapse.COLLAPSED] == 2
+  lines = metrics_lines(tmp_path)
+  assert lines[-1]['step'] == 32
+  assert sum(collapse.COLLAPSED in line for line in lines) == 1
+
+
+def test_other_ways_to_meet_a_collapse_are_refused(cache_dir, tmp_path):
+  config = tiny.config(cache_dir, on_collapse='ask')
+  with pytest.raises(errors.UserError, match=r"'ask'.*stop, warn"):
+    train.train_and_evaluate(config, tmp_path)
+  assert not list(tmp_path.iterdir())
 
 
 def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):

@@ -63,6 +63,7 @@ def render(
   about: Mapping[str, Mapping[str, Any]],
   table: tables.Table,
   sections: Sequence[Section],
+  notes: Sequence[str] = (),
 ) -> str:
   """Returns the page.
 
@@ -71,6 +72,7 @@ def render(
     about: of each model: what -> value.
     table: of the headline scores.
     sections: of the benchmarks.
+    notes: what a reader of the table must know of the models.
   """
   environment = jinja2.Environment(
     autoescape=True,
@@ -81,7 +83,12 @@ def render(
   environment.filters['data'] = _data
   environment.filters['printable'] = lambda x: files.printable(str(x))
   return environment.from_string(_TEMPLATE).render(
-    title=title, about=about, table=table, sections=sections, style=_STYLE
+    title=title,
+    about=about,
+    table=table,
+    sections=sections,
+    notes=notes,
+    style=_STYLE,
   )
 
 
@@ -152,6 +159,9 @@ _TEMPLATE = """<!DOCTYPE html>
 <p>In per cent. Below a number, its 95&nbsp;% bootstrap interval over pairs or
 probes{% if table.rows | length > 1 %}, and that of its difference to the best
 number of the column and protocol, which is in bold{% endif %}.</p>
+{% for note in notes %}
+<p><strong>{{ note | printable }}</strong></p>
+{% endfor %}
 {% for section in sections %}
 <h2>{{ section.title }}</h2>
 {% if section.absent %}

@@ -23,6 +23,9 @@ from bfjax.evaluation.reporting import bootstrap, charts, results
 
 FORMAT, VERSION = 'bfjax-results', 1
 RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
+# What `about` calls the config of a run, flat, and a sentence on a training that
+# has gone wrong.
+CONFIG, TRAINING = 'config', 'training'
 # Names of more images than that are not compared one by one.
 _MAX_DIGESTED = 200_000
 
@@ -50,7 +53,8 @@ class Record(NamedTuple):
 
   Attributes:
     name: of the model, for tables.
-    about: JSON values: 'model' (what it is), 'date', 'command', 'versions'.
+    about: JSON values: 'model' (what it is), 'date', 'command', 'versions',
+      and, of a run, CONFIG and TRAINING where there is such a sentence.
     found: name of a benchmark -> what it says.
     absent: name of an optional benchmark that is not there -> why.
   """

@@ -24,6 +24,7 @@ _LEGEND = (
   'In per cent. In brackets the 95 % bootstrap interval over pairs or probes.'
 )
 _BEST = 'The best number of a column and protocol is bold.'
+_COMMON = 'what all have in common'
 _MARGINS = (
   'The difference to the best, as the 95 % interval over resamples of the same'
   ' pairs for both; where it holds 0, the two may be equally good:'
@@ -51,9 +52,11 @@ def write(
   ]
   sections += _absent_sections([one])
   facts = {one.name: _facts(one)}
-  html = page.render(one.name, facts, shown, sections)
+  notes = _notes([one])
+  html = page.render(one.name, facts, shown, sections, notes)
   atomic.write_text(folder / 'results.html', html)
-  text = _markdown(one.name, [tables.markdown(shown), _LEGEND], sections, facts)
+  head = [tables.markdown(shown), _LEGEND, *notes]
+  text = _markdown(one.name, head, sections, facts)
   atomic.write_text(folder / 'results.md', text)
   return text
 
@@ -87,7 +90,8 @@ def compare(folder: pathlib.Path, several: Sequence[record.Record]) -> str:
     if any(name in x.found for x in several)
   ]
   sections += _absent_sections(several)
-  facts = {one.name: _facts(one) for one in several}
+  facts = _told_apart(several)
+  notes = _notes(several)
   title = f'{len(several)} models compared'
   folder.mkdir(parents=True, exist_ok=True)
   for section in sections:
@@ -95,11 +99,11 @@ def compare(folder: pathlib.Path, several: Sequence[record.Record]) -> str:
       name = record.file_name(f'{section.title}_{picture.text}.png')
       with atomic.writing(folder / name) as draft:
         draft.write_bytes(picture.content)
-  html = page.render(title, facts, shown, sections)
+  html = page.render(title, facts, shown, sections, notes)
   atomic.write_text(folder / 'comparison.html', html)
   text = _comparison_json(shown, sections)
   atomic.write_text(folder / 'comparison.json', text)
-  head = [tables.markdown(shown), f'{_LEGEND} {_BEST}']
+  head = [tables.markdown(shown), f'{_LEGEND} {_BEST}', *notes]
   head += [_MARGINS, tables.markdown_margins(shown)]
   text = _markdown(title, head, sections, facts)
   atomic.write_text(folder / 'comparison.md', text)
@@ -188,14 +192,56 @@ def _absent_sections(several) -> list[page.Section]:
 
 
 def _facts(one: record.Record) -> dict[str, str]:
-  """What was evaluated, when, how and with what, as text."""
+  """What was evaluated, when, how and with what, as text; not the config."""
   facts = {}
   for key, value in one.about.items():
+    if key == record.CONFIG:
+      continue
     if isinstance(value, Mapping):
       facts |= {f'{key}: {k}': _text(x) for k, x in value.items()}
     else:
       facts[key] = _text(value)
   return facts
+
+
+def _told_apart(several: Sequence[record.Record]) -> dict[str, dict[str, str]]:
+  """What all have in common once, and of each what is not so of all.
+
+  Of configs only what differs is told.
+  """
+  facts = {one.name: _facts(one) for one in several}
+  common = _common(list(facts.values()))
+  configs = [
+    {f'config.{k}': _text(v) for k, v in one.about[record.CONFIG].items()}
+    if record.CONFIG in one.about
+    else {}
+    for one in several
+  ]
+  equal = common | _common(configs)
+  own = {
+    name: {k: v for k, v in (known | config).items() if k not in equal}
+    for (name, known), config in zip(facts.items(), configs, strict=True)
+  }
+  return own | ({_COMMON: common} if common else {})
+
+
+def _common(several: Sequence[Mapping[str, str]]) -> dict[str, str]:
+  """The entries that all of several have."""
+  first, *others = several
+  return {
+    key: value
+    for key, value in first.items()
+    if others and all(other.get(key) == value for other in others)
+  }
+
+
+def _notes(several: Sequence[record.Record]) -> list[str]:
+  """Of each model whose training has gone wrong, that it has."""
+  return [
+    f'{one.name}: {one.about[record.TRAINING]}.'
+    for one in several
+    if record.TRAINING in one.about
+  ]
 
 
 def _text(value) -> str:
