@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import logging
 import pathlib
@@ -23,6 +24,7 @@ from bfjax import (
   sharding,
 )
 from bfjax.evaluation import suite
+from bfjax.evaluation.features import extraction
 from bfjax.evaluation.reporting import record, report
 
 _log = logging.getLogger(__name__)
@@ -51,7 +53,12 @@ def evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
 
 
 def evaluate_into(
-  config, path: pathlib.Path, out: pathlib.Path, checkpoint: str, name: str
+  config,
+  path: pathlib.Path,
+  out: pathlib.Path,
+  checkpoint: str,
+  name: str,
+  keeps_features: bool = False,
 ) -> record.Record:
   """Evaluates one checkpoint or model and writes its report.
 
@@ -61,6 +68,8 @@ def evaluate_into(
     out: where the report goes.
     checkpoint: of a run: 'last', 'best' or a step.
     name: what the report calls the model.
+    keeps_features: whether features are kept in `out/features`, and those that
+      are there used, see `extraction.kept`.
 
   Raises:
     UserError: as `evaluate`.
@@ -81,7 +90,17 @@ def evaluate_into(
   weights = jax.device_put(
     (loaded.params, loaded.stats), sharding.replicated(mesh)
   )
-  analyses = suite.analyse(opened, *weights)
+  if keeps_features and opened.images.num_rows:
+    features = extraction.kept(
+      functools.partial(opened.embed_batches, *weights),
+      opened.images,
+      out / 'features',
+      loaded,
+      opened.batch,
+    )
+  else:
+    features = suite.embed_images(opened, *weights)
+  analyses = suite.analyse(opened, features)
   found = {
     key: record.found(opened.benchmarks[key], analysis)
     for key, analysis in analyses.items()

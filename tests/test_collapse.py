@@ -147,7 +147,7 @@ def test_a_resumed_training_does_not_repeat_it_and_may_recover():
   known = [*lines[:2], {'step': 60, collapse.COLLAPSED: 2.0}]
   assert not watch(lines[2:], known=known)
   [(epoch, verdict, words)] = watch(read(HEALTHY)[2:], known=known)
-  assert (epoch, verdict) == (4, {collapse.COLLAPSED: 0.0})
+  assert (epoch, verdict) == (3, {collapse.COLLAPSED: 0.0})
   assert 'recovered' in words
   both = [*known, {'step': 120, **verdict}]
   assert collapse.verdicts(both, 60) == {collapse.COLLAPSED: 2}

@@ -15,7 +15,7 @@ import tiny
 from bfjax import backbones, errors, evaluate, model, scalings, sharding, train
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, suite
-from bfjax.evaluation.features import distinct
+from bfjax.evaluation.features import distinct, embed
 from tools import report as report_tool
 
 SIZE = 8
@@ -320,6 +320,34 @@ def test_several_checkpoints_in_one_table(finished, tmp_path, capsys):
     report_tool.main(
       report_tool.parse_arguments([f'{workdir}@9', '--out', str(tmp_path)])
     )
+
+
+def test_a_report_embeds_no_image_twice(finished, tmp_path, monkeypatch):
+  _, workdir = finished
+  arguments = report_tool.parse_arguments(
+    [f'{workdir}@8', '--out', str(tmp_path)]
+  )
+  report_tool.main(arguments)
+  scores = json.loads((tmp_path / 'run@8' / 'results.json').read_text())[
+    'scores'
+  ]
+  kept = tmp_path / 'run@8' / 'features'
+  [folder] = kept.iterdir()
+  with monkeypatch.context() as patch:
+    patch.setattr(embed, 'embed_batches', None)
+    report_tool.main(arguments)
+  again = json.loads((tmp_path / 'run@8' / 'results.json').read_text())
+  assert again['scores'] == scores
+  assert again['about']['config']['head.rule'] == 'boundary'
+
+  # The features of another model are not taken for those of this one.
+  folder.rename(kept / 'others')
+  with monkeypatch.context() as patch:
+    patch.setattr(embed, 'embed_batches', None)
+    with pytest.raises(TypeError):
+      report_tool.main(arguments)
+  report_tool.main(arguments)
+  assert list(kept.iterdir()) == [folder]
 
 
 def test_a_report_can_have_a_config_of_its_own(

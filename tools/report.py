@@ -9,7 +9,8 @@ A model is the workdir of a run, a folder that tools/convert_checkpoint.py has
 made, or a folder with a results.json. What `--mode=eval` of bfjax.main has
 left in it is used as it is. A model that is not evaluated yet, and any that is
 given with a checkpoint (`@best`, `@last` or `@STEP`), is evaluated now, by
---config or the run's own config.json, into a folder in --out.
+--config or the run's own config.json, into a folder in --out. Its features
+stay there, so that the same command, after a kill too, embeds only the rest.
 
 --out gets comparison.html, comparison.md and comparison.json: the table of
 the paper, the best in bold, with 95 % bootstrap intervals over pairs, and ROC
@@ -88,7 +89,9 @@ def _evaluate(arguments, path, checkpoint, name):
   if arguments.eval_root:
     config.eval.root = arguments.eval_root
   out = arguments.out / record.file_name(name)
-  return evaluate.evaluate_into(config, path, out, checkpoint, name)
+  return evaluate.evaluate_into(
+    config, path, out, checkpoint, name, keeps_features=True
+  )
 
 
 def _run_config(given: str):

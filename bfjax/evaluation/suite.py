@@ -33,13 +33,15 @@ class Suite(NamedTuple):
     benchmarks: name -> benchmark.
     absent: name -> why, of the optional benchmarks that are not there.
     images: those of all benchmarks, each once.
-    embed_batches: (params, stats, files) -> as `embed.embed_batches`.
+    embed_batches: (params, stats, files, first=0) -> as `embed.embed_batches`.
+    batch: images that it embeds at a time.
   """
 
   benchmarks: Mapping[str, Any]
   absent: Mapping[str, str]
   images: distinct.Distinct
   embed_batches: Callable
+  batch: int
 
 
 def open_suite(
@@ -88,13 +90,16 @@ def open_suite(
     )
   compiled = embed.make_embed(backbone, mesh, scale)
 
-  def embed_batches(params, stats, files):
+  batch = sharding.pad_to(config.eval.batch, mesh)
+
+  def embed_batches(params, stats, files, first=0):
     return embed.embed_batches(
       compiled,
       params,
       stats,
       files,
-      batch=sharding.pad_to(config.eval.batch, mesh),
+      batch=batch,
+      first=first,
       image_size=image_size,
       mesh=mesh,
       threads=config.data.threads,
@@ -103,7 +108,7 @@ def open_suite(
   images = distinct.Distinct(
     x.files for x in opened.values() if x.files is not None
   )
-  return Suite(opened, absent, images, embed_batches)
+  return Suite(opened, absent, images, embed_batches, batch)
 
 
 def _wanted(config) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -153,26 +158,47 @@ def run(suite: Suite, params, stats, progress: bool = True) -> dict[str, float]:
     '<benchmark>/<score>' -> value, for every score of every benchmark; and
     '<benchmark>/absent' -> 1 for those that are optional and not there.
   """
+  features = embed_images(suite, params, stats, progress)
   scores = {
     f'{name}/{key}': float(value)
-    for name, benchmark, features in _embedded(suite, params, stats, progress)
-    for key, value in benchmark.evaluate(features).items()
+    for name, benchmark, own in _shares(suite, features)
+    for key, value in benchmark.evaluate(own).items()
   }
   return scores | {f'{name}/absent': 1.0 for name in suite.absent}
 
 
 def analyse(
-  suite: Suite, params, stats, progress: bool = True
+  suite: Suite, features: np.ndarray | None
 ) -> dict[str, results.Analysis]:
-  """The same, with what explains the scores: name of benchmark -> analysis."""
+  """The scores of all benchmarks, and what explains them.
+
+  Args:
+    suite: from `open_suite`.
+    features: float32 [n, 2, d] of `suite.images`; None if there are none.
+
+  Returns:
+    name of benchmark -> analysis.
+  """
   return {
-    name: benchmark.analyse(features)
-    for name, benchmark, features in _embedded(suite, params, stats, progress)
+    name: benchmark.analyse(own)
+    for name, benchmark, own in _shares(suite, features)
   }
 
 
-def _embedded(suite, params, stats, progress):
-  """Yields (name, benchmark, its features)."""
+def embed_images(
+  suite: Suite, params, stats, progress: bool = True
+) -> np.ndarray | None:
+  """The features of the images of a suite, each embedded once.
+
+  Args:
+    suite: from `open_suite`.
+    params: of the backbone.
+    stats: its running statistics.
+    progress: whether to show a progress bar.
+
+  Returns:
+    float32 [n, 2, d]; None where no benchmark has images.
+  """
   features = None
   num_images = suite.images.num_rows
   batches = ()
@@ -184,6 +210,11 @@ def _embedded(suite, params, stats, progress):
         features = _array((num_images, *found.shape[1:]))
       features[row : row + len(found)] = found
       bar.update(len(found))
+  return features
+
+
+def _shares(suite, features):
+  """Yields (name, benchmark, its features)."""
   for name, benchmark in suite.benchmarks.items():
     if benchmark.files is None:
       yield name, benchmark, None

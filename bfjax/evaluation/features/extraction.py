@@ -1,7 +1,9 @@
 """Features of a whole set of images, computed into a store or a tree."""
 
 import hashlib
+import os
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,7 +14,13 @@ from jax.experimental import multihost_utils
 
 from bfjax import errors, model, sharding
 from bfjax.data import files as image_files
-from bfjax.evaluation.features import embed, imagesets, rowtable, storewriter
+from bfjax.evaluation.features import (
+  embed,
+  imagesets,
+  rowtable,
+  store,
+  storewriter,
+)
 from bfjax.evaluation.identification import fusion
 from bfjax.evaluation.verification import verification
 
@@ -80,8 +88,9 @@ def compute(
   mesh = sharding.make_mesh()
   batch = sharding.pad_to(batch, mesh)
   compiled = embed.make_embed(loaded.backbone, mesh, loaded.scale)
-  weights = loaded.params, loaded.stats
-  on_devices = jax.device_put(weights, sharding.replicated(mesh))
+  on_devices = jax.device_put(
+    (loaded.params, loaded.stats), sharding.replicated(mesh)
+  )
 
   def embed_batches(files, first):
     return embed.embed_batches(
@@ -104,12 +113,65 @@ def compute(
     batch=batch,
     flush_secs=flush_secs,
     embedding_dim=loaded.backbone.embedding_dim,
-    settings={
-      'weights_sha256': _digest(weights),
-      **{key: loaded.description[key] for key in _OF_MODEL},
-      'about': {'model': loaded.description['source']},
-    },
+    settings=_settings(loaded),
   )
+
+
+def kept(
+  embed_batches: Callable,
+  files,
+  folder: pathlib.Path,
+  loaded: model.Model,
+  batch: int,
+) -> np.ndarray:
+  """The embeddings of images and their mirror images, computed once.
+
+  They are in a store, see `extract`, in a folder named after all that they
+  depend on: weights, paths of the images, batch. Those of anything else that
+  `folder` holds go.
+
+  Args:
+    embed_batches: as in `extract`.
+    files: the images.
+    folder: where they are kept; of this model alone.
+    loaded: the model.
+    batch: of `embed_batches`.
+
+  Returns:
+    float32 [images, 2, d], not in memory.
+
+  Raises:
+    UserError: as `extract`.
+  """
+  settings = _settings(loaded)
+  digest = hashlib.sha256(f'{batch} {settings["weights_sha256"]}'.encode())
+  for row in range(files.num_rows):
+    digest.update(os.fsencode(files.path(row)) + b'\n')
+  place = folder / digest.hexdigest()[:16]
+  if folder.exists() and jax.process_index() == 0:
+    for other in folder.iterdir():
+      if other != place:
+        shutil.rmtree(other)
+  extract(
+    embed_batches,
+    files,
+    lambda row: '',
+    place,
+    form=Form('both'),
+    batch=batch,
+    embedding_dim=loaded.backbone.embedding_dim,
+    settings=settings,
+  )
+  return np.load(place / store.FEATURES, mmap_mode='r')
+
+
+def _settings(loaded: model.Model) -> dict[str, Any]:
+  """What features depend on of the model that they are of."""
+  return {
+    'weights_sha256': _digest((loaded.params, loaded.stats)),
+    **{key: loaded.description[key] for key in _OF_MODEL},
+    'about': {'model': loaded.description['source']},
+  }
 
 
 def _digest(weights) -> str:

@@ -23,8 +23,8 @@ from bfjax.evaluation.reporting import bootstrap, charts, results
 
 FORMAT, VERSION = 'bfjax-results', 1
 RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
-# What `about` calls the config of a run, flat, and a sentence on a training that
-# has gone wrong.
+# What `about` calls the config of a run, flat, and a sentence on a training
+# that has gone wrong.
 CONFIG, TRAINING = 'config', 'training'
 # Names of more images than that are not compared one by one.
 _MAX_DIGESTED = 200_000

@@ -210,6 +210,8 @@ def _told_apart(several: Sequence[record.Record]) -> dict[str, dict[str, str]]:
   Of configs only what differs is told.
   """
   facts = {one.name: _facts(one) for one in several}
+  if len(several) == 1:
+    return facts
   common = _common(list(facts.values()))
   configs = [
     {f'config.{k}': _text(v) for k, v in one.about[record.CONFIG].items()}
@@ -231,7 +233,7 @@ def _common(several: Sequence[Mapping[str, str]]) -> dict[str, str]:
   return {
     key: value
     for key, value in first.items()
-    if others and all(other.get(key) == value for other in others)
+    if all(other.get(key) == value for other in others)
   }
 
 
