@@ -206,7 +206,10 @@ class Watch:
       said = f'The training has collapsed: {found}. {self._task.cures}'
       return {COLLAPSED: float(epoch)}, said
     if is_last and (found := struggle(line, self._task.noise)):
-      said = f'The training has struggled: {found}. {self._task.cures}'
+      said = (
+        f'The training has struggled: {found}. More epochs may do, or a larger'
+        f' optim.lr where the loss was still falling. {self._task.cures}'
+      )
       return {STRUGGLING: told_rightly(line)}, said
     return {}, ''
 
@@ -238,7 +241,7 @@ def in_words(verdicts: Mapping[str, float]) -> str:
 
 
 def cures(config) -> str:
-  """The keys to change in a config whose training collapsed or struggled."""
+  """What to change in a config whose training collapsed or struggled."""
   head = config.head
   corrects = head.rule != 'none' or head.penalty != 'none'
   keys = {
@@ -250,6 +253,6 @@ def cures(config) -> str:
   }
   tried = [f'{k} (now {v:.4g})' for k, v in keys.items() if v is not False]
   return (
-    f'What may cure that, in a new workdir: {", ".join(tried)}.'
-    ' docs/method.md tells what helped where.'
+    f'In a new workdir, try {", ".join(tried)}. docs/method.md tells what helped'
+    ' where.'
   )

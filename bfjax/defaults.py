@@ -154,7 +154,8 @@ def get_config() -> ml_collections.ConfigDict:
   c.init_renamed = ''  # for 'by_name': lines `name here<TAB>name there`
   c.freeze = ''  # leave 'backbone' or 'centres' as they are
 
-  # Several runs in one command: name -> what differs from this config.
+  # Several runs in one command, in this order: name -> what differs from this
+  # config. --config.compare="{}" makes it one run, of this config itself.
   c.compare = ml_collections.ConfigDict()
   c.cache_dir = config_dict.placeholder(str)  # of compiled steps; '': none
   return c

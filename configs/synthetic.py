@@ -3,6 +3,7 @@
 Command:   python -m bfjax.main --config=configs/synthetic.py --workdir=DIR
            --config=configs/synthetic.py:2 for other people, other flips and
            another initialisation (the argument is the seed, 1 by default).
+           --config.compare="{}" trains BoundaryFace alone.
 Hardware:  2 CPU cores; no data, no GPU.
 To expect: three trainings of 15 epochs, on 192 people x 20 images of 48 x 48
   pixels with 20 % of the labels flipped: ArcFace on the noisy labels, ArcFace

@@ -325,6 +325,39 @@ def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):
   assert '"gone/absent": 1.0' in metrics
 
 
+def test_runs_are_compared_as_they_are_written(cache_dir):
+  config = tiny.config(cache_dir)
+  config.compare = {'b': {'seed': 2, 'batch': 8}, 'c': {}, 'a': {}}
+  assert list(compare.run_configs(config)) == ['b', 'c', 'a']
+  config.compare.update({'aa': {}})
+  assert list(compare.run_configs(config)) == ['b', 'c', 'a', 'aa']
+
+
+def test_what_a_collapsed_run_scores_is_no_result(
+  cache_dir, tmp_path, monkeypatch
+):
+  accuracy, std = 'unseen/boundaryface/accuracy', 'unseen/boundaryface/std'
+  found = {
+    'bad': {accuracy: 0.5915, std: 0.01, collapse.COLLAPSED: 4.0},
+    'weak': {accuracy: 0.75, std: 0.01, collapse.STRUGGLING: 0.66},
+    'good': {accuracy: 0.9, std: 0.01},
+  }
+  monkeypatch.setattr(
+    train, 'train_and_evaluate', lambda config, path: found[path.name]
+  )
+  config = tiny.config(cache_dir)
+  config.compare = {name: {} for name in found}
+  compare.train_all(config, tmp_path)
+  written = (tmp_path / 'comparison.md').read_text()
+  assert '59.15' not in written
+  assert '| bad  | collapsed' in written
+  assert 'bad: its training collapsed in epoch 4.' in written
+  assert 'weak: its training struggled: 66 % of the rows' in written
+  assert '90.00' in written
+  scores = json.loads((tmp_path / 'comparison.json').read_text())
+  assert scores['bad'][accuracy] == 0.5915
+
+
 def test_a_comparison_that_changes_an_unknown_key_is_refused(cache_dir):
   config = tiny.config(cache_dir)
   config.compare.wrong = {'head': {'margn': 'arcface'}}
