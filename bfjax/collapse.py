@@ -253,6 +253,6 @@ def cures(config) -> str:
   }
   tried = [f'{k} (now {v:.4g})' for k, v in keys.items() if v is not False]
   return (
-    f'In a new workdir, try {", ".join(tried)}. docs/method.md tells what helped'
-    ' where.'
+    f'In a new workdir, try {", ".join(tried)}. docs/method.md tells what'
+    ' helped where.'
   )
