@@ -121,23 +121,23 @@ def symptom(lines: Sequence[Mapping[str, float]], task: Task) -> str:
       f'{100 * told:.1f} % of the rows are told rightly, after'
       f' {100 * best:.1f} % before'
     )
-  by_chance = 1 / task.num_classes
-  at_chance = chance_loss(task, now['train/cosine_target'])
   # Corrections count for nothing here: at chance they are at random too.
-  accuracy = now['train/accuracy']
+  accuracy, by_chance = now['train/accuracy'], 1 / task.num_classes
   known = before[-1]['train/accuracy'] if before else math.inf
   if (
-    now['epoch'] >= task.first_epoch
-    and accuracy < by_chance + _HARDLY
-    and accuracy < max(_GROWTH * known, _ABOVE * by_chance)
-    and now['train/loss'] > _NEAR * at_chance
+    now['epoch'] < task.first_epoch
+    or accuracy >= min(by_chance + _HARDLY, 1)
+    or accuracy >= max(_GROWTH * known, _ABOVE * by_chance)
   ):
-    return (
-      f'{100 * accuracy:.1f} % of the rows are told rightly'
-      f' ({100 * by_chance:.1f} % by chance) at a loss of'
-      f' {now["train/loss"]:.2f} ({at_chance:.2f} by chance)'
-    )
-  return ''
+    return ''
+  at_chance = chance_loss(task, now['train/cosine_target'])
+  if now['train/loss'] <= _NEAR * at_chance:
+    return ''
+  return (
+    f'{100 * accuracy:.1f} % of the rows are told rightly'
+    f' ({100 * by_chance:.1f} % by chance) at a loss of'
+    f' {now["train/loss"]:.2f} ({at_chance:.2f} by chance)'
+  )
 
 
 def _turns_away(line):

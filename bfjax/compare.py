@@ -105,7 +105,7 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
 
 def _shown(scores, name):
   if collapse.COLLAPSED in scores:
-    return 'collapsed'
+    return 'collapsed' if name.endswith('/accuracy') else '-'
   value = scores.get(name)
   if value is None:
     return '-'
