@@ -231,12 +231,12 @@ def verdicts(
 
 
 def in_words(verdicts: Mapping[str, float]) -> str:
-  """The verdict among some scores, for the foot of a table; '' if none is."""
+  """What the training did, by the verdict among some scores; '' if none is."""
   if COLLAPSED in verdicts:
-    return f'its training collapsed in epoch {verdicts[COLLAPSED]:.0f}'
+    return f'collapsed in epoch {verdicts[COLLAPSED]:.0f}'
   if STRUGGLING in verdicts:
     told = 100 * verdicts[STRUGGLING]
-    return f'its training struggled: {told:.0f} % of the rows told rightly'
+    return f'struggled: {told:.0f} % of the rows told rightly'
   return ''
 
 

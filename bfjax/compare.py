@@ -59,7 +59,7 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   shown = f'{table(results)}\n\n{_LEGEND}'
   for name, scores in results.items():
     if verdict := collapse.in_words(scores):
-      shown += f'\n{name}: {verdict}.'
+      shown += f'\n{name}: its training {verdict}.'
   absent = {
     name.removesuffix('/absent'): None
     for scores in results.values()

@@ -262,7 +262,7 @@ def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
 
 def test_a_training_that_went_wrong_is_noted_at_the_table(tmp_path):
   good, bad = make_record('good'), make_record('bad')
-  bad.about[record.TRAINING] = 'its training collapsed in epoch 4'
+  bad.about[record.TRAINING] = 'collapsed in epoch 4'
   said = 'bad: its training collapsed in epoch 4.'
   assert said in report.write(tmp_path, bad, {})
   assert said in parse(tmp_path / 'results.html').text

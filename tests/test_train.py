@@ -101,6 +101,9 @@ def test_a_run_leaves_its_records(cache_dir, finished):
   # Corrections and penalty begin in the epoch after epoch_start = 1.
   for line in training:
     assert (line['train/penalty'] > 0) == (line['epoch'] > 1)
+  # What cannot be before the correction begins is not told.
+  ends = [line for line in lines if 'corrections/wrong_labels' in line]
+  assert ['corrections/recall' in line for line in ends] == [False, True]
   at_end = train.final_scores(finished)
   assert 0 <= at_end['unseen/boundaryface/accuracy'] <= 1
   assert at_end['corrections/wrong_labels'] > 0

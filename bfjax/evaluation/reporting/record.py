@@ -23,8 +23,8 @@ from bfjax.evaluation.reporting import bootstrap, charts, results
 
 FORMAT, VERSION = 'bfjax-results', 1
 RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
-# What `about` calls the config of a run, flat, and a sentence on a training
-# that has gone wrong.
+# What `about` calls the config of a run, flat, and what its training did if it
+# went wrong.
 CONFIG, TRAINING = 'config', 'training'
 # Names of more images than that are not compared one by one.
 _MAX_DIGESTED = 200_000
@@ -54,7 +54,7 @@ class Record(NamedTuple):
   Attributes:
     name: of the model, for tables.
     about: JSON values: 'model' (what it is), 'date', 'command', 'versions',
-      and, of a run, CONFIG and TRAINING where there is such a sentence.
+      and, of a run, CONFIG and, where it went wrong, TRAINING.
     found: name of a benchmark -> what it says.
     absent: name of an optional benchmark that is not there -> why.
   """

@@ -240,7 +240,7 @@ def _common(several: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def _notes(several: Sequence[record.Record]) -> list[str]:
   """Of each model whose training has gone wrong, that it has."""
   return [
-    f'{one.name}: {one.about[record.TRAINING]}.'
+    f'{one.name}: its training {one.about[record.TRAINING]}.'
     for one in several
     if record.TRAINING in one.about
   ]
