@@ -5,7 +5,6 @@ whoever wants some of its arrays, or those of a model folder, as they are.
 """
 
 import contextlib
-import hashlib
 import os
 import pathlib
 
@@ -22,17 +21,6 @@ def save(path: str | os.PathLike, tree) -> None:
     checkpointer.save(
       pathlib.Path(path).absolute(), args=ocp.args.PyTreeSave(tree)
     )
-
-
-def digest(path: str | os.PathLike) -> str:
-  """SHA-256, in hexadecimal, of such a folder: of its files and their names."""
-  path = pathlib.Path(path)
-  total = hashlib.sha256()
-  for file in sorted(p for p in path.rglob('*') if p.is_file()):
-    with file.open('rb') as stream:
-      content = hashlib.file_digest(stream, 'sha256').hexdigest()
-    total.update(f'{file.relative_to(path).as_posix()} {content}\n'.encode())
-  return total.hexdigest()
 
 
 def saved(path: str | os.PathLike):

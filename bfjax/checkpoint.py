@@ -1,14 +1,20 @@
 """Checkpoints of a run, and the record that tells one run from another.
 
 `workdir/run.json` says what the run is; `workdir/checkpoints/STEP` holds the
-training state and the same record, written by Orbax in the background. A
-checkpoint that was cut short by a kill does not count and is swept away.
+training state and the same record, written by Orbax in the background, with
+the digests of its files (see `wholeness`). A checkpoint that was cut short by
+a kill does not count and is swept away.
 """
 
+import asyncio
 import contextlib
+import errno
 import json
 import logging
+import math
+import os
 import pathlib
+import shutil
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -16,9 +22,55 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from bfjax import atomic, errors
+from bfjax import atomic, digests, errors, wholeness
 
 _log = logging.getLogger(__name__)
+_LARGEST_FILE = 1 << 31  # that TensorStore writes
+_OVERHEAD = 1 << 20  # of a checkpoint, beside its arrays, in bytes
+
+
+class _Draft(ocp.path.atomicity.AtomicRenameTemporaryPath):
+  """The folder of a checkpoint under way: gets its name with its digests.
+
+  Orbax writes into it until it renames it, so that is let be a name of a
+  folder under way as well, of those that are swept away after a kill.
+  """
+
+  async def finalize(self):
+    final = self.get_final()
+    if final.name.isdigit():  # not an item of a checkpoint
+      self._final_path = self.get().with_name(f'{self.get().name}.complete')
+    await super().finalize()
+    if final.name.isdigit():
+      await asyncio.to_thread(digests.write, self._final_path)
+      os.rename(self._final_path, final)
+      self._final_path = final
+
+
+class _StateHandler(ocp.PyTreeCheckpointHandler):
+  """Each process digests the arrays that it has written."""
+
+  async def async_save(self, directory, args):
+    writing = await super().async_save(directory, args=args)
+    mine = directory / f'ocdbt.process_{jax.process_index()}'
+    return [_Digested(writing or (), mine)]
+
+
+class _Digested(ocp.future.Future):
+  """What is being written in the background, and then its digests."""
+
+  def __init__(self, writing, folder):
+    self._writing, self._folder = writing, folder
+
+  def result(self, timeout=None):
+    for part in self._writing:
+      part.result(timeout)
+    if self._folder.is_dir():
+      digests.write(self._folder)
+
+  def cancel(self):
+    for part in self._writing:
+      part.cancel()
 
 
 @contextlib.contextmanager
@@ -37,7 +89,7 @@ def open_manager(
   policies = [checkpoint_managers.LatestN(max_to_keep)]
 
   def score(scores):
-    return scores[best_metric]
+    return scores.get(best_metric, -math.inf)
 
   if best_metric:
     policies.append(
@@ -51,18 +103,26 @@ def open_manager(
     enable_async_checkpointing=not read_only,
     cleanup_tmp_directories=not read_only,
     read_only=read_only,
+    temporary_path_class=_Draft,
   )
+  handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
+  state_handler = _StateHandler()
+  for arguments in (ocp.args.PyTreeSave, ocp.args.PyTreeRestore):
+    handlers.add('state', arguments, state_handler)
   manager = ocp.CheckpointManager(
-    (workdir / 'checkpoints').absolute(), options=options
+    (workdir / 'checkpoints').absolute(),
+    options=options,
+    handler_registry=handlers,
   )
   try:
     yield manager
   finally:
-    manager.close()
+    with _telling_failures(manager):
+      manager.close()
 
 
 def save(manager, step: int, state, record: Mapping, scores: Mapping) -> None:
-  """Begins to save; training may go on at once.
+  """Begins to save, once the save before is done; training may go on at once.
 
   Args:
     manager: from `open_manager`.
@@ -70,15 +130,70 @@ def save(manager, step: int, state, record: Mapping, scores: Mapping) -> None:
     state: the training state.
     record: JSON values; see `check_same_run`.
     scores: those that the best checkpoint is chosen by, if evaluated.
+
+  Raises:
+    UserError: if this or the save before fails, as on a full disk. Whole
+      checkpoints stay as they are.
   """
-  manager.save(
-    step,
-    args=ocp.args.Composite(
-      state=ocp.args.PyTreeSave(state), record=ocp.args.JsonSave(dict(record))
-    ),
-    metrics=dict(scores) if scores else None,
-    force=True,  # when to save is the caller's decision alone
-  )
+  wait(manager)
+  with _telling_failures(manager):
+    _check_room(
+      manager.directory, sum(x.nbytes for x in jax.tree.leaves(state))
+    )
+    manager.save(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.PyTreeSave(state), record=ocp.args.JsonSave(dict(record))
+      ),
+      metrics=dict(scores) if scores else None,
+      force=True,  # when to save is the caller's decision alone
+    )
+
+
+def wait(manager) -> None:
+  """Waits for the save under way, if any.
+
+  Raises:
+    UserError: if it fails.
+  """
+  with _telling_failures(manager):
+    manager.wait_until_finished()
+
+
+@contextlib.contextmanager
+def _telling_failures(manager):
+  """Makes what Orbax and TensorStore raise on a save one message."""
+  try:
+    yield
+  except (OSError, ValueError, RuntimeError) as error:
+    reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
+    saved = wholeness.steps(pathlib.Path(manager.directory).parent)
+    raise errors.UserError(
+      f'A checkpoint cannot be saved in {manager.directory}: {reason}. Once'
+      ' that is put right, the same command goes on from step'
+      f' {max(saved, default=0)}.'
+    ) from error
+
+
+def _check_room(folder, num_bytes) -> None:
+  """Raises OSError if files of so many bytes cannot be written to a folder.
+
+  What TensorStore does when the disk is full in the middle of a save is not
+  fit to be seen: pages of errors, of its threads and at the exit.
+  """
+  probe = pathlib.Path(folder) / f'.probe.{jax.process_index()}'
+  try:
+    with probe.open('wb') as file:
+      file.truncate(min(num_bytes, _LARGEST_FILE))
+  finally:
+    probe.unlink(missing_ok=True)
+  needed, free = num_bytes + _OVERHEAD, shutil.disk_usage(folder).free
+  if free < needed:
+    raise OSError(
+      errno.ENOSPC,
+      f'{os.strerror(errno.ENOSPC)} ({needed / 1e6:.0f} MB are needed,'
+      f' {free / 1e6:.0f} MB free)',
+    )
 
 
 def restore(manager, step: int, state):
@@ -107,32 +222,6 @@ def restore(manager, step: int, state):
     ),
   )
   return restored.state
-
-
-def has_begun(workdir: pathlib.Path) -> bool:
-  """Whether a run's workdir holds a checkpoint."""
-  folder = workdir / 'checkpoints'
-  return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())
-
-
-def choose_step(manager, wanted: str) -> int:
-  """The step of a checkpoint: of 'last', of 'best', or of a step number.
-
-  Raises:
-    UserError: if there is no such checkpoint; those there are are listed.
-  """
-  steps = manager.all_steps()
-  chosen = {
-    'last': manager.latest_step(),
-    'best': manager.best_step(),
-    **{str(step): step for step in steps},
-  }.get(wanted)
-  if chosen is None:
-    raise errors.UserError(
-      f'No checkpoint {wanted!r} in {manager.directory}. There are steps:'
-      f' {", ".join(map(str, steps)) or "none"}.'
-    )
-  return chosen
 
 
 def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:

@@ -112,7 +112,9 @@ def evaluate_into(
       key: getattr(x, 'pictures', x.files)
       for key, x in opened.benchmarks.items()
     }
-    print('\n' + report.write(out, one, files_of))
+    with errors.writing_to(out):
+      shown = report.write(out, one, files_of)
+    print('\n' + shown)
     _log.info('Wrote %s', out / 'results.html')
   return one
 

@@ -92,7 +92,7 @@ def make_writer(
     return metric_writers.MultiWriter([])
   return metric_writers.MultiWriter(
     [
-      metric_writers.SummaryWriter(str(workdir / 'tensorboard')),
       MetricsFile(workdir / 'metrics.jsonl', last_step),
+      metric_writers.SummaryWriter(str(workdir / 'tensorboard')),
     ]
   )

@@ -7,6 +7,7 @@ A model folder holds
     arrays/       Orbax: `params` (`backbone` and, where known, `centres`) and
                   `stats`, as in the state of a run
     classes.tsv   `class<TAB>name`, where the names of the classes are known
+    sha256sums    the digests of these, see `digests`
 
 `load_model` reads that and the workdir of a run alike, so whoever has one of
 them needs no config to embed images as the model was trained to.
@@ -21,7 +22,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bfjax import arrays, atomic, backbones, checkpoint, errors, scalings
+from bfjax import (
+  arrays,
+  atomic,
+  backbones,
+  digests,
+  errors,
+  scalings,
+  wholeness,
+)
 from bfjax.data import sources
 
 FORMAT = 'bfjax-model'
@@ -129,22 +138,17 @@ def save_model(
   if centres is not None:
     state['params']['centres'] = centres
     num_classes = len(centres)
-  try:
-    with atomic.writing_folder(path) as draft:
-      arrays.save(draft / 'arrays', jax.device_get(state))
-      if class_names is not None:
-        sources.save_class_names(draft / 'classes.tsv', class_names)
-      written = {
-        **description,
-        'num_classes': num_classes,
-        'arrays_sha256': arrays.digest(draft / 'arrays'),
-      }
-      text = json.dumps(written, indent=2)
-      atomic.write_text(draft / 'model.json', text + '\n')
-  except OSError as error:
-    raise errors.UserError(
-      f'The model cannot be written to {path}: {error.strerror}.'
-    ) from error
+  with (
+    errors.writing_to(path.parent, also=(ValueError,)),  # of TensorStore
+    atomic.writing_folder(path) as draft,
+  ):
+    arrays.save(draft / 'arrays', jax.device_get(state))
+    if class_names is not None:
+      sources.save_class_names(draft / 'classes.tsv', class_names)
+    written = {**description, 'num_classes': num_classes}
+    text = json.dumps(written, indent=2)
+    atomic.write_text(draft / 'model.json', text + '\n')
+    digests.write(draft)
 
 
 def check_free(path: pathlib.Path) -> None:
@@ -168,8 +172,8 @@ def load_model(
     with_centres: whether to read the class centres and their names.
 
   Raises:
-    UserError: if there is neither, no such step, or its files do not fit
-      together.
+    UserError: if there is neither, no such step, or its files are damaged or
+      do not fit together.
   """
   path = pathlib.Path(path)
   if (path / 'model.json').exists():
@@ -178,12 +182,8 @@ def load_model(
         f'{path} holds a model, not a run: it has no step {step!r}.'
       )
     description = _read_description(path / 'model.json')
+    wholeness.check(path, 'Convert or copy the model again.')
     folder = path / 'arrays'
-    if arrays.digest(folder) != description['arrays_sha256']:
-      raise errors.UserError(
-        f'{folder} is damaged: it is not what was saved. Convert or copy the'
-        ' model again.'
-      )
   elif (path / 'run.json').exists():
     description, folder = _open_run(path, str(step))
   else:
@@ -219,13 +219,7 @@ def _read_json(path):
     raise errors.UserError(f'{path} cannot be read: {error}.') from error
 
 
-_KEYS = (
-  'backbone',
-  'image_size',
-  'input_scaling',
-  'num_classes',
-  'arrays_sha256',
-)
+_KEYS = ('backbone', 'image_size', 'input_scaling', 'num_classes')
 
 
 def _read_description(path):
@@ -256,10 +250,7 @@ def _open_run(path, step):
     for name, value in fixed.items()
     if name.startswith('backbone.')
   }
-  with checkpoint.open_manager(
-    path, best_metric=best_metric, read_only=True
-  ) as manager:
-    done = checkpoint.choose_step(manager, step)
+  done = wholeness.choose_step(path, step, best_metric)
   description = describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
@@ -270,7 +261,7 @@ def _open_run(path, step):
     num_classes=fixed['number of classes'],
     source={'workdir': str(path), 'step': done},
   )
-  return description, path / 'checkpoints' / str(done) / 'state'
+  return description, wholeness.folder_of(path, done) / 'state'
 
 
 def _read(folder, params, stats, with_centres):

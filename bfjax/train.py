@@ -21,8 +21,9 @@ from bfjax import (
   runs,
   sharding,
   step,
+  wholeness,
 )
-from bfjax.data import pipeline
+from bfjax.data import pipeline, streams
 from bfjax.evaluation import suite
 
 _log = logging.getLogger(__name__)
@@ -65,16 +66,27 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       benchmarks.benchmarks,
     )
   start = None
-  if config.init_from and not checkpoint.has_begun(workdir):
+  if config.init_from and not wholeness.has_begun(workdir):
     start = initial.load(config, run)
     run = dataclasses.replace(run, record=initial.note(run.record, start))
-  checkpoint.claim_workdir(workdir, run.record)
-  with checkpoint.open_manager(
-    workdir,
-    max_to_keep=config.checkpoint.max_to_keep,
-    best_metric=best_metric,
-  ) as manager:
-    first_step = manager.latest_step() or 0
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(
+      errors.writing_to(
+        workdir,
+        'Once that is put right, the same command goes on from the last'
+        ' checkpoint.',
+        also=(streams.TensorFlowError,),
+      )
+    )
+    checkpoint.claim_workdir(workdir, run.record)
+    first_step = wholeness.last_whole_step(workdir)
+    manager = stack.enter_context(
+      checkpoint.open_manager(
+        workdir,
+        max_to_keep=config.checkpoint.max_to_keep,
+        best_metric=best_metric,
+      )
+    )
     if first_step >= run.total_steps:
       _log.info('%s is finished (step %d).', workdir, first_step)
     elif config.on_collapse == 'stop' and _has_collapsed(workdir, first_step):
@@ -176,7 +188,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
         _log.warning(_STOPPED, workdir, done)
         return
       if stop and done < run.total_steps:
-        manager.wait_until_finished()
+        checkpoint.wait(manager)
         raise Preempted(f'Saved step {done}. The same command goes on from it.')
 
 
@@ -237,7 +249,7 @@ def _check_finite(outcome, manager):
   if outcome is None or bool(outcome[1]['finite']):
     return
   done, values = outcome
-  manager.wait_until_finished()
+  checkpoint.wait(manager)
   last = manager.latest_step()
   kept = (
     f'The checkpoint of step {last} is kept' if last else 'No step is saved'

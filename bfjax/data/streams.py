@@ -17,6 +17,8 @@ from bfjax.data import images, loading
 
 _log = logging.getLogger(__name__)
 
+# What TensorFlow raises where Python raises OSError.
+TensorFlowError = tf.errors.OpError
 # A file that is unreadable for a moment is worth a second try.
 _MAX_UNEXPLAINED_FAILURES = 2
 # So many bad images are no outage yet, however small the data set is.
@@ -120,7 +122,7 @@ class Stream:
       try:
         self._batches = self._split(next(self._chunks))
         batch = next(self._batches)
-      except tf.errors.OpError as error:
+      except TensorFlowError as error:
         self._recover(error)
     self._num_failures = self._num_bad_here = 0
     self.step += 1
