@@ -8,13 +8,11 @@ a kill does not count and is swept away.
 
 import asyncio
 import contextlib
-import errno
 import json
 import logging
 import math
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -22,11 +20,9 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from bfjax import atomic, digests, errors, wholeness
+from bfjax import atomic, digests, diskerrors, errors, wholeness
 
 _log = logging.getLogger(__name__)
-_LARGEST_FILE = 1 << 31  # that TensorStore writes
-_OVERHEAD = 1 << 20  # of a checkpoint, beside its arrays, in bytes
 
 
 class _Draft(ocp.path.atomicity.AtomicRenameTemporaryPath):
@@ -105,6 +101,7 @@ def open_manager(
     read_only=read_only,
     temporary_path_class=_Draft,
   )
+  diskerrors.quieten()
   handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
   state_handler = _StateHandler()
   for arguments in (ocp.args.PyTreeSave, ocp.args.PyTreeRestore):
@@ -137,9 +134,8 @@ def save(manager, step: int, state, record: Mapping, scores: Mapping) -> None:
   """
   wait(manager)
   with _telling_failures(manager):
-    _check_room(
-      manager.directory, sum(x.nbytes for x in jax.tree.leaves(state))
-    )
+    num_bytes = sum(x.nbytes for x in jax.tree.leaves(state))
+    diskerrors.check_room(manager.directory, num_bytes)
     manager.save(
       step,
       args=ocp.args.Composite(
@@ -163,37 +159,14 @@ def wait(manager) -> None:
 @contextlib.contextmanager
 def _telling_failures(manager):
   """Makes what Orbax and TensorStore raise on a save one message."""
-  try:
+  saved = wholeness.steps(pathlib.Path(manager.directory).parent)
+  with diskerrors.writing_to(
+    manager.directory,
+    'Once that is put right, the same command goes on from step'
+    f' {max(saved, default=0)}.',
+    also=(ValueError, RuntimeError),
+  ):
     yield
-  except (OSError, ValueError, RuntimeError) as error:
-    reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
-    saved = wholeness.steps(pathlib.Path(manager.directory).parent)
-    raise errors.UserError(
-      f'A checkpoint cannot be saved in {manager.directory}: {reason}. Once'
-      ' that is put right, the same command goes on from step'
-      f' {max(saved, default=0)}.'
-    ) from error
-
-
-def _check_room(folder, num_bytes) -> None:
-  """Raises OSError if files of so many bytes cannot be written to a folder.
-
-  What TensorStore does when the disk is full in the middle of a save is not
-  fit to be seen: pages of errors, of its threads and at the exit.
-  """
-  probe = pathlib.Path(folder) / f'.probe.{jax.process_index()}'
-  try:
-    with probe.open('wb') as file:
-      file.truncate(min(num_bytes, _LARGEST_FILE))
-  finally:
-    probe.unlink(missing_ok=True)
-  needed, free = num_bytes + _OVERHEAD, shutil.disk_usage(folder).free
-  if free < needed:
-    raise OSError(
-      errno.ENOSPC,
-      f'{os.strerror(errno.ENOSPC)} ({needed / 1e6:.0f} MB are needed,'
-      f' {free / 1e6:.0f} MB free)',
-    )
 
 
 def restore(manager, step: int, state):

@@ -1,10 +1,5 @@
 """The one exception for whatever a user can put right."""
 
-import contextlib
-import os
-import pathlib
-from collections.abc import Iterator
-
 
 class UserError(Exception):
   """Bad input: says what was given, what was expected and what to do.
@@ -12,34 +7,6 @@ class UserError(Exception):
   `bfjax.main` and the tools print its message, without a stack trace, and
   exit with status 2.
   """
-
-
-@contextlib.contextmanager
-def writing_to(
-  folder: str | os.PathLike,
-  remedy: str = '',
-  also: tuple[type[Exception], ...] = (),
-) -> Iterator[None]:
-  """Makes a full disk, or a folder that is read-only, one message.
-
-  Args:
-    folder: that the body writes to; errors of files elsewhere pass.
-    remedy: sentences at the end of the message.
-    also: what libraries raise in place of OSError.
-
-  Raises:
-    UserError: where the body raises one of these.
-  """
-  try:
-    yield
-  except (OSError, *also) as error:
-    path = pathlib.Path(getattr(error, 'filename', None) or folder)
-    if not path.is_relative_to(folder):
-      raise
-    reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
-    raise UserError(
-      f'Cannot write to {folder}: {reason}. {remedy}'.rstrip()
-    ) from error
 
 
 def choose(kind: str, name: str, choices):

@@ -18,6 +18,7 @@ from bfjax import (
   collapse,
   compare,
   defaults,
+  diskerrors,
   errors,
   metrics,
   model,
@@ -112,7 +113,7 @@ def evaluate_into(
       key: getattr(x, 'pictures', x.files)
       for key, x in opened.benchmarks.items()
     }
-    with errors.writing_to(out):
+    with diskerrors.writing_to(out):
       shown = report.write(out, one, files_of)
     print('\n' + shown)
     _log.info('Wrote %s', out / 'results.html')

@@ -27,6 +27,7 @@ from bfjax import (
   atomic,
   backbones,
   digests,
+  diskerrors,
   errors,
   scalings,
   wholeness,
@@ -139,7 +140,7 @@ def save_model(
     state['params']['centres'] = centres
     num_classes = len(centres)
   with (
-    errors.writing_to(path.parent, also=(ValueError,)),  # of TensorStore
+    diskerrors.writing_to(path.parent, also=(ValueError,)),  # of TensorStore
     atomic.writing_folder(path) as draft,
   ):
     arrays.save(draft / 'arrays', jax.device_get(state))

@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from bfjax import (
   checkpoint,
   collapse,
+  diskerrors,
   errors,
   initial,
   journal,
@@ -71,7 +72,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
     run = dataclasses.replace(run, record=initial.note(run.record, start))
   with contextlib.ExitStack() as stack:
     stack.enter_context(
-      errors.writing_to(
+      diskerrors.writing_to(
         workdir,
         'Once that is put right, the same command goes on from the last'
         ' checkpoint.',

@@ -20,7 +20,7 @@ LAYERS = (
     'optim',
     'metrics',
   ),
-  ('collapse', 'progress', 'digests', 'arrays'),
+  ('collapse', 'progress', 'digests', 'diskerrors', 'arrays'),
   ('wholeness',),
   ('checkpoint',),
   ('softmax', 'backbones'),

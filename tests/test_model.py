@@ -8,8 +8,19 @@ import jax
 import numpy as np
 import pytest
 
+import damages
 import tiny
-from bfjax import backbones, checkpoint, errors, model, runs, scalings, train
+from bfjax import (
+  backbones,
+  checkpoint,
+  digests,
+  errors,
+  model,
+  runs,
+  scalings,
+  train,
+  wholeness,
+)
 
 NET = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,), 'embedding_dim': 4}
 SIZE = 8
@@ -97,16 +108,12 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     save(tmp_path / 'net')
 
 
-def cut(path):
-  """Cuts the largest file of the arrays to its half."""
-  files = [p for p in (path / 'arrays').rglob('*') if p.is_file()]
-  largest = max(files, key=lambda p: p.stat().st_size)
-  largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-
-
 def change(path, **changes):
+  """Another description, as if it had been saved so."""
   file = path / 'model.json'
   file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+  (path / digests.LIST).unlink()
+  digests.write(path)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +129,7 @@ def change(path, **changes):
       r'\(256, 4\), expected \(1024, 4\)',
     ),
     (functools.partial(change, backbone={'name': 'vgg'}), "called 'vgg'"),
-    (cut, 'arrays is damaged'),
-    (lambda path: shutil.rmtree(path / 'arrays'), 'arrays is damaged'),
+    (lambda path: shutil.rmtree(path / 'arrays'), 'damaged: arrays/.*missing'),
   ],
 )
 def test_a_damaged_folder_is_refused(tmp_path, damage, said):
@@ -131,6 +137,16 @@ def test_a_damaged_folder_is_refused(tmp_path, damage, said):
   damage(tmp_path / 'net')
   with pytest.raises(errors.UserError, match=said):
     model.load_model(tmp_path / 'net')
+
+
+@pytest.mark.parametrize('damage', damages.ALL)
+def test_each_file_of_a_model_counts(tmp_path, damage):
+  save(tmp_path / 'net')
+  for number, file in enumerate(damages.files(tmp_path / 'net')):
+    copy = shutil.copytree(tmp_path / 'net', tmp_path / str(number))
+    damage(copy / file)
+    with pytest.raises(errors.UserError):
+      model.load_model(copy)
 
 
 def test_all_that_does_not_fit_is_named(tmp_path):
@@ -163,10 +179,8 @@ def test_a_run_loads_as_a_model(workdir):
   run = runs.open_run(config)
   for name in ('last', 'best'):
     loaded = model.load_model(workdir, name)
-    with checkpoint.open_manager(
-      workdir, best_metric=config.checkpoint.best_metric, read_only=True
-    ) as manager:
-      step = checkpoint.choose_step(manager, name)
+    step = wholeness.choose_step(workdir, name, config.checkpoint.best_metric)
+    with checkpoint.open_manager(workdir, read_only=True) as manager:
       state = checkpoint.restore(manager, step, runs.make_state(run, config))
     jax.tree.map(
       np.testing.assert_array_equal, loaded.params, state.params['backbone']
