@@ -13,7 +13,8 @@ import logging
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import orbax.checkpoint as ocp
@@ -29,18 +30,26 @@ class _Draft(ocp.path.atomicity.AtomicRenameTemporaryPath):
   """The folder of a checkpoint under way: gets its name with its digests.
 
   Orbax writes into it until it renames it, so that is let be a name of a
-  folder under way as well, of those that are swept away after a kill.
+  folder under way as well, of those that are swept away after a kill. Such a
+  name is what an old checkpoint gets before it is deleted, file by file.
   """
 
+  superseded: Callable[[], list[pathlib.Path]]  # given in `open_manager`
+
   async def finalize(self):
-    final = self.get_final()
-    if final.name.isdigit():  # not an item of a checkpoint
-      self._final_path = self.get().with_name(f'{self.get().name}.complete')
+    final, draft = self.get_final(), self.get().name
+    if not final.name.isdigit():  # an item of a checkpoint
+      await super().finalize()
+      return
+    self._final_path = self.get().with_name(f'{draft}.complete')
     await super().finalize()
-    if final.name.isdigit():
-      await asyncio.to_thread(digests.write, self._final_path)
-      os.rename(self._final_path, final)
-      self._final_path = final
+    await asyncio.to_thread(digests.write, self._final_path)
+    os.rename(self._final_path, final)
+    self._final_path = final
+    for old in self.superseded():
+      doomed = old.with_name(f'{draft}.{old.name}')
+      os.rename(old, doomed)
+      await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
 
 
 class _StateHandler(ocp.PyTreeCheckpointHandler):
@@ -80,26 +89,25 @@ def open_manager(
   """Opens `workdir/checkpoints`; waits for a save under way on closing.
 
   It keeps the latest `max_to_keep` checkpoints and, where `best_metric` names
-  an evaluation score, the one with the highest; `best_step()` tells which.
+  an evaluation score, the one with the highest.
   """
-  policies = [checkpoint_managers.LatestN(max_to_keep)]
 
   def score(scores):
     return scores.get(best_metric, -math.inf)
 
-  if best_metric:
-    policies.append(
-      checkpoint_managers.BestN(
-        get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False
-      )
-    )
+  class Draft(_Draft):
+    def superseded(self):
+      kept = wholeness.kept(workdir, max_to_keep, best_metric)
+      gone = set(wholeness.steps(workdir)) - kept
+      return [wholeness.folder_of(workdir, step) for step in gone]
+
   options = ocp.CheckpointManagerOptions(
-    preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+    preservation_policy=checkpoint_managers.EveryNSteps(1),  # the draft's
     best_fn=score if best_metric else None,
     enable_async_checkpointing=not read_only,
     cleanup_tmp_directories=not read_only,
     read_only=read_only,
-    temporary_path_class=_Draft,
+    temporary_path_class=Draft,
   )
   diskerrors.quieten()
   handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()

@@ -11,7 +11,7 @@ import pathlib
 import re
 import shutil
 import sys
-import uuid
+import tempfile
 from collections.abc import Iterator
 
 from bfjax import errors
@@ -65,12 +65,8 @@ def check_room(folder: str | os.PathLike, num_bytes: int) -> None:
     OSError: if there is no room, the folder is read-only, or files may not
       grow so large.
   """
-  probe = pathlib.Path(folder) / f'.probe.{uuid.uuid4().hex}'
-  try:
-    with probe.open('wb') as file:
-      file.truncate(min(num_bytes, _LARGEST_FILE))
-  finally:
-    probe.unlink(missing_ok=True)
+  with tempfile.TemporaryFile(dir=folder) as file:
+    file.truncate(min(num_bytes, _LARGEST_FILE))
   needed, free = num_bytes + _OVERHEAD, shutil.disk_usage(folder).free
   if free < needed:
     raise OSError(

@@ -118,15 +118,32 @@ def choose_step(
   for step in candidates:
     check(folder_of(workdir, step), f'Ask for another step of: {listed}.')
   if by_score:
-    scores = {step: _score(workdir, step, best_metric) for step in there}
-    best = max(scores.values(), default=-math.inf)
-    candidates = [s for s in there if scores[s] == best > -math.inf]
+    candidates = _best(workdir, there, best_metric)
   if not candidates:
     raise errors.UserError(
       f'No checkpoint {wanted!r} in {workdir / "checkpoints"}. There are steps:'
       f' {listed}.'
     )
   return candidates[-1]
+
+
+def kept(workdir: pathlib.Path, latest: int, best_metric: str) -> set[int]:
+  """The steps that are still wanted.
+
+  Args:
+    workdir: of a run.
+    latest: how many of the last ones.
+    best_metric: the score by which the best is wanted too; '' for none.
+  """
+  there = steps(workdir)
+  return {*there[-latest:], *_best(workdir, there, best_metric)[-1:]}
+
+
+def _best(workdir, steps, metric) -> list[int]:
+  """Those of some steps with the highest score; none if none has any."""
+  scores = {step: _score(workdir, step, metric) for step in steps}
+  best = max(scores.values(), default=-math.inf)
+  return [step for step in steps if scores[step] == best > -math.inf]
 
 
 def _score(workdir, step, metric) -> float:
