@@ -224,7 +224,7 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
     multihost_utils.sync_global_devices('run.json')
   try:
     old = json.loads(path.read_text())
-  except json.JSONDecodeError as error:
+  except ValueError as error:
     raise errors.UserError(f'{path} cannot be read: {error}.') from error
   _compare(path, old, record)
 

@@ -8,7 +8,7 @@ import flax
 from clu import metric_writers
 from clu import metrics as clu_metrics
 
-from bfjax import atomic
+from bfjax import atomic, errors
 
 
 @flax.struct.dataclass
@@ -71,11 +71,28 @@ class MetricsFile(metric_writers.MetricWriter):
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
-  """The lines of a metrics file; a last line cut short by a kill is dropped."""
+  """The lines of a metrics file; a last line cut short by a kill is dropped.
+
+  Raises:
+    UserError: if another line is damaged.
+  """
   if not path.exists():
     return []
-  lines = path.read_text().split('\n')
-  return [json.loads(line) for line in lines[:-1] if line]
+  lines = path.read_text(errors='replace').split('\n')
+  return [
+    _parsed(path, number, line)
+    for number, line in enumerate(lines[:-1], 1)
+    if line
+  ]
+
+
+def _parsed(path, number, line) -> dict:
+  try:
+    return json.loads(line)
+  except ValueError as error:
+    raise errors.UserError(
+      f'{path}:{number} is damaged. Remove that line: it is a log alone.'
+    ) from error
 
 
 def make_writer(

@@ -240,18 +240,18 @@ def _read_description(path):
 
 def _open_run(path, step):
   """The description of a run's checkpoint and the folder of its state."""
-  record = _read_json(path / 'run.json')
   settings = path / 'config.json'
   best_metric = ''
   if step == 'best' and settings.exists():
     best_metric = _read_json(settings)['checkpoint']['best_metric']
-  fixed = record['fixed']
+  done = wholeness.choose_step(path, step, best_metric)
+  folder = wholeness.folder_of(path, done)
+  fixed = _read_json(folder / 'record' / 'metadata')['fixed']
   backbone = {
     name.removeprefix('backbone.'): value
     for name, value in fixed.items()
     if name.startswith('backbone.')
   }
-  done = wholeness.choose_step(path, step, best_metric)
   description = describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
@@ -262,7 +262,7 @@ def _open_run(path, step):
     num_classes=fixed['number of classes'],
     source={'workdir': str(path), 'step': done},
   )
-  return description, wholeness.folder_of(path, done) / 'state'
+  return description, folder / 'state'
 
 
 def _read(folder, params, stats, with_centres):

@@ -67,19 +67,24 @@ def last_whole_step(workdir: pathlib.Path) -> int:
   last = max((step for step in found if not wrong[step]), default=0)
   for step in found:
     if wrong[step] and jax.process_index() == 0:
-      _log.warning(
-        'The checkpoint of step %d is damaged (%s) and is kept as %s. Going on'
-        ' from step %d: %d steps are lost.',
-        *(step, _few(wrong[step]), _rename(folder_of(workdir, step))),
-        *(last, max(step - last, 0)),
-      )
+      name = _rename(folder_of(workdir, step))
+      if last:
+        _log.warning(
+          'The checkpoint of step %d is damaged (%s) and is kept as %s. Going'
+          ' on from step %d: %d steps are lost.',
+          *(step, _few(wrong[step]), name, last, max(step - last, 0)),
+        )
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices('damaged checkpoints are renamed')
   if not last and has_begun(workdir):
+    left = '; '.join(
+      f'{name} ({_few(wrong[step])})' if step in wrong else name
+      for name, step in _set_aside(workdir).items()
+    )
     raise errors.UserError(
-      f'No whole checkpoint is left in {workdir / "checkpoints"}, only'
-      f' {", ".join(_set_aside(workdir))}. Put a whole copy of one there, under'
-      ' the number of its step, or train anew in another --workdir.'
+      f'No whole checkpoint is left in {workdir / "checkpoints"}, only {left}.'
+      ' Put a whole copy of one there, under the number of its step, or train'
+      ' anew in another --workdir.'
     )
   return last
 
@@ -109,11 +114,11 @@ def choose_step(
   else:
     candidates, open_ones = [s for s in there if str(s) == wanted], []
   listed = ', '.join([*map(str, there), *aside]) or 'none'
-  if open_ones:
+  if open_ones and there:
     raise errors.UserError(
-      f'Which checkpoint in {workdir / "checkpoints"} is the {wanted} one is'
-      f' open: {", ".join(open_ones)} may have been it. Ask for a step, or'
-      f' remove what is damaged. There are: {listed}.'
+      f'It is open which checkpoint in {workdir / "checkpoints"} is the'
+      f' {wanted} one: {", ".join(open_ones)} may have been it. Ask for a step,'
+      f' or remove what is damaged. There are: {listed}.'
     )
   for step in candidates:
     check(folder_of(workdir, step), f'Ask for another step of: {listed}.')

@@ -133,3 +133,16 @@ def test_data_part_reads_all_formats_and_opens_them(monkeypatch):
   opened = [row for row in rows if not row.theirs]
   assert len(opened) == 10
   assert all(row.ours_secs[0] > 0 for row in opened)
+
+
+@pytest.mark.usefixtures('benchmark')
+def test_checkpoint_part_saves_and_restores():
+  part = importlib.import_module('benchmarks.checkpoint')
+  net = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,), 'image_size': 8}
+  rows = part.run(repeats=1, net=net, classes=10)
+  assert [row.what.split(':')[0] for row in rows] == [
+    'save until it is whole',
+    'what training waits for',
+    'restore',
+  ]
+  assert all(row.ratio > 0 for row in rows)

@@ -123,7 +123,8 @@ def test_without_a_whole_checkpoint_training_does_not_begin_anew(
     damages.empty(largest(workdir, step))
   for _ in range(2):
     with pytest.raises(
-      errors.UserError, match=r'only 16\.damaged, 8\.damaged.*another --workdir'
+      errors.UserError,
+      match=r'only 16\.damaged.*; 8\.damaged.*another --workdir',
     ):
       train.train_and_evaluate(config, workdir)
     assert wholeness.has_begun(workdir)
@@ -168,7 +169,7 @@ def test_readers_take_no_other_checkpoint_for_one_set_aside(workdir):
   damages.flip(largest(workdir, 16))
   wholeness.last_whole_step(workdir)
   for wanted in ('last', 'best'):
-    with pytest.raises(errors.UserError, match=r'open: 16\.damaged may have'):
+    with pytest.raises(errors.UserError, match=r'one: 16\.damaged may have'):
       wholeness.choose_step(workdir, wanted, 'unseen/boundaryface/accuracy')
   with pytest.raises(errors.UserError, match=r"'16'.* steps: 8, 16\.damaged"):
     wholeness.choose_step(workdir, '16')
