@@ -39,8 +39,9 @@ def writing_to(
   try:
     yield
   except (OSError, *also) as error:
-    path = pathlib.Path(getattr(error, 'filename', None) or folder)
-    if not path.is_relative_to(folder):
+    name = getattr(error, 'filename', None)
+    path = pathlib.Path(name if isinstance(name, str) else folder).absolute()
+    if not path.is_relative_to(pathlib.Path(folder).absolute()):
       raise
     raise errors.UserError(
       f'Cannot write to {folder}: {_reason(error)}. {remedy}'.rstrip()

@@ -8,7 +8,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from bfjax import errors, runtime
+from bfjax import diskerrors, errors, runtime
 
 _log = logging.getLogger('bfjax.main')
 
@@ -66,7 +66,8 @@ def main(argv):
     'eval': (evaluate.evaluate, evaluate.evaluate_all),
   }[_MODE.value]
   try:
-    (run_all if config.compare else run)(config, workdir)
+    with diskerrors.writing_to(workdir):
+      (run_all if config.compare else run)(config, workdir)
   except train.Preempted as preempted:
     _log.info('%s', preempted)
   except errors.UserError as error:

@@ -141,8 +141,10 @@ def test_checkpoint_part_saves_and_restores():
   net = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,), 'image_size': 8}
   rows = part.run(repeats=1, net=net, classes=10)
   assert [row.what.split(':')[0] for row in rows] == [
-    'save until it is whole',
-    'what training waits for',
+    'save, until it is whole',
+    'save, CPU time',
+    'save, what training waits for',
     'restore',
+    'restore, CPU time',
   ]
   assert all(row.ratio > 0 for row in rows)
