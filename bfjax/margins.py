@@ -114,11 +114,11 @@ def mv_arc_softmax(*, m: float = 0.5, t: float = 0.2) -> Margin:
 
   def phi(cosine, norm, state):
     del norm, state
-    return _clip(_add_angle(cosine, m), -1.0, 1.0)
+    return clip(_add_angle(cosine, m), -1.0, 1.0)
 
   def others(cosine, target_cosine, state):
     hard = cosine >= phi(target_cosine, None, state)[None]
-    return _clip(jnp.where(hard, cosine + t, cosine), -1.0, 1.0)
+    return clip(jnp.where(hard, cosine + t, cosine), -1.0, 1.0)
 
   return Margin(phi, others)
 
@@ -180,7 +180,7 @@ def adaface(
     norm = jnp.clip(norm, _LEAST_NORM, _GREATEST_NORM)
     quality = h * (norm - state['mean']) / (state['std'] + _EPS)
     quality = jax.lax.stop_gradient(jnp.clip(quality, -1, 1))
-    angle = _clip(_angle(cosine) - m * quality, _EPS, math.pi - _EPS)
+    angle = clip(_angle(cosine) - m * quality, _EPS, math.pi - _EPS)
     return jnp.cos(angle) - (m + m * quality)
 
   def init_state():
@@ -248,6 +248,20 @@ def _check_least(name, number, least):
     )
 
 
+def clip(values, low, high):
+  """Clips, with derivative 0 at and beyond the ends (jnp.clip: 1/2 at them).
+
+  Args:
+    values: f32 or f64 of any shape; the result is of the same kind, in 64-bit
+      mode too.
+    low: a number.
+    high: a number.
+  """
+  return jax.lax.clamp(
+    jnp.asarray(low, values.dtype), values, jnp.asarray(high, values.dtype)
+  )
+
+
 def _sine(cosine):
   """sqrt(1 - c^2), exact at |c| = 1, where its derivative is taken as 0."""
   square = (1 - cosine) * (1 + cosine)
@@ -273,13 +287,6 @@ def _add_angle(cosine, m):
     cosine > math.cos(math.pi - m),
     _cos_of_sum(cosine, m),
     cosine - m * math.sin(math.pi - m),
-  )
-
-
-def _clip(values, low, high):
-  """Clips, with derivative 0 at and beyond the ends (jnp.clip: 1/2 at them)."""
-  return jax.lax.clamp(
-    jnp.asarray(low, values.dtype), values, jnp.asarray(high, values.dtype)
   )
 
 

@@ -220,7 +220,7 @@ def _cosines(centres, unit):
     square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0
   )
   product = jnp.matmul(centres, unit.T, precision=jax.lax.Precision.HIGHEST)
-  return jax.lax.clamp(-1.0, product * inverse[:, None], 1.0)
+  return margins.clip(product * inverse[:, None], -1.0, 1.0)
 
 
 def _read(cosine, label, mine):

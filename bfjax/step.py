@@ -135,7 +135,9 @@ def init_params(key, backbone, *, num_classes, padded_classes, centres_init):
       'xavier': lambda: jax.random.uniform(
         centres_key, shape, jnp.float32, -bound, bound
       ),
-      'normal': lambda: 0.01 * jax.random.normal(centres_key, shape),
+      'normal': lambda: (
+        0.01 * jax.random.normal(centres_key, shape, jnp.float32)
+      ),
     },
   )
   return {'backbone': params, 'centres': draw()}, stats
@@ -227,9 +229,14 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
     table=labels.update(
       state.table, batch['row'], out['label'], batch['mask'], recipe.mesh
     ),
-    metrics=state.metrics.merge(measured),
+    metrics=_as(state.metrics, state.metrics.merge(measured)),
   )
   return new_state, {'loss': loss, 'finite': finite}
+
+
+def _as(like, values):
+  """The values in the types of `like`: in 64-bit mode counts come as int64."""
+  return jax.tree.map(lambda x, y: y.astype(x.dtype), like, values)
 
 
 def _forward_backward(

@@ -155,6 +155,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
         eval_period,
       )
     before = None
+    _log.info('Compiling the training step')
     for done, batch in enumerate(batches, start=first_step + 1):
       state, outcome = train_step(state, _to_devices(batch, run.mesh))
       if before is None:

@@ -213,6 +213,19 @@ def test_float32_heads_equal_the_oracle(name, options):
     check(case, 8, name, 'boundary', 'boundary', **how)
 
 
+@pytest.mark.parametrize('name', margins.MARGINS)
+def test_float32_heads_stay_float32_in_64_bit_mode(name):
+  with jax.enable_x64(True):
+    check('noisy', 2, name, 'boundary', 'boundary', tol=1e-5, dtype='f4')
+    out, de, dw = run(
+      CASES['noisy'](), 2, name, 'boundary', 'boundary', dtype='f4'
+    )
+  for values in (out.loss, out.penalty, out.target_cosine, de, dw):
+    assert values.dtype == np.float32
+  assert out.label.dtype == np.int32
+  assert {x.dtype for x in out.state.values()} <= {np.dtype('f4')}
+
+
 @pytest.mark.parametrize('name', ['adaface', 'arcface', 'curricularface'])
 def test_bfloat16_embeddings_are_computed_with_in_float32(name):
   how = dict(devices=8, name=name, rule='boundary', penalty='boundary')

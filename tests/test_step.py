@@ -163,6 +163,32 @@ def test_the_centres_are_spread_over_the_devices_and_the_net_is_not(cache_dir):
     assert leaf.sharding.is_fully_replicated
 
 
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'head.margin': 'adaface', 'head.centres_init': 'normal'},
+    {'accumulate': 2, 'batch': 8, 'labels.carry': 'persist'},
+    {'optim.schedule': 'cosine', 'optim.clip_norm': 1.0},
+  ],
+)
+def test_64_bit_mode_changes_no_type_of_the_state(cache_dir, changes):
+  config = tiny.config(cache_dir)
+  config.update_from_flattened_dict(changes)
+
+  def types(state):
+    return jax.tree.map(lambda x: x.dtype, state)
+
+  run = runs.open_run(config, mesh_of(2))
+  plain = types(runs.make_state(run, config))
+  with jax.enable_x64(True):
+    run = runs.open_run(config, mesh_of(2))
+    state = runs.make_state(run, config)
+    assert types(state) == plain
+    take = functools.partial(step.train_step, recipe=run.recipe)
+    state, _ = jax.eval_shape(take, state, next(batches(run, 1)))
+  assert types(state) == plain
+
+
 def test_lambda_follows_its_schedule():
   weight = step.make_penalty_weight(3.0, ((2, 0.0), (4, 1.0)))
   found = [float(weight(jnp.float32(epoch))) for epoch in (1, 2, 3, 4, 9)]

@@ -30,6 +30,8 @@ def backbone(
     # One image is enough to know the shapes, and inference needs no groups.
     images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
     variables = net.init(key, images, train=False)
+    # In 64-bit mode Flax draws float64.
+    variables = jax.tree.map(lambda x: x.astype(jnp.float32), variables)
     return variables['params'], variables['batch_stats']
 
   def apply(params, stats, images, *, train, dropout_key=None):
