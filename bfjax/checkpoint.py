@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from bfjax import atomic, digests, diskerrors, errors, wholeness
+from bfjax import atomic, digests, diskerrors, errors, identity, wholeness
 
 _log = logging.getLogger(__name__)
 
@@ -245,21 +245,6 @@ def _write_record(workdir, path, record):
 
 
 def _compare(path, old, new):
-  new = json.loads(json.dumps(new))  # tuples become lists, as in the file
-  changed = _differences(old['fixed'], new['fixed'])
-  if changed:
-    raise errors.UserError(
-      f'{path.parent} holds another run: '
-      + '; '.join(f'{n} was {a!r}, now {b!r}' for n, a, b in changed)
-      + '. Give the old values to go on with it, or another --workdir.'
-    )
-  for name, before, now in _differences(old['free'], new['free']):
+  identity.refuse_other(path.parent, old['fixed'], new['fixed'])
+  for name, before, now in identity.differences(old['free'], new['free']):
     _log.warning('%s was %r, now %r.', name, before, now)
-
-
-def _differences(old, new):
-  return [
-    (name, old.get(name), new.get(name))
-    for name in sorted(old.keys() | new.keys())
-    if old.get(name) != new.get(name)
-  ]

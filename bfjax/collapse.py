@@ -18,9 +18,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from bfjax import errors, margins
+from bfjax import margins
 
-POLICIES = ('warn', 'stop')
 # What a run's metrics file calls the verdicts.
 COLLAPSED, STRUGGLING = 'verdict/collapsed', 'verdict/struggling'
 
@@ -67,11 +66,6 @@ class Task(NamedTuple):
   first_epoch: int = 1
   noise: float | None = None
   cures: str = ''
-
-
-def check_policy(policy: str) -> None:
-  """Raises UserError if `policy` is none of POLICIES."""
-  errors.choose('config.on_collapse', policy, dict.fromkeys(POLICIES))
 
 
 def first_epoch(warmup_epochs: float, steps_per_epoch: int) -> int:

@@ -5,7 +5,7 @@ import logging
 import pathlib
 from collections.abc import Mapping
 
-from bfjax import collapse, errors, reports, train
+from bfjax import collapse, reports, settings, train
 
 _log = logging.getLogger(__name__)
 
@@ -22,26 +22,6 @@ _COLUMNS = {
 }
 
 
-def run_configs(config) -> dict[str, object]:
-  """Returns name -> config for every entry of `config.compare`, as written.
-
-  Raises:
-    UserError: if an entry changes a key that there is not.
-  """
-  configs = {}
-  # Alone among its methods this one does not sort the keys.
-  written = config.compare.to_json_best_effort(sort_keys=False)
-  for name in json.loads(written):
-    changes = config.compare[name]
-    changed = config.copy_and_resolve_references().lock()
-    try:
-      changed.update(changes)
-    except (KeyError, TypeError, AttributeError) as error:
-      raise errors.UserError(f'config.compare.{name}: {error}') from error
-    configs[name] = changed
-  return configs
-
-
 def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   """Trains every entry of `config.compare` in a folder of its own.
 
@@ -53,8 +33,9 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
     name -> scores at the end of the run, see `train.train_and_evaluate`.
   """
   results = {}
-  for number, (name, changed) in enumerate(run_configs(config).items(), 1):
-    _log.info('Run %d of %d: %s', number, len(config.compare), name)
+  configs = settings.run_configs(config)
+  for number, (name, changed) in enumerate(configs.items(), 1):
+    _log.info('Run %d of %d: %s', number, len(configs), name)
     results[name] = train.train_and_evaluate(changed, workdir / name)
   shown = f'{table(results)}\n\n{_LEGEND}'
   for name, scores in results.items():

@@ -51,7 +51,7 @@ def get_config() -> ml_collections.ConfigDict:
   d.index_dir = ''  # for a rebuilt index (recordio); empty: the workdir
   d.check = 'exist'  # before training: 'exist', 'decode' or 'none'
   d.labels = 'given'  # train on the 'given' labels or on the 'true' ones
-  d.image_size = 112  # pixels of a side; other sizes are resized
+  d.image_size = 112  # pixels of a side; other sizes and shapes are stretched
   d.input_scaling = (127.5, 127.5)  # m, d: the net takes (pixel - m) / d
   d.flip = True  # mirror images with probability 1/2
   d.on_error = 'error'  # an unreadable image: 'error' or 'skip'

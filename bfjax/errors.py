@@ -1,5 +1,8 @@
 """The one exception for whatever a user can put right."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
   """Bad input: says what was given, what was expected and what to do.
@@ -22,6 +25,13 @@ def choose(kind: str, name: str, choices):
   """
   if name not in choices:
     raise UserError(
-      f'No {kind} called {name!r}. There are: {", ".join(sorted(choices))}.'
+      f'No {kind} called {name!r}. There are:'
+      f' {", ".join(sorted(choices)) or "none"}.' + did_you_mean(name, choices)
     )
   return choices[name]
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+  """' Did you mean ...?' with the most similar of the names; '' if none is."""
+  near = difflib.get_close_matches(str(name), map(str, choices), n=2)
+  return f' Did you mean {" or ".join(map(repr, near))}?' if near else ''

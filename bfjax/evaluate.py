@@ -16,12 +16,12 @@ import jax
 
 from bfjax import (
   collapse,
-  compare,
   defaults,
   diskerrors,
   errors,
   metrics,
   model,
+  settings,
   sharding,
 )
 from bfjax.evaluation import suite
@@ -133,7 +133,7 @@ def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
       str(changed.eval.checkpoint),
       name,
     )
-    for name, changed in compare.run_configs(config).items()
+    for name, changed in settings.run_configs(config).items()
   ]
   if jax.process_index() == 0:
     print('\n' + report.compare(workdir / 'evaluation', several))

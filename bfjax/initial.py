@@ -24,12 +24,12 @@ from bfjax import (
   plugins,
   runs,
   scalings,
+  settings,
   step,
 )
 
 _log = logging.getLogger(__name__)
 
-CENTRES = ('none', 'all', 'by_name')
 # Random images that two backbones are compared on, and how close they must be.
 _IMAGES = 2
 _TOLERANCE = 1e-4
@@ -69,7 +69,6 @@ def load(config, run: runs.Run) -> Start:
       cannot be had as asked for.
   """
   wanted = config.init_centres
-  errors.choose('init_centres', wanted, dict.fromkeys(CENTRES))
   if wanted == 'none' and not config.init_backbone:
     raise errors.UserError(
       f'Nothing of init_from={config.init_from} is to be taken:'
@@ -176,7 +175,7 @@ def _check_images(loaded, config):
 
 def _check_backbone(loaded, config, backbone):
   theirs = _options(loaded.description['backbone'])
-  ours = _options(runs.backbone_options(config))
+  ours = _options(settings.backbone_options(config))
   different = [
     k for k in theirs if theirs[k] != ours.get(k) and k not in _OF_TRAINING
   ]

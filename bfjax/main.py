@@ -8,7 +8,14 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from bfjax import diskerrors, errors, runtime
+from bfjax import (
+  configfile,
+  defaults,
+  diskerrors,
+  errors,
+  preflight,
+  runtime,
+)
 
 _log = logging.getLogger('bfjax.main')
 
@@ -37,42 +44,49 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'Which of them this one is, from 0.'
 )
-# What ml_collections raises for a wrong key, type, value or file.
-_CONFIG_ERRORS = (
-  AttributeError,
-  KeyError,
-  OSError,
-  TypeError,
-  ValueError,
-  errors.UserError,
-)
-flags.mark_flags_as_required(['config', 'workdir'])
 
 
 def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Not understood: {" ".join(argv[1:])}')
-  config = _CONFIG.value
+  try:
+    _run(argv[1:], pathlib.Path(_WORKDIR.value or ''))
+  except errors.UserError as error:
+    _fail(error)
+
+
+def _run(words, workdir):
+  if words:
+    raise errors.UserError(
+      f'Not understood: {" ".join(words)}. A flag begins with two dashes, and'
+      " a value with blanks in it stands in quotes: --flag='a value'."
+    )
+  if not _CONFIG.value or not _WORKDIR.value:
+    raise errors.UserError(
+      'Give --config=FILE, such as configs/synthetic.py, and --workdir=DIR, the'
+      ' folder that the run is to have. --help lists all flags.'
+    )
+  config, mode = _CONFIG.value, _MODE.value
+  preflight.check(config, defaults.get_config(), workdir, mode)
   runtime.start(config.cache_dir)
+  # After the runtime's flags are set; first what is loaded quickly and may find
+  # something wrong.
+  if mode == 'train':
+    from bfjax import builders
+
+    builders.check(config)
   runtime.join_processes(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
-  # After the runtime's flags are set.
   from bfjax import compare, evaluate, train
 
-  workdir = pathlib.Path(_WORKDIR.value)
   run, run_all = {
     'train': (train.train_and_evaluate, compare.train_all),
     'eval': (evaluate.evaluate, evaluate.evaluate_all),
-  }[_MODE.value]
+  }[mode]
   try:
     with diskerrors.writing_to(workdir):
       (run_all if config.compare else run)(config, workdir)
   except train.Preempted as preempted:
     _log.info('%s', preempted)
-  except errors.UserError as error:
-    print(f'\nbfjax: {error}', file=sys.stderr)
-    sys.exit(2)
 
 
 def entry():
@@ -92,12 +106,17 @@ def entry():
 
 
 def _parse(argv):
-  """Parses the flags; a wrong key or value of the config is one message."""
+  """Parses the flags; whatever is wrong with them is one message."""
   try:
-    return app.parse_flags_with_usage(argv)
-  except _CONFIG_ERRORS as error:
-    print(f'\nbfjax: {error}', file=sys.stderr)
-    sys.exit(2)
+    configfile.check(argv)
+    return flags.FLAGS(argv)
+  except (flags.Error, errors.UserError) as error:
+    _fail(error)
+
+
+def _fail(error):
+  print(f'\nbfjax: {error}', file=sys.stderr)
+  sys.exit(2)
 
 
 if __name__ == '__main__':

@@ -9,10 +9,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 import optax
 
-from bfjax import errors
-
-# The parts of the parameters that can be left untrained; '' for neither.
-FROZEN = ('', 'backbone', 'centres')
+from bfjax import errors, limits
 
 
 def multistep(total_steps, steps_per_epoch, *, milestones, factor):
@@ -89,11 +86,7 @@ def make_schedule(
       f'optim.warmup_epochs={warmup_epochs} is {warmup_steps} steps, but the'
       f' whole run has {total_steps}. Shorten the warm-up or train longer.'
     )
-  if list(milestones) != sorted(milestones) or any(m < 1 for m in milestones):
-    raise errors.UserError(
-      f'optim.milestones={tuple(milestones)}: expected ascending epochs,'
-      ' counted from 1.'
-    )
+  limits.check('optim.milestones', milestones)
   if schedule == 'multistep':
     begin = 0
     shape = decay(
@@ -153,7 +146,7 @@ def freeze(
     optimizer: of the parameters {'backbone': ..., 'centres': ...}.
     frozen: 'backbone' or 'centres'; '' returns the optimiser as it is.
   """
-  errors.choose('part to freeze', frozen, dict.fromkeys(FROZEN))
+  limits.check('freeze', frozen)
   if not frozen:
     return optimizer
   kinds = {'trained': optimizer, 'frozen': optax.set_to_zero()}

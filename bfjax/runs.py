@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import inspect
 import os
 from collections.abc import Callable
 from typing import Any
@@ -12,16 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from bfjax import (
-  backbones,
-  collapse,
+  builders,
   corrections,
   errors,
+  identity,
   labels,
+  limits,
   margins,
   metrics,
   optim,
   plugins,
   scalings,
+  settings,
   sharding,
   softmax,
   step,
@@ -82,11 +83,11 @@ def open_source(
   """
   name = config.data.source
   known = plugins.options('source', sources.__name__, name)
-  options = _accepted(config.data, known)
+  options = {k: config.data[k] for k in known if k in config.data}
   if 'index_dir' in known:
     options['index_dir'] = config.data.index_dir or os.fspath(workdir)
+  limits.check('data.labels', config.data.labels)
   source = sources.build(name, **options)
-  errors.choose('data.labels', config.data.labels, {'given': 0, 'true': 0})
   if config.data.labels == 'given':
     return source, source.labels
   if source.true_labels is None:
@@ -113,11 +114,11 @@ def open_run(
     UserError: for whatever is wrong with the config or the data.
   """
   mesh = mesh or sharding.make_mesh()
+  settings.check(config)
+  _check_devices(config.batch, mesh)
   batch = config.batch * config.accumulate
-  _check_batch(config, mesh)
-  collapse.check_policy(config.on_collapse)
-  backbone = open_backbone(config)
-  margin = open_margin(config.head)
+  backbone = builders.open_backbone(config)
+  margin = builders.open_margin(config.head)
   source, given = open_source(config, workdir)
   head = softmax.make_head(
     mesh,
@@ -153,7 +154,7 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
     carry=config.labels.carry,
     epoch_start=config.head.epoch_start,
-    penalty_start=penalty_start(config.head),
+    penalty_start=settings.penalty_start(config.head),
     penalty_weight=step.make_penalty_weight(
       config.head.lambda_, config.head.lambda_schedule
     ),
@@ -176,11 +177,6 @@ def open_run(
     margin=margin,
     record=_record(config, source, given),
   )
-
-
-def penalty_start(head) -> float:
-  """The epoch after which the penalty counts: the correction's, or its own."""
-  return head.epoch_start if head.penalty_start is None else head.penalty_start
 
 
 SCHEDULE_KEYS = (
@@ -222,108 +218,29 @@ def make_state(run: Run, config) -> step.TrainState:
   return state.replace(table=labels.make(run.given, run.mesh))
 
 
-def open_backbone(config) -> backbones.Backbone:
-  """The backbone of `config.backbone`.
-
-  Raises:
-    UserError: if there is no such backbone, it has no such option or refuses
-      an option's value.
-  """
-  return backbones.build(
-    **backbone_options(config), image_size=config.data.image_size
-  )
-
-
-def backbone_options(config) -> dict[str, Any]:
-  """The keys of `config.backbone`; what is None is as the backbone has it."""
-  name = config.backbone.name
-  known = plugins.options('backbone', backbones.__name__, name)
-  given = {k: v for k, v in config.backbone.items() if v is not None}
-  return {k: p.default for k, p in known.items() if k != 'image_size'} | given
-
-
-def open_margin(head) -> margins.Margin:
-  """The margin of `config.head`, with those of its numbers it has a use for."""
-  make = errors.choose('margin', head.margin, margins.MARGINS)
-  return margins.build(
-    head.margin, **_accepted(head, inspect.signature(make).parameters)
-  )
-
-
-def _accepted(options, names):
-  return {name: options[name] for name in names if name in options}
-
-
-def _check_batch(config, mesh):
+def _check_devices(batch, mesh):
   devices, processes = mesh.size, jax.process_count()
-  for name in ('batch', 'epochs', 'accumulate', 'log_every_steps'):
-    if config[name] < 1:
-      raise errors.UserError(
-        f'config.{name}={config[name]}: expected 1 or more.'
-      )
-  if config.batch % devices:
+  if batch % devices:
     raise errors.UserError(
-      f'config.batch={config.batch} rows cannot be split over {devices} devices'
+      f'config.batch={batch} rows cannot be split over {devices} devices'
       f' ({processes} processes): give a multiple of {devices}.'
-    )
-  rows = config.backbone.batch_norm_rows
-  if rows and config.batch % rows:
-    raise errors.UserError(
-      f'config.batch={config.batch} is no multiple of'
-      f' config.backbone.batch_norm_rows={rows}.'
     )
 
 
 def _record(config, source, given):
   """Fixed: what would make another run. Free: what may change on the way."""
-  # Only those that are on: without any, a run is what it was before they were.
-  augmentations = {
-    f'data.augment.{k}': v for k, v in config.data.augment.items() if v
-  }
-  options = backbone_options(config)
-  backbone = {f'backbone.{k}': v for k, v in options.items()}
+  of_data = (
+    source.num_classes,
+    source.num_rows,
+    source.fingerprint,
+    hashlib.sha256(given.tobytes()).hexdigest(),
+  )
+  data = dict(zip(identity.OF_DATA, of_data, strict=True))
+  fixed = identity.fixed(config) | data
   head = {f'head.{k}': v for k, v in config.head.items()}
   optimizer = {f'optim.{k}': v for k, v in config.optim.items()}
-  fixed = {
-    'seed': config.seed,
-    'batch': config.batch,
-    'accumulate': config.accumulate,
-    'number of classes': source.num_classes,
-    'number of rows': source.num_rows,
-    'data list (sha256)': source.fingerprint,
-    'labels trained on (sha256)': hashlib.sha256(given.tobytes()).hexdigest(),
-    'data.image_size': config.data.image_size,
-    'data.input_scaling': config.data.input_scaling,
-    'data.flip': config.data.flip,
-    **augmentations,
-    'labels.carry': config.labels.carry,
-    'init_from': config.init_from,
-    'init_step': config.init_step,
-    'init_backbone': config.init_backbone,
-    'init_centres': config.init_centres,
-    'init_renamed': config.init_renamed,
-    'freeze': config.freeze,
-    **backbone,
-    'head.margin': head.pop('head.margin'),
-    'head.rule': head.pop('head.rule'),
-    **_penalty_begins(config.head),
-  }
   free = {'epochs': config.epochs, **head, **optimizer}
+  free = {name: value for name, value in free.items() if name not in fixed}
   scaling = scalings.from_config(config.data.input_scaling)
   about = {'colour_order': 'RGB', 'input_scaling': scaling.formula}
   return {'fixed': fixed, 'free': free, 'about': about}
-
-
-def _penalty_begins(head):
-  """Tells a run from one of before the penalty had a start.
-
-  Such a run had its penalty from the first epoch on, as head.penalty_start=0
-  has it: with that it goes on.
-  """
-  if head.penalty == 'none' or penalty_start(head) <= 0:
-    return {}
-  return {
-    'start of the penalty': 'with the correction, or at head.penalty_start. A'
-    ' run of an older bfjax had it from its first epoch on: to go on with such'
-    ' a run, give --config.head.penalty_start=0'
-  }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from bfjax import backbones, errors
+from bfjax import backbones, limits
 
 
 class Scaling(NamedTuple):
@@ -42,10 +42,5 @@ def from_config(mean_std: Sequence[float]) -> Scaling:
   Raises:
     UserError: if these are not two numbers, the second above 0.
   """
-  numbers = all(isinstance(x, int | float) for x in mean_std)
-  if not numbers or len(mean_std) != 2 or mean_std[1] <= 0:
-    raise errors.UserError(
-      f'data.input_scaling={tuple(mean_std)}: expected mean and deviation of'
-      ' pixels from 0 to 255, such as (127.5, 127.5).'
-    )
+  limits.check('data.input_scaling', mean_std)
   return Scaling(*map(float, mean_std))

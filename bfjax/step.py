@@ -12,10 +12,9 @@ import optax
 
 from bfjax import (
   backbones,
-  errors,
   labels,
+  limits,
   metrics,
-  optim,
   sharding,
   softmax,
 )
@@ -81,8 +80,8 @@ class Recipe:
   frozen: str = ''
 
   def __post_init__(self):
-    errors.choose('labels.carry', self.carry, {'visit': 0, 'persist': 0})
-    errors.choose('part to freeze', self.frozen, dict.fromkeys(optim.FROZEN))
+    limits.check('labels.carry', self.carry)
+    limits.check('freeze', self.frozen)
 
 
 def make_penalty_weight(lambda_: float, schedule: Sequence) -> Callable:
@@ -96,18 +95,10 @@ def make_penalty_weight(lambda_: float, schedule: Sequence) -> Callable:
   Raises:
     UserError: if the schedule is not such pairs.
   """
+  limits.check('head.lambda_schedule', schedule)
   if not schedule:
     return lambda epoch: lambda_
-  if any(not isinstance(p, Sequence) or len(p) != 2 for p in schedule):
-    raise errors.UserError(
-      f'head.lambda_schedule={schedule}: expected pairs (epoch, lambda), such'
-      ' as ((1, 0.0), (12, 3.14)).'
-    )
   epochs, values = zip(*schedule, strict=True)
-  if list(epochs) != sorted(set(epochs)):
-    raise errors.UserError(
-      f'head.lambda_schedule={schedule}: epochs must ascend.'
-    )
   return lambda epoch: jnp.interp(
     epoch, jnp.array(epochs, jnp.float32), jnp.array(values, jnp.float32)
   )
@@ -128,19 +119,12 @@ def init_params(key, backbone, *, num_classes, padded_classes, centres_init):
   params, stats = backbone.init(backbone_key)
   shape = (padded_classes, backbone.embedding_dim)
   bound = (6 / (num_classes + backbone.embedding_dim)) ** 0.5
-  draw = errors.choose(
-    'head.centres_init',
-    centres_init,
-    {
-      'xavier': lambda: jax.random.uniform(
-        centres_key, shape, jnp.float32, -bound, bound
-      ),
-      'normal': lambda: (
-        0.01 * jax.random.normal(centres_key, shape, jnp.float32)
-      ),
-    },
-  )
-  return {'backbone': params, 'centres': draw()}, stats
+  limits.check('head.centres_init', centres_init)
+  if centres_init == 'normal':
+    centres = 0.01 * jax.random.normal(centres_key, shape, jnp.float32)
+  else:
+    centres = jax.random.uniform(centres_key, shape, jnp.float32, -bound, bound)
+  return {'backbone': params, 'centres': centres}, stats
 
 
 def state_shardings(state, mesh):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import collapse, errors, margins
+from bfjax import collapse, margins
 
 # optim.lr=0.1 optim.lr_batch=64 optim.warmup_epochs=0, ArcFace, 40 % flips.
 HOT = """
@@ -165,8 +165,3 @@ def test_a_training_that_ends_short_is_told_so_with_the_noise_in_mind():
   [(_, _, words)] = watch(lines, make_task(noise=None))
   assert 'unless some 34 % of the labels are wrong' in words
   assert not watch(lines, make_task(noise=0.25))
-
-
-def test_a_policy_that_there_is_not_is_refused():
-  with pytest.raises(errors.UserError, match=r"'ask'.*stop, warn"):
-    collapse.check_policy('ask')

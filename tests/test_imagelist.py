@@ -116,7 +116,7 @@ def test_empty_or_missing_lists_and_folders(tmp_path):
     imagelist.build(root=str(tmp_path), list='gone.txt')
   with pytest.raises(errors.UserError, match='There is no folder'):
     imagelist.build(root=str(tmp_path / 'gone'), list='gone.txt')
-  with pytest.raises(errors.UserError, match='There are: decode, exist, none'):
+  with pytest.raises(errors.UserError, match="'exist', 'decode' or 'none'"):
     imagelist.build(root=str(tmp_path), list='list.txt', check='all')
 
 

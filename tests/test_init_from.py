@@ -217,8 +217,11 @@ def test_a_frozen_backbone_keeps_every_bit_also_over_a_kill(
       {'backbone': {'stem_stride': 1}},
       r'kernel: \(64, 8\), expected \(256, 8\)',
     ),
-    ({'init_centres': 'some'}, "called 'some'.*all, by_name, none"),
-    ({'freeze': 'head'}, "called 'head'.*backbone, centres"),
+    (
+      {'init_centres': 'some'},
+      "init_centres='some'.*'none', 'all' or 'by_name'",
+    ),
+    ({'freeze': 'head'}, "freeze='head'.*'backbone' or 'centres'"),
     (
       {'init_centres': 'all', 'data': {'identities': 6}},
       'has 10 classes and this data set 6',

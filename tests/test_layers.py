@@ -11,6 +11,7 @@ FILES = sorted(ROOT.rglob('*.py'))
 # A module imports only from its own layer's folder and the layers above it.
 LAYERS = (
   ('atomic', 'errors', 'runtime', 'sharding'),
+  ('declared', 'keys', 'limits'),
   (
     'command',
     'plugins',
@@ -20,12 +21,15 @@ LAYERS = (
     'optim',
     'metrics',
   ),
+  ('settings',),
+  ('identity',),
+  ('preflight',),
   ('collapse', 'progress', 'digests', 'diskerrors', 'arrays'),
   ('wholeness',),
   ('checkpoint',),
   ('softmax', 'backbones'),
   ('data', 'step', 'scalings'),
-  ('reports', 'model', 'matching'),
+  ('builders', 'reports', 'model', 'matching'),
   ('convert',),
   ('evaluation',),
   ('runs', 'journal'),
@@ -33,6 +37,7 @@ LAYERS = (
   ('train',),
   ('compare', 'defaults'),
   ('evaluate',),
+  ('configfile',),
   ('main',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -42,7 +47,7 @@ CONFINED = {
   'tensorflow': ('data',),
   'tensorflow_datasets': ('data',),
   'flax.linen': ('backbones',),
-  'ml_collections': ('main', 'defaults'),
+  'ml_collections': ('configfile', 'main', 'defaults'),
   'torch': ('convert',),
   'onnx': ('convert',),
   'jax2onnx': ('convert',),

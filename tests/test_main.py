@@ -186,6 +186,6 @@ def test_a_bad_list_is_one_clear_message(folder, tmp_path, line, message):
 )
 def test_a_bad_option_is_one_clear_message(folder, tmp_path, option, message):
   done = run(folder, tmp_path / 'run', option)
-  assert done.returncode != 0
+  assert done.returncode == 2
   assert message in done.stderr
   assert 'Traceback' not in done.stderr

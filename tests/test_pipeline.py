@@ -375,7 +375,7 @@ def test_a_fault_of_the_source_itself_is_not_taken_for_a_bad_image(source):
 def test_wrong_arguments_are_user_errors(source):
   for options, message in (
     ({'batch': 9, 'process_count': 2}, 'Choose a multiple of 2'),
-    ({'on_error': 'ignore'}, 'There are: error, skip'),
+    ({'on_error': 'ignore'}, "'error' or 'skip'"),
     ({'bad_rows': [NUM_ROWS]}, 'of another data set'),
     ({'threads': -1}, r'data\.threads is -1'),
   ):

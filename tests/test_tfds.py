@@ -153,7 +153,7 @@ def test_splits_are_sliced_and_features_named(foreign):
     ({'dataset': 'casia'}, r"no sets called 'casia'.*foreign:2\.1\.0"),
     ({'dataset': 'foreign:1.0.0'}, r'no sets called'),
     ({'num_classes': 1}, 'has 2 classes, but data.num_classes is 1'),
-    ({'check': 'all'}, 'There are: decode, exist, none'),
+    ({'check': 'all'}, "'exist', 'decode' or 'none'"),
   ],
 )
 def test_wrong_options_are_explained(foreign, options, message):

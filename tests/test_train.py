@@ -16,6 +16,7 @@ from bfjax import (
   evaluate,
   journal,
   runs,
+  settings,
   train,
 )
 
@@ -331,9 +332,9 @@ def test_runs_are_compared_in_one_table(cache_dir, tmp_path, capsys):
 def test_runs_are_compared_as_they_are_written(cache_dir):
   config = tiny.config(cache_dir)
   config.compare = {'b': {'seed': 2, 'batch': 8}, 'c': {}, 'a': {}}
-  assert list(compare.run_configs(config)) == ['b', 'c', 'a']
+  assert list(settings.run_configs(config)) == ['b', 'c', 'a']
   config.compare.update({'aa': {}})
-  assert list(compare.run_configs(config)) == ['b', 'c', 'a', 'aa']
+  assert list(settings.run_configs(config)) == ['b', 'c', 'a', 'aa']
 
 
 def test_what_a_collapsed_run_scores_is_no_result(
@@ -365,4 +366,4 @@ def test_a_comparison_that_changes_an_unknown_key_is_refused(cache_dir):
   config = tiny.config(cache_dir)
   config.compare.wrong = {'head': {'margn': 'arcface'}}
   with pytest.raises(errors.UserError, match='margn'):
-    compare.run_configs(config)
+    settings.run_configs(config)

@@ -163,8 +163,4 @@ def _check_shape(image_size, widths, blocks, stem_stride):
       f'{len(blocks) + 1} numbers.'
     )
   stride = stem_stride * 2 ** len(blocks)
-  if image_size < stride or image_size % stride:
-    raise errors.UserError(
-      f'image_size = {image_size} of backbone iresnet must be a multiple of '
-      f'its total stride, {stride}: {stride}, {2 * stride}, ...'
-    )
+  functional.check_image_size('iresnet', image_size, stride)

@@ -172,11 +172,7 @@ def build(
       f'blocks = {blocks} of backbone mobilefacenet must be four numbers: the '
       'units of each stage.'
     )
-  if image_size < 16 or image_size % 16:
-    raise errors.UserError(
-      f'image_size = {image_size} of backbone mobilefacenet must be a multiple '
-      'of its total stride: 16, 32, ...'
-    )
+  functional.check_image_size('mobilefacenet', image_size, 16)
   net = MobileFaceNet(
     width=width,
     scale=scale,

@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 
-from bfjax import errors
+from bfjax import limits
 
 _INTERPOLATIONS = (
   cv2.INTER_NEAREST,
@@ -151,11 +151,7 @@ class Augment:
 
   def __post_init__(self):
     for name in AUGMENTATIONS:
-      probability = getattr(self, name)
-      if not 0 <= probability <= 1:
-        raise errors.UserError(
-          f'data.augment.{name}={probability}: expected a probability, 0 to 1.'
-        )
+      limits.check(f'data.augment.{name}', getattr(self, name))
 
   def __bool__(self) -> bool:
     """Whether there is anything to apply."""

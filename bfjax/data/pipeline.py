@@ -4,14 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, limits
 from bfjax.data import augment as augmentation
 from bfjax.data import files as image_files
 from bfjax.data import order, sources, streams
 
 steps_per_epoch = order.steps_per_epoch
-
-_ON_ERROR = ('error', 'skip')
 
 
 class TrainBatches:
@@ -118,7 +116,7 @@ def train_batches(
     UserError: (from the iterator too) for an image that cannot be used; the
       message names it.
   """
-  errors.choose('on_error', on_error, dict.fromkeys(_ON_ERROR))
+  limits.check('data.on_error', on_error)
   if len(labels) != source.num_rows:
     raise errors.UserError(
       f'{len(labels)} labels were given for {source.num_rows} images.'
@@ -171,7 +169,7 @@ def ordered_batches(
   Raises:
     UserError: for an image that cannot be used; the message names it.
   """
-  errors.choose('on_error', on_error, dict.fromkeys(_ON_ERROR))
+  limits.check('data.on_error', on_error)
 
   def plan(bad_rows):
     return order.FileOrder(files.num_rows, batch, bad_rows)

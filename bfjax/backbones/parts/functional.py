@@ -52,6 +52,27 @@ def choose_dtype(name: str, dtype: str) -> jax.typing.DTypeLike:
   return errors.choose(f'dtype of backbone {name}', dtype, DTYPES)
 
 
+def check_image_size(name: str, image_size: int, stride: int) -> None:
+  """Refuses sizes that are no multiple of a network's total stride.
+
+  Args:
+    name: of the backbone.
+    image_size: height and width in pixels.
+    stride: how many of them become one in the last map.
+
+  Raises:
+    UserError: names the nearest sizes that fit.
+  """
+  below = image_size // stride * stride
+  if image_size == below > 0:
+    return
+  nearest = f'{below} and {below + stride}' if below > 0 else f'{stride}'
+  raise errors.UserError(
+    f'image_size = {image_size} of backbone {name} must be a multiple of its'
+    f' total stride, {stride}. The nearest: {nearest}.'
+  )
+
+
 def check_rates(name: str, **rates: float):
   """Refuses rates (of dropout, ...) that are not in [0, 1)."""
   for option, rate in rates.items():

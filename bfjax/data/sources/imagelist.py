@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, limits
 from bfjax.data import (
   files,
   folders,
@@ -21,7 +21,6 @@ from bfjax.data import (
 
 _log = logging.getLogger(__name__)
 
-_CHECKS = ('exist', 'decode', 'none')
 _MAX_LABEL = 2**31 - 1
 _CHUNK = 1 << 16
 
@@ -89,7 +88,7 @@ def build(
     UserError: if a file is missing or a line is wrong; the message names file
       and line.
   """
-  errors.choose('check', check, dict.fromkeys(_CHECKS))
+  limits.check('data.check', check)
   if not os.path.isdir(root):
     raise errors.UserError(
       f'There is no folder {root!r}: data.root must be the folder that the '

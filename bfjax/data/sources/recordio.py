@@ -8,14 +8,12 @@ import os
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, limits
 from bfjax.data import files, images, lists, names, places, sources
 from bfjax.data.records import recordfiles, recordindex, recordlabels
 
 _log = logging.getLogger(__name__)
 
-_CHECKS = ('exist', 'decode', 'none')
-_ON_ERROR = ('error', 'skip')
 _CLASSES = 'classes.tsv'
 _MAX_DIGITS = 18  # those of an int64
 
@@ -119,8 +117,8 @@ def build(
     UserError: if there is no such file, or it has no image, or a record or a
       line of the index is wrong; the message names file and place.
   """
-  errors.choose('check', check, dict.fromkeys(_CHECKS))
-  errors.choose('on_error', on_error, dict.fromkeys(_ON_ERROR))
+  limits.check('data.check', check)
+  limits.check('data.on_error', on_error)
   file = recordfiles.RecordFile(find(root))
   catalogue = recordindex.open_catalogue(file, index_dir)
   good, num_left_out = recordlabels.images(

@@ -9,12 +9,10 @@ TensorFlow Datasets takes seconds to import, so that is done when it is needed.
 import os
 from collections.abc import Sequence
 
-from bfjax import errors
+from bfjax import errors, limits
 from bfjax.data import images, places
 from bfjax.data.files import printable
 from bfjax.data.tfds import array_records, tfds_columns, tfds_sets
-
-_CHECKS = ('exist', 'decode', 'none')
 
 
 class TfdsImages:
@@ -105,7 +103,7 @@ def build(
     UserError: if there is no such set or split, it is of another file format,
       has no image or label, or a record cannot be read.
   """
-  errors.choose('check', check, dict.fromkeys(_CHECKS))
+  limits.check('data.check', check)
   folder = tfds_sets.find(root, dataset)
   info = tfds_sets.read_info(folder)
   image_key, label_key = tfds_sets.choose_features(

@@ -1,0 +1,74 @@
+"""What a module declares, read from its text: nothing is imported.
+
+So that a name or an option can be found wrong before JAX and TensorFlow, which
+take seconds to import, are loaded.
+"""
+
+import ast
+import functools
+import inspect
+import pathlib
+from collections.abc import Mapping
+
+_ROOT = pathlib.Path(__file__).parent
+# Stands for a default that is not written down as a literal.
+COMPUTED = type('Computed', (), {'__repr__': lambda self: '(computed)'})()
+
+
+def folder(package: str) -> pathlib.Path:
+  """Where a package or module of this project lies, as 'bfjax.backbones'."""
+  return _ROOT.joinpath(*package.split('.')[1:])
+
+
+def parameters(module: str, name: str) -> Mapping[str, inspect.Parameter]:
+  """The parameters of a module's function; empty if it defines none so called.
+
+  A default that is no literal is `COMPUTED`.
+  """
+  function = _defined(module).get(name)
+  if not isinstance(function, ast.FunctionDef):
+    return {}
+  taken = function.args
+  given = (*taken.posonlyargs, *taken.args)
+  defaults = [None] * (len(given) - len(taken.defaults)) + taken.defaults
+  pairs = [
+    *zip(given, defaults, strict=True),
+    *zip(taken.kwonlyargs, taken.kw_defaults, strict=True),
+  ]
+  return {
+    argument.arg: inspect.Parameter(
+      argument.arg, inspect.Parameter.KEYWORD_ONLY, default=_value(default)
+    )
+    for argument, default in pairs
+  }
+
+
+def functions(module: str, name: str) -> Mapping[str, str]:
+  """The dict `name` of a module: its keys, and what stands for their values."""
+  table = _defined(module)[name]
+  return {
+    ast.literal_eval(key): ast.unparse(value)
+    for key, value in zip(table.keys, table.values, strict=True)
+  }
+
+
+@functools.cache
+def _defined(module):
+  """Name -> syntax tree, of a module's functions and of the values it sets."""
+  text = folder(module).with_suffix('.py').read_text(encoding='utf-8')
+  found = {}
+  for node in ast.parse(text).body:
+    if isinstance(node, ast.FunctionDef):
+      found[node.name] = node
+    elif isinstance(node, ast.Assign):
+      found |= {x.id: node.value for x in node.targets if hasattr(x, 'id')}
+  return found
+
+
+def _value(node):
+  if node is None:
+    return inspect.Parameter.empty
+  try:
+    return ast.literal_eval(node)
+  except ValueError:
+    return COMPUTED
