@@ -64,6 +64,7 @@ def _run(words, workdir):
       'Give --config=FILE, such as configs/synthetic.py, and --workdir=DIR, the'
       ' folder that the run is to have. --help lists all flags.'
     )
+  _check_processes()
   config, mode = _CONFIG.value, _MODE.value
   preflight.check(config, defaults.get_config(), workdir, mode)
   runtime.start(config.cache_dir)
@@ -87,6 +88,23 @@ def _run(words, workdir):
       (run_all if config.compare else run)(config, workdir)
   except train.Preempted as preempted:
     _log.info('%s', preempted)
+
+
+def _check_processes():
+  """Refuses a part of several processes that lacks what joins them."""
+  number, index = _NUM_PROCESSES.value, _PROCESS_ID.value
+  coordinator = _COORDINATOR.value
+  if not coordinator and ((number or 1) > 1 or index):
+    raise errors.UserError(
+      '--num_processes and --process_id need --coordinator=HOST:PORT. Without'
+      ' it each process would train alone, in the same workdir.'
+    )
+  is_named = coordinator and coordinator != 'auto'
+  if is_named and (None in (number, index) or not 0 <= index < number):
+    raise errors.UserError(
+      f'--coordinator={coordinator} needs --num_processes=N and --process_id,'
+      f' from 0 to N - 1; they are {number} and {index}.'
+    )
 
 
 def entry():

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bfjax import declared, errors, identity, keys, plugins, settings
+from bfjax.evaluation import fieldsets
 
 _MARGINS, _CORRECTIONS, _OPTIM = (
   'bfjax.margins',
@@ -79,15 +80,22 @@ def _check_names(config, whole):
   backbone = settings.backbone_options(config)
   plugins.check('backbone', settings.BACKBONES, backbone.pop('name'), backbone)
   margins = declared.functions(_MARGINS, 'MARGINS')
-  margin = errors.choose('margin', config.head.margin, margins)
+  errors.choose('margin', config.head.margin, margins)
   corrections = {'rule': 'RULES', 'penalty': 'PENALTIES'}
   for key, table in corrections.items():
     known = declared.functions(_CORRECTIONS, table)
     errors.choose(key, config.head[key], known)
   schedules = declared.functions(_OPTIM, 'SCHEDULES')
   errors.choose('schedule', config.optim.schedule, schedules)
-  source = plugins.options('source', _SOURCES, config.data.source)
-  own = {'data': source, 'head': declared.parameters(_MARGINS, margin)}
+  sources = plugins.names(_SOURCES)
+  errors.choose('source', config.data.source, dict.fromkeys(sources))
+  # Another's options do no harm: a config changes its source or margin.
+  own = {
+    'data': {k for x in sources for k in _options_of_source(x)},
+    'head': {
+      k for x in margins.values() for k in declared.parameters(_MARGINS, x)
+    },
+  }
   free = ('benchmarks', 'compare', 'backbone')
   for key, _ in keys.flat(config):
     group, _, name = key.partition('.')
@@ -95,9 +103,13 @@ def _check_names(config, whole):
       keys.find(whole, key)
 
 
+def _options_of_source(name):
+  return plugins.options('source', _SOURCES, name)
+
+
 def _check_data(data):
   """Refuses a folder or list that is not there."""
-  options = plugins.options('source', _SOURCES, data.source)
+  options = _options_of_source(data.source)
   if 'root' in options:
     if not data.root:
       raise errors.UserError(
@@ -124,11 +136,8 @@ def _benchmarks(config) -> Iterator[tuple[str, Any]]:
   """The benchmarks that a config asks for, by name, each looked at."""
   sets = config.eval
   if sets.root:
-    if not sets.get('optional') and not os.path.isdir(sets.root):
-      raise errors.UserError(
-        f'There is no folder config.eval.root={sets.root}. It is to hold the'
-        f' sets of config.eval.field_sets: {", ".join(sets.field_sets)}.'
-      )
+    if not sets.get('optional'):
+      _check_field_sets(sets.root, sets.field_sets)
     yield from dict.fromkeys(sets.field_sets).items()
   for name in sets.benchmarks:
     chosen = dict(errors.choose('benchmark', name, config.benchmarks))
@@ -147,6 +156,25 @@ def _benchmarks(config) -> Iterator[tuple[str, Any]]:
         ' absent.'
       )
     yield name, chosen
+
+
+def _check_field_sets(root, names):
+  if not os.path.isdir(root):
+    raise errors.UserError(f'There is no folder config.eval.root={root}.')
+  missing = [
+    name for name in names if not _is_file(**fieldsets.find(root, name))
+  ]
+  if missing:
+    tried = ', '.join(x.format(missing[0]) for x in fieldsets.PLACES)
+    raise errors.UserError(
+      f'config.eval.root={root} has no {", ".join(missing)} ({tried}). Name the'
+      ' sets that you have by config.eval.field_sets, or have the others'
+      ' reported as absent by --config.eval.optional=True.'
+    )
+
+
+def _is_file(root, pairs):
+  return os.path.isfile(os.path.join(root, pairs))
 
 
 def _check_evaluated(folder, benchmarks):

@@ -23,7 +23,6 @@ LAYERS = (
   ),
   ('settings',),
   ('identity',),
-  ('preflight',),
   ('collapse', 'progress', 'digests', 'diskerrors', 'arrays'),
   ('wholeness',),
   ('checkpoint',),
@@ -37,7 +36,7 @@ LAYERS = (
   ('train',),
   ('compare', 'defaults'),
   ('evaluate',),
-  ('configfile',),
+  ('configfile', 'preflight'),
   ('main',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

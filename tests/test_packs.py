@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bfjax import errors
 from bfjax.data.packs import packs, pickles
-from bfjax.evaluation import benchmarks
+from bfjax.evaluation import benchmarks, fieldsets
 from bfjax.evaluation.benchmarks import pairs
 
 IMAGES = [b'\xff\xd8one', b'\xff\n\'\\\0\x1a"', b'', b'three']
@@ -346,14 +346,14 @@ def test_where_packs_of_the_field_are_looked_for(tmp_path):
   make_pack(tmp_path / 'lfw.bin')
   make_pack(tmp_path / 'calfw' / 'calfw.bin')
   for name, place in (('lfw', '.'), ('calfw', 'calfw')):
-    options = pairs.find(str(tmp_path), name)
+    options = fieldsets.find(str(tmp_path), name)
     assert os.path.samefile(options['root'], tmp_path / place)
     assert options['pairs'] == f'{name}.bin'
     assert pairs.build(**options).files.num_rows == 7
   # A list with images beside it comes first.
   (tmp_path / 'lfw').mkdir()
   (tmp_path / 'lfw' / 'pairs.txt').write_text('')
-  assert pairs.find(str(tmp_path), 'lfw')['pairs'] == 'pairs.txt'
+  assert fieldsets.find(str(tmp_path), 'lfw')['pairs'] == 'pairs.txt'
 
 
 def test_a_pack_without_whole_folds_is_named(tmp_path):

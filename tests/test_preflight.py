@@ -152,7 +152,7 @@ def test_the_recipes_pass(tmp_path):
       {'head.epoch_strt': 3},
       "config.head has no key 'epoch_strt'.*epoch_start",
     ),
-    ({'data.identities': 3}, "config.data has no key 'identities'"),
+    ({'data.identites': 3}, "config.data has no key 'identites'"),
     ({'optim.schedule': 'step'}, "No schedule called 'step'.*multistep"),
     ({'optim.milestones': (6, 3)}, r'milestones=\(6, 3\): expected ascending'),
     ({'optim.lr': -0.1}, r'optim\.lr=-0\.1: expected 0 or more'),
@@ -167,7 +167,10 @@ def test_the_recipes_pass(tmp_path):
     ({'backbone.batch_norm_rows': 48}, 'no multiple of.*batch_norm_rows=48'),
     ({'checkpoint.every_epochs': 0}, 'every_epochs=0: expected 1 or more'),
     ({'freeze': 'head'}, "freeze='head': expected '', 'backbone' or"),
-    ({'eval.root': '/nowhere/y'}, r'no folder config\.eval\.root=/nowhere/y'),
+    (
+      {'eval.root': '/nowhere/y'},
+      r'no folder config\.eval\.root=/nowhere/y',
+    ),
     ({'eval.benchmarks': ('mine',)}, "No benchmark called 'mine'.*own"),
     ({'eval.benchmarks': ('own',), 'benchmarks.own.kind': 'pars'}, "'pairs'"),
     ({'eval.benchmarks': ('own',), 'benchmarks.own.root': '/z'}, r'root=/z'),
@@ -188,6 +191,10 @@ def test_what_the_flags_alone_tell(tmp_path, changes, said):
     check(tmp_path, changes)
 
 
+def test_a_config_may_have_its_source_changed(tmp_path):
+  check(tmp_path, {'data.source': 'imagelist', 'data.root': '.'}, demo=True)
+
+
 def test_a_list_is_looked_for_in_both_places(tmp_path, monkeypatch):
   (tmp_path / 'list.txt').touch()
   check(tmp_path, {'data.list': 'list.txt'})
@@ -196,12 +203,28 @@ def test_a_list_is_looked_for_in_both_places(tmp_path, monkeypatch):
   check(tmp_path, {'data.root': 'images', 'data.list': 'list.txt'})
 
 
+def test_the_sets_of_the_field_that_are_missing_are_named(tmp_path):
+  (tmp_path / 'lfw').mkdir()
+  (tmp_path / 'lfw' / 'pairs.txt').touch()
+  wanted = {
+    'eval.root': str(tmp_path),
+    'eval.field_sets': ('lfw', 'xqlfw', 'cfp_fp'),
+  }
+  with pytest.raises(errors.UserError, match=r'no xqlfw, cfp_fp \(xqlfw/pai'):
+    check(tmp_path, wanted)
+
+
 def test_optional_benchmarks_may_be_absent(tmp_path):
   check(tmp_path, {'eval.root': '/nowhere', 'eval.optional': True})
 
 
 def test_evaluation_needs_a_run_and_a_benchmark_but_no_images(tmp_path):
-  wanted = {'data.root': '', 'eval.root': str(tmp_path)}
+  (tmp_path / 'lfw.bin').touch()
+  wanted = {
+    'data.root': '',
+    'eval.root': str(tmp_path),
+    'eval.field_sets': ('lfw',),
+  }
   with pytest.raises(errors.UserError, match=r'There is no folder .*run'):
     check(tmp_path, wanted, mode='eval')
   (tmp_path / 'run').mkdir()
@@ -261,6 +284,8 @@ except SystemExit as ended:
     ([DEMO, '--workdr=x'], "Unknown command line flag 'workdr'"),
     ([DEMO, '--mode=tran'], '--mode=tran'),
     ([DEMO, 'epochs=3'], 'Not understood: epochs=3'),
+    ([DEMO, '--num_processes=2'], '--num_processes and --process_id need --c'),
+    ([DEMO, '--coordinator=a:1'], '--coordinator=a:1 needs --num_processes=N'),
     ([], 'Give --config=FILE'),
   ],
 )

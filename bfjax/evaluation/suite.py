@@ -11,7 +11,7 @@ import numpy as np
 
 from bfjax import backbones, errors, sharding
 from bfjax.evaluation import benchmarks as benchmarks_lib
-from bfjax.evaluation.benchmarks import pairs
+from bfjax.evaluation import fieldsets
 from bfjax.evaluation.features import distinct, embed
 from bfjax.evaluation.reporting import results
 
@@ -55,8 +55,8 @@ def open_suite(
   """Opens the benchmarks of a config.
 
   These are the pairs of every NAME in `config.eval.field_sets` in the folder
-  `config.eval.root`, if that is given (see `pairs.find`), and the entries of
-  `config.benchmarks` that `config.eval.benchmarks` names. Their files are
+  `config.eval.root`, if that is given (see `fieldsets.find`), and the entries
+  of `config.benchmarks` that `config.eval.benchmarks` names. Their files are
   looked up now, so that a missing one stops a run before it starts, unless
   the benchmark has `optional=True` and is not there at all.
 
@@ -115,7 +115,7 @@ def _wanted(config) -> Iterator[tuple[str, dict[str, Any]]]:
   """The names and the options of a config's benchmarks."""
   if config.eval.root:
     for name in config.eval.field_sets:
-      found = pairs.find(config.eval.root, name)
+      found = fieldsets.find(config.eval.root, name)
       yield (
         name,
         {'kind': 'pairs', 'optional': config.eval.get('optional'), **found},

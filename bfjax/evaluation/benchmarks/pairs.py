@@ -18,30 +18,6 @@ from bfjax.evaluation.verification import imagepairs, pairlist, verification
 
 _log = logging.getLogger(__name__)
 
-# Where the pairs of a set of the field may be in the folder of all sets.
-_PLACES = (
-  '{0}/pairs.txt',
-  '{0}/{0}_pairs.txt',
-  '{0}/{0}.bin',
-  '{0}.bin',
-)
-
-
-def find(root: str, name: str) -> dict[str, str]:
-  """The options of `build` for the set `name` in the folder of all sets.
-
-  The list is `root/name/pairs.txt` or, as XQLFW has it,
-  `root/name/name_pairs.txt`, with the images beside it; or the pack
-  `root/name/name.bin` or `root/name.bin` holds both. If there is none, the
-  first of these is returned, for `build` to refuse.
-  """
-  places = [os.path.join(root, place.format(name)) for place in _PLACES]
-  there = [place for place in places if os.path.isfile(place)] or places
-  return {
-    'root': os.path.dirname(there[0]),
-    'pairs': os.path.basename(there[0]),
-  }
-
 
 def build(
   *,
