@@ -66,7 +66,7 @@ def _check_run(config, whole, workdir, mode):
 
 
 def _check_folder(workdir):
-  there = next(x for x in (workdir, *workdir.parents) if x.exists())
+  there = next(x for x in (workdir, *workdir.parents) if os.path.exists(x))
   if not there.is_dir():
     raise errors.UserError(f'--workdir={workdir}: {there} is no folder.')
   if not os.access(there, os.W_OK):
