@@ -298,7 +298,7 @@ def test_a_collapsed_run_says_so_once_and_stops_if_so_wished(
 
 def test_other_ways_to_meet_a_collapse_are_refused(cache_dir, tmp_path):
   config = tiny.config(cache_dir, on_collapse='ask')
-  with pytest.raises(errors.UserError, match=r"'ask'.*stop, warn"):
+  with pytest.raises(errors.UserError, match=r"'ask'.*'warn' or 'stop'"):
     train.train_and_evaluate(config, tmp_path)
   assert not list(tmp_path.iterdir())
 
