@@ -36,7 +36,7 @@ LAYERS = (
   ('train',),
   ('compare', 'defaults'),
   ('evaluate',),
-  ('configfile', 'preflight'),
+  ('configfile', 'preflight', 'recipes'),
   ('main',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

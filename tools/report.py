@@ -20,7 +20,6 @@ curves of all models in common charts.
 import argparse
 import logging
 import pathlib
-import runpy
 
 from bfjax import command, errors, runtime
 
@@ -78,7 +77,7 @@ def _evaluate(arguments, path, checkpoint, name):
 
   config = defaults.get_config()
   if arguments.config:
-    config = _run_config(arguments.config)
+    config = defaults.load_config(arguments.config)
   elif (path / 'config.json').exists():
     config = defaults.read_config(path / 'config.json')
   elif not arguments.eval_root:
@@ -92,19 +91,6 @@ def _evaluate(arguments, path, checkpoint, name):
   return evaluate.evaluate_into(
     config, path, out, checkpoint, name, keeps_features=True
   )
-
-
-def _run_config(given: str):
-  """The config of 'FILE' or 'FILE:TEXT', as of bfjax.main."""
-  path, _, text = given.partition(':')
-  try:
-    get_config = runpy.run_path(path)['get_config']
-  except (OSError, SyntaxError, KeyError) as error:
-    raise errors.UserError(
-      f'Cannot read the config {path}: {error}. Expected is a file such as '
-      'configs/casia.py, with a function get_config.'
-    ) from error
-  return get_config(text) if text else get_config()
 
 
 def _split(given: str) -> tuple[pathlib.Path, str]:

@@ -4,27 +4,16 @@ Images with the same bytes under two labels are closed-set noise that needs no
 training to be found.
 """
 
-import collections
-import concurrent.futures
 import dataclasses
-import hashlib
-import io
-import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tqdm
-from PIL import Image
 
-from bfjax import errors
-from bfjax.data import images, sources
+from bfjax.data import sources
 from bfjax.data.files import printable
+from bfjax.data.inspection import looking
 
-_CHUNK = 256
-_MAX_THREADS = 16
-_DIGEST_BYTES = 16
 _SHOWN = 10
 
 
@@ -45,7 +34,9 @@ class Inspection:
     sizes: 'width x height' -> images, the most frequent first.
     modes: 'JPEG RGB' -> images, likewise.
     read: images that were read and compared: all, or the sample.
-    unreadable: how many, and (image, what is wrong) of the first.
+    unreadable: how many, their share of those decoded, (image, what is wrong)
+      of the first, the classes that have no other image, and of these the
+      first.
     left_out: damaged records, which do not count as images.
     duplicates: images that have the bytes of another one: groups of equal
       ones, images in them, and of these the groups that go across classes.
@@ -79,34 +70,15 @@ def inspect(
     compare: whether to read every image, to find equal ones.
     seed: of the sample.
   """
-  num_rows = source.num_rows
-  decoded = np.ones(num_rows, bool)
-  if 0 < sample < num_rows:
-    decoded[:] = False
-    rng = np.random.default_rng(seed)
-    decoded[rng.choice(num_rows, sample, replace=False)] = True
-  rows = np.arange(num_rows) if compare else np.flatnonzero(decoded)
-  digests = np.zeros([len(rows), _DIGEST_BYTES // 8], np.uint64)
-  is_read = np.zeros(len(rows), bool)
-  sizes, modes = collections.Counter(), collections.Counter()
-  bad = []
-  for start, found in _look(source, rows, decoded):
-    part = slice(start, start + len(found))
-    for place, one in zip(range(part.start, part.stop), found, strict=True):
-      if one.problem:
-        bad.append((int(rows[place]), one.problem))
-      if one.digest:
-        digests[place] = np.frombuffer(one.digest, np.uint64)
-        is_read[place] = True
-      if one.size:
-        sizes[one.size] += 1
-        modes[one.mode] += 1
-  groups = _groups(digests, rows, is_read)
+  seen = looking.look(source, sample=sample, compare=compare, seed=seed)
+  groups = _groups(seen.digests, seen.rows, seen.is_read)
   across = [group for group in groups if len(set(source.labels[group])) > 1]
   counts = np.bincount(source.labels, minlength=source.num_classes)
+  num_bad = np.bincount(source.labels[seen.bad], minlength=source.num_classes)
+  lost = np.flatnonzero((num_bad == counts) & (counts > 0))
   true = source.true_labels
   return Inspection(
-    images=num_rows,
+    images=source.num_rows,
     classes=source.num_classes,
     per_class={
       'fewest': int(counts.min()),
@@ -117,14 +89,19 @@ def inspect(
     histogram=_histogram(counts),
     label_gaps=_gaps(source.class_names),
     wrong_labels=None if true is None else int((true != source.labels).sum()),
-    decoded=int(decoded.sum()),
-    sizes=dict(sizes.most_common()),
-    modes=dict(modes.most_common()),
-    read=len(rows),
+    decoded=seen.decoded,
+    sizes=seen.sizes,
+    modes=seen.modes,
+    read=len(seen.rows),
     unreadable={
-      'images': len(bad),
+      'images': len(seen.bad),
+      'share': seen.bad_share,
       'first': [
-        (printable(source.name(row)), problem) for row, problem in bad[:_SHOWN]
+        (printable(source.name(row)), text) for row, text in seen.problems
+      ],
+      'classes': len(lost),
+      'first_classes': [
+        printable(source.class_names[i]) for i in lost[:_SHOWN].tolist()
       ],
     },
     left_out=getattr(source, 'num_left_out', 0),
@@ -136,81 +113,6 @@ def inspect(
     },
     across_classes=[group.tolist() for group in across],
   )
-
-
-@dataclasses.dataclass
-class _Look:
-  """What is seen of one image."""
-
-  problem: str = ''
-  digest: bytes = b''
-  size: str = ''
-  mode: str = ''
-
-
-def _look(source, rows, decoded):
-  """Yields (place, what is seen of each image) for chunks of rows."""
-
-  def chunk(start):
-    return start, [
-      _look_at(source, row, decoded[row])
-      for row in rows[start : start + _CHUNK]
-    ]
-
-  threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
-  with (
-    concurrent.futures.ThreadPoolExecutor(threads) as pool,
-    tqdm.tqdm(
-      total=len(rows),
-      desc='Looking at the images',
-      unit='image',
-      unit_scale=True,
-      disable=None,
-    ) as bar,
-  ):
-    # A few chunks ahead, not all at once: memory stays bounded.
-    waiting = collections.deque()
-    for start in range(0, len(rows), _CHUNK):
-      waiting.append(pool.submit(chunk, start))
-      if len(waiting) > 4 * threads:
-        yield waiting.popleft().result()
-        bar.update(_CHUNK)
-    for job in waiting:
-      start, found = job.result()
-      yield start, found
-      bar.update(len(found))
-
-
-def _look_at(source, row, decode) -> _Look:
-  try:
-    [encoded] = source.read(np.array([row]))
-  except errors.UserError as error:
-    return _Look(problem=str(error))
-  look = _Look(
-    digest=hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
-  )
-  if decode:
-    try:
-      look.size, look.mode = header(encoded)
-      images.decode(encoded, 1)
-    except errors.UserError as error:
-      look.problem = str(error)
-  return look
-
-
-def header(encoded: bytes) -> tuple[str, str]:
-  """('112 x 112', 'JPEG RGB'): width, height, format and colour mode.
-
-  Nothing is decoded but the header. ('', '') if it is no image at all.
-  """
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-      with Image.open(io.BytesIO(encoded)) as image:
-        width, height = image.size
-        return f'{width} x {height}', f'{image.format} {image.mode}'
-  except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-    return '', ''
 
 
 def _groups(digests, rows, is_read) -> list[np.ndarray]:

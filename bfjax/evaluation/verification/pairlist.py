@@ -11,14 +11,16 @@ There are three, with paths relative to the root folder of the images:
 Fields are separated by tabs, and may then hold blanks, or by any blanks.
 """
 
+import itertools
 import re
 from typing import NamedTuple
 
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.data import files, folders
 
+_SNIFFED = 1000  # lines of a file that may be a list of pairs
 _FORMATS = ('auto', 'lfw', 'rfw', 'flags')
 _FLAGS = {'1': True, '-1': False, '0': False}
 _EXPECTED = {
@@ -58,23 +60,35 @@ def read(path: str, format: str = 'auto', suffix: str = '.jpg') -> list[Pair]:
     raise errors.UserError(f'The pair list {files.printable(path)} is empty.')
   if format == 'auto':
     format = _detect(path, lines)
-  if format == 'flags':
-    return [_parse_flags(path, number, text) for number, text in lines]
-  header = 1 if format == 'lfw' else 0
-  found = [
-    _parse_numbered(path, number, text, suffix)
-    for number, text in lines[header:]
-  ]
-  if header:
+  found = _parse(path, lines, format, suffix)
+  if format == 'lfw':
     _check_header(path, *lines[0], len(found))
   return found
 
 
-def _read_lines(path: str) -> list[tuple[int, str]]:
-  """The lines that are not blank, with their numbers from 1."""
+def is_pair_list(path: str) -> bool:
+  """Whether a file begins as a list of pairs, and not as one of images.
+
+  `a.jpg b.jpg 1` can be a path with a blank and a label; it is taken for a
+  pair, since both are called as images are.
+  """
+  try:
+    lines = _read_lines(path, _SNIFFED)
+    found = lines and _parse(path, lines, _detect(path, lines), '.jpg')
+  except errors.UserError:
+    return False
+  return bool(found) and all(
+    name.lower().endswith(folders.SUFFIXES)
+    for pair in found
+    for name in (pair.left, pair.right)
+  )
+
+
+def _read_lines(path: str, most: int | None = None) -> list[tuple[int, str]]:
+  """Those of the first lines that are not blank, with their numbers from 1."""
   try:
     with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
-      lines = [line.strip(' \t\r\n') for line in file]
+      lines = [line.strip(' \t\r\n') for line in itertools.islice(file, most)]
   except OSError as error:
     raise errors.UserError(
       f'Cannot read the pair list {files.printable(path)}: {error.strerror}. '
@@ -101,6 +115,16 @@ def _detect(path: str, lines: list[tuple[int, str]]) -> str:
     f'{files.printable(path)} can be read in two ways, as a list of `name a b` '
     "and of `left right flag`: say which by format='rfw' or format='flags'."
   )
+
+
+def _parse(path: str, lines, format: str, suffix: str) -> list[Pair]:
+  """The pairs of lines (number, text), less the header of LFW's format."""
+  if format == 'flags':
+    return [_parse_flags(path, number, text) for number, text in lines]
+  return [
+    _parse_numbered(path, number, text, suffix)
+    for number, text in lines[1 if format == 'lfw' else 0 :]
+  ]
 
 
 def _parse_flags(path: str, number: int, text: str) -> Pair:
