@@ -24,7 +24,9 @@ def load(argument, *overrides):
 
 
 def test_every_recipe_of_the_issue_is_there():
-  assert NAMES == ['casia', 'casia_noisy', 'ms1m', 'ms1mv2', 'synthetic']
+  assert [
+    *('casia', 'casia_noisy', 'ms1m', 'ms1mv2', 'small', 'synthetic'),
+  ] == NAMES
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -39,6 +41,27 @@ def test_a_config_describes_a_run(name):
   optim.make_schedule(
     batch=config.batch, total_steps=1000, steps_per_epoch=10, **options
   )
+
+
+@pytest.mark.parametrize(
+  'images', [1, 40, 1000, 1919, 3840, 7500, 20_000, 100_000, 10**7]
+)
+def test_the_small_recipe_follows_from_the_number_of_images(images):
+  config = load(f'small.py:{images}')
+  assert config.batch <= images
+  updates = config.epochs * -(-images // config.batch)
+  if images >= 1000:
+    # As many as the net needs, and no more than it takes to see all often.
+    assert 900 <= updates <= max(1100, images / 8 + 16)
+  first_drop = config.optim.milestones[0]
+  assert config.optim.warmup_epochs < config.head.epoch_start < first_drop
+  assert max(config.optim.milestones) <= config.epochs
+
+
+@pytest.mark.parametrize('images', ['0', '-5', 'many', '1e4', '7_500'])
+def test_a_number_of_images_is_a_number(images):
+  with pytest.raises(errors.UserError, match='number of images'):
+    load(f'small.py:{images}')
 
 
 @pytest.mark.parametrize(

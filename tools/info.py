@@ -18,6 +18,7 @@ cannot be used as it is, you are told what is wrong instead.
 import argparse
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -37,7 +38,7 @@ from bfjax.evaluation.verification import pairinspection, pairlist
 _SAMPLE = 10_000
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   """Reads the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -60,7 +61,7 @@ def parse_arguments() -> argparse.Namespace:
     '--picture', metavar='FILE', type=pathlib.Path, help='draw it: .png, .svg'
   )
   add('--json', action='store_true', help='print JSON')
-  return parser.parse_args()
+  return parser.parse_args(arguments)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -109,7 +110,6 @@ def _tell_set(arguments):
     seen,
     root=options['root'],
     list=options.get('list', ''),
-    max_skipped=defaults.get_config().data.max_skipped,
   )
   recipe = recipes.recommend(seen.images, arguments.device)
   values = dataclasses.asdict(seen)
@@ -139,6 +139,9 @@ def _options(found, truth, seen) -> dict[str, str]:
     options['on_error'] = 'skip'
     if options['source'] == 'imagelist':
       options['check'] = 'none'  # which refuses what is missing
+    share = seen.unreadable['share']
+    if share > defaults.get_config().data.max_skipped:
+      options['max_skipped'] = f'{math.ceil(10 * share + 1) / 10:g}'
   return options
 
 

@@ -227,6 +227,8 @@ def _open_set(arguments):
   source = formats.open_source(
     found,
     truth=arguments.truth,
+    # Otherwise files that are missing are refused.
+    check='none' if arguments.on_error == 'skip' else 'exist',
     on_error=arguments.on_error,
     split=arguments.split,
     image_key=arguments.image_key,

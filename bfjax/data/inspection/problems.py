@@ -10,6 +10,7 @@ from bfjax.data import sources
 from bfjax.data.files import printable
 from bfjax.data.inspection import inspection
 
+_MOST = 0.5  # share of images that cannot be read
 _TRIED = 5  # images that are looked for in another folder
 _LEVELS = 3  # folders above that are tried
 _MOST_INSIDE = 1000  # folders inside
@@ -28,7 +29,6 @@ def of_training_set(
   *,
   root: str,
   list: str = '',
-  max_skipped: float,
 ) -> Problem | None:
   """What keeps a run from training on a set, or None.
 
@@ -37,24 +37,23 @@ def of_training_set(
     seen: what was found in it.
     root: its folder or file.
     list: the list of its images, '' if there is none.
-    max_skipped: the share of images that a run may skip.
   """
   bad = seen.unreadable
   if not seen.sizes:
     return _unreadable(source, seen, root, list)
-  if bad['share'] > max_skipped:
+  if seen.classes - bad['classes'] < 2:
+    return _one_class(source, root, list)
+  if bad['share'] > _MOST:
     given = f'--root {shlex.quote(root)}'
     given += f' --list {shlex.quote(list)}' if list else ''
     return Problem(
-      f'{bad["share"]:.0%} of the images cannot be read, and a run skips'
-      f' {max_skipped:.0%} at most. Restore them, or make a set of the others:',
+      f'{bad["share"]:.0%} of the images cannot be read. Restore them, or make'
+      ' a set of the others:',
       (
         f'python tools/pack.py {given} --on-error skip --to list'
         ' --out READABLE',
       ),
     )
-  if seen.classes - bad['classes'] < 2:
-    return _one_class(source, root, list)
   return None
 
 
@@ -73,6 +72,11 @@ def of_pairs(images, seen, *, root: str, list: str = '') -> Problem | None:
     return Problem(
       'An evaluation needs all images of its pairs. Restore those that cannot'
       ' be read, or take their pairs off the list.'
+    )
+  if seen.pairs_of_one_person in (0, seen.pairs):
+    return Problem(
+      'All pairs are of one kind. An evaluation needs pairs of one person and'
+      ' pairs of two.'
     )
   return None
 
