@@ -66,7 +66,7 @@ def recommend(num_images: int, device: str = '') -> Recipe:
   Raises:
     UserError: if there is no such device.
   """
-  device = device or find_device()
+  is_given, device = bool(device), device or find_device()
   errors.choose('device', device, dict.fromkeys(DEVICES))
   small = f'small.py:{num_images}'
   if device == 'cpu':
@@ -76,6 +76,8 @@ def recommend(num_images: int, device: str = '') -> Recipe:
       f'on {cores} CPU cores, at {_SMALL_PER_CORE} images/s each as in'
       ' docs/performance.md'
     )
+    if count_gpus() and not is_given and not _has_plugin():
+      time += "; for the GPU, first: pip install -e '.[cuda]'"
   elif num_images <= _SMALL_SET:
     name, rate = small, _DECODED_PER_CORE
     time = 'on a GPU, reckoned from the decoding alone and not measured'

@@ -20,7 +20,7 @@ import shutil
 
 import numpy as np
 
-from bfjax import command, errors
+from bfjax import command, errors, recipes
 from bfjax.data.faces import difficulties, folder, pairs, sets
 from bfjax.data.labelnoise import noise
 
@@ -158,15 +158,9 @@ def _message(
   out: pathlib.Path, train: sets.FaceSet, num_flips: int, num_pairs: int
 ) -> str:
   """What was written, and the command that trains on it."""
-  command = [
-    'python -m bfjax.main --config=configs/casia_noisy.py',
-    '--workdir=WORKDIR',
-    shlex.quote(f'--config.data.root={out}'),
-    shlex.quote(f'--config.data.list={out / "train.txt"}'),
-    shlex.quote(f'--config.data.truth={out / "flips.txt"}'),
-  ]
-  if train.size != 112:
-    command.append(f'--config.data.image_size={train.size}')
+  recipe = recipes.recommend(train.num_images)
+  options = {'root': out, 'list': out / 'train.txt', 'truth': out / 'flips.txt'}
+  command = recipes.command(recipe, options)
   if num_pairs:
     root = out / 'unseen'
     command += [
@@ -180,7 +174,7 @@ def _message(
   return (
     f'Wrote {train.num_images} images of {train.identities} people to {out}, '
     f'{num_flips} of them with a wrong label, and {num_pairs} pairs of unseen '
-    f'people.\nTo train on them:\n  {lines}'
+    f'people.\nTo train on them, {recipe.time}:\n  {lines}'
   )
 
 

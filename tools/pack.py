@@ -30,11 +30,10 @@ command goes on.
 import argparse
 import os
 import pathlib
-import shlex
 
 import numpy as np
 
-from bfjax import command, errors
+from bfjax import command, errors, recipes
 from bfjax.data import writers
 from bfjax.data.conversion import formats, packing, selection
 from bfjax.data.labelnoise import correctionlog
@@ -302,15 +301,11 @@ def _message(
       options['truth'] = out / list_writer.FLIPS
     elif format == 'recordio':
       options['truth'] = out / record_writer.FLIPS
-  lines = ' \\\n    '.join(
-    shlex.quote(f'--config.data.{name}={value}')
-    for name, value in options.items()
-  )
+  recipe = recipes.recommend(packed.num_rows)
+  lines = ' \\\n    '.join(recipes.command(recipe, options))
   return (
     f'Wrote {packed.num_rows} images of {packed.num_classes} classes to {out}'
-    f'{skipped}.{note}\nTo train on it:\n'
-    '  python -m bfjax.main --config=configs/casia_noisy.py '
-    f'--workdir=WORKDIR \\\n    {lines}'
+    f'{skipped}.{note}\nTo train on it, {recipe.time}:\n  {lines}'
   )
 
 
