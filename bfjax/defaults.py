@@ -223,6 +223,7 @@ def pair_list() -> ml_collections.ConfigDict:
       'root': '',  # the folder of the images
       'pairs': 'pairs.txt',  # the list, in that folder or an absolute path
       'format': 'auto',  # lfw, rfw, flags
+      'suffix': '.jpg',  # of the images that lfw and rfw name by number
       'folds': 10,
       'protocols': ('boundaryface', 'insightface'),
       'optional': False,  # if it is not there: reported as absent, no error

@@ -38,6 +38,6 @@ def get_config(images: str = '10000') -> ml_collections.ConfigDict:
 
   c.optim.lr = 0.05
   c.optim.lr_batch = 128
-  c.optim.warmup_epochs = 2.0
+  c.optim.warmup_epochs = 0.5
   c.optim.milestones = tuple(round(c.epochs * x / 16) for x in (10, 14, 16))
   return c

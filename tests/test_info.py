@@ -1,5 +1,6 @@
 """What the info tool tells of sets whose contents are known."""
 
+import ast
 import importlib.util
 import json
 import pathlib
@@ -15,6 +16,7 @@ from bfjax import defaults, errors, recipes
 from bfjax.data.inspection import inspection, looking
 from bfjax.data.packs import packs
 from bfjax.data.sources import imagelist
+from bfjax.evaluation.benchmarks import pairs
 from tests import records
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -303,6 +305,26 @@ def test_a_list_of_pairs_is_told_as_one(report, tmp_path, lines):
   assert report(path)['config'] == [
     f'python tools/info.py --root {tmp_path}/faces {path}'
   ]
+
+
+def test_pairs_that_no_number_of_folds_divides_have_other_lines(
+  report, tmp_path
+):
+  people(tmp_path, {'anna': 14, 'bert': 1})
+  for path in tmp_path.glob('*/*.jpg'):
+    path.rename(path.with_suffix('.png'))
+  (tmp_path / 'pairs.txt').write_text(
+    ''.join(f'anna 0 {i}\n' for i in range(1, 13)) + 'anna 13 bert 0\n'
+  )
+  found = report(tmp_path / 'pairs.txt')
+  options = {'suffix': '.png', 'protocols': "('insightface',)"}
+  assert (found['problem'], found['options']) == ('', options)
+  benchmark = pairs.build(root=str(tmp_path), pairs='pairs.txt', **{
+    **options, 'protocols': ast.literal_eval(options['protocols']),
+  })  # fmt: skip
+  assert len(benchmark.same) == 13
+  (tmp_path / 'pairs.txt').write_text('anna 0 1\nanna 0 2\n')
+  assert 'of one kind' in report(tmp_path / 'pairs.txt')['problem']
 
 
 def test_paths_with_blanks_are_no_pairs(report, tmp_path):

@@ -160,11 +160,11 @@ def _tell_pairs(arguments):
   path, root = os.path.abspath(arguments.path), arguments.root
   root = os.path.abspath(root) if root else os.path.dirname(path)
   is_pack = packs.is_pack(path)
-  images, same = pairinspection.open_pairs(path, root)
+  opened = pairinspection.open_pairs(path, root)
   sample = 0 if arguments.all else _SAMPLE
-  seen = pairinspection.inspect(images, same, sample=sample)
+  seen = pairinspection.inspect(opened, sample=sample)
   problem = problems.of_pairs(
-    images, seen, root=root, list='' if is_pack else path
+    opened.images, seen, root=root, list='' if is_pack else path
   )
   options = {'root': root, 'pairs': path, **seen.options}
   lines = [

@@ -1,15 +1,17 @@
 """What a list or a pack of pairs holds, and whether it can be evaluated on."""
 
 import dataclasses
+import os
+from typing import NamedTuple
 
 import numpy as np
 
-from bfjax.data import files
+from bfjax.data import files, folders
 from bfjax.data.inspection import looking
 from bfjax.data.packs import packs
 from bfjax.evaluation.verification import pairlist
 
-_FOLDS = 10  # of the field's lists
+_FOLDS, _SUFFIX = 10, '.jpg'  # of the field's lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +26,9 @@ class PairInspection:
     sizes: 'width x height' -> images, the most frequent first.
     modes: 'JPEG RGB' -> images, likewise.
     unreadable: how many, and (image, what is wrong) of the first.
-    options: keys of a benchmark of pairs that differ from the defaults, where
-      10 equal folds, as in the field's lists, cannot be.
+    options: what a benchmark of these pairs must be told, as its keys: how
+      the images end, and what there is where 10 equal folds, as in the field's
+      lists, cannot be.
   """
 
   pairs: int
@@ -38,11 +41,25 @@ class PairInspection:
   options: dict[str, str]
 
 
-def open_pairs(path: str, root: str):
-  """(images of the pairs, each once; bool [n], whether a pair is one person).
+class Opened(NamedTuple):
+  """Pairs that have been read.
+
+  Attributes:
+    images: of all pairs, each once: `files.ImageFiles` or `packs.PackFiles`.
+    same: bool [n], whether a pair is one person.
+    suffix: of images that a list names by number.
+  """
+
+  images: files.ImageFiles | packs.PackFiles
+  same: np.ndarray
+  suffix: str = _SUFFIX
+
+
+def open_pairs(path: str, root: str) -> Opened:
+  """Reads a list, see `pairlist`, or a pack.
 
   Args:
-    path: of a list, see `pairlist`, or of a pack.
+    path: of the list or pack.
     root: the folder that the paths of a list are relative to.
 
   Raises:
@@ -50,20 +67,24 @@ def open_pairs(path: str, root: str):
   """
   if packs.is_pack(path):
     pack = packs.read(path)
-    return packs.PackFiles(path, pack.images), pack.same
-  found = pairlist.read(path)
+    return Opened(packs.PackFiles(path, pack.images), pack.same)
+  for suffix in (*folders.SUFFIXES, _SUFFIX):
+    found = pairlist.read(path, suffix=suffix)
+    if os.path.exists(os.path.join(root, found[0].left)):
+      break
   names = dict.fromkeys(name for pair in found for name in pair[1:3])
-  return files.ImageFiles(names, root), np.array([x.same for x in found])
+  images = files.ImageFiles(names, root)
+  return Opened(images, np.array([x.same for x in found]), suffix)
 
 
-def inspect(images, same: np.ndarray, *, sample: int) -> PairInspection:
-  """Looks through what `open_pairs` has opened.
+def inspect(opened: Opened, *, sample: int) -> PairInspection:
+  """Looks through pairs.
 
   Args:
-    images: of the pairs.
-    same: bool [n], whether a pair is one person.
+    opened: what `open_pairs` returned.
     sample: how many images to decode; 0 for all.
   """
+  images, same, suffix = opened
   seen = looking.look(images, sample=sample, compare=True)
   return PairInspection(
     pairs=len(same),
@@ -78,12 +99,15 @@ def inspect(images, same: np.ndarray, *, sample: int) -> PairInspection:
         (files.printable(images.name(row)), text) for row, text in seen.problems
       ],
     },
-    options=_options(len(same)),
+    options=_options(len(same), suffix),
   )
 
 
-def _options(num_pairs: int) -> dict[str, str]:
+def _options(num_pairs: int, suffix: str) -> dict[str, str]:
+  options = {} if suffix == _SUFFIX else {'suffix': suffix}
   folds = next((k for k in range(_FOLDS, 1, -1) if num_pairs % k == 0), 0)
-  if folds == _FOLDS:
-    return {}
-  return {'folds': str(folds)} if folds else {'protocols': "('insightface',)"}
+  if not folds:
+    options['protocols'] = "('insightface',)"  # whose folds need not be equal
+  elif folds != _FOLDS:
+    options['folds'] = str(folds)
+  return options
