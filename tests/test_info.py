@@ -351,6 +351,25 @@ def test_the_config_is_for_the_size_and_the_device(num_images, device, config):
   assert num_images * epochs / 1e6 < recipe.secs < num_images * epochs
 
 
+def test_a_gpu_is_one_that_jax_can_use(monkeypatch):
+  monkeypatch.delenv('JAX_PLATFORMS', raising=False)
+  monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+  monkeypatch.setattr(recipes.glob, 'glob', lambda _: ['/dev/nvidia0'])
+  plugins = []
+  monkeypatch.setattr(
+    recipes.importlib.metadata, 'entry_points', lambda group: plugins
+  )
+  assert recipes.find_device() == 'cpu'
+  assert "pip install -e '.[cuda]'" in recipes.recommend(1000).time
+  plugins.append('cuda')
+  assert recipes.find_device() == 'gpu'
+  monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  assert recipes.find_device() == 'cpu'
+  monkeypatch.delenv('JAX_PLATFORMS')
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+  assert recipes.find_device() == 'cpu'
+
+
 def test_an_unknown_device_is_refused():
   with pytest.raises(errors.UserError, match='cpu, gpu'):
     recipes.recommend(1000, 'abacus')

@@ -120,6 +120,7 @@ def _tell_set(arguments):
     'problem': problem.text if problem else '',
     'device': recipe.device,
     'time': recipe.time,
+    'seconds': round(recipe.secs),
     'config': problem.commands if problem else recipes.command(recipe, options),
   }
   said = f'{found.format}\n{summary.of_training_set(source, seen)}'
