@@ -11,8 +11,8 @@ There are three, with paths relative to the root folder of the images:
 Fields are separated by tabs, and may then hold blanks, or by any blanks.
 """
 
-import itertools
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from bfjax import errors
 from bfjax.data import files, folders
 
-_SNIFFED = 1000  # lines of a file that may be a list of pairs
+_SNIFFED_BYTES = 1 << 16  # of a file that may be a list of pairs
 _FORMATS = ('auto', 'lfw', 'rfw', 'flags')
 _FLAGS = {'1': True, '-1': False, '0': False}
 _EXPECTED = {
@@ -73,7 +73,13 @@ def is_pair_list(path: str) -> bool:
   pair, since both are called as images are.
   """
   try:
-    lines = _read_lines(path, _SNIFFED)
+    with open(path, 'rb') as file:
+      start = file.read(_SNIFFED_BYTES)
+  except OSError:
+    return False  # who reads it says so
+  start = start[: start.rfind(b'\n') + 1] or start
+  lines = _numbered(start.decode('utf-8-sig', 'surrogateescape').split('\n'))
+  try:
     found = lines and _parse(path, lines, _detect(path, lines), '.jpg')
   except errors.UserError:
     return False
@@ -84,17 +90,21 @@ def is_pair_list(path: str) -> bool:
   )
 
 
-def _read_lines(path: str, most: int | None = None) -> list[tuple[int, str]]:
-  """Those of the first lines that are not blank, with their numbers from 1."""
+def _read_lines(path: str) -> list[tuple[int, str]]:
   try:
     with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
-      lines = [line.strip(' \t\r\n') for line in itertools.islice(file, most)]
+      return _numbered(file)
   except OSError as error:
     raise errors.UserError(
       f'Cannot read the pair list {files.printable(path)}: {error.strerror}. '
       'A relative path is taken from the root folder of the images.'
     ) from error
-  return [(i, line) for i, line in enumerate(lines, start=1) if line]
+
+
+def _numbered(lines: Iterable[str]) -> list[tuple[int, str]]:
+  """Those that are not blank, with their numbers from 1."""
+  stripped = (line.strip(' \t\r\n') for line in lines)
+  return [(i, line) for i, line in enumerate(stripped, start=1) if line]
 
 
 def _detect(path: str, lines: list[tuple[int, str]]) -> str:
