@@ -24,8 +24,8 @@ The head is BoundaryFace without its penalty (BoundaryF1): with the penalty,
   ArcFace: --config.head.rule=none
 To expect: verification on 3,000 pairs of 100 unseen people, precision and
   recall of the corrections, all in per cent, with 20 % of the labels flipped;
-  faces of tools/make_faces.py (--seed 12 and 11 in the first two lines), one training
-  each, 2 CPU cores:
+  faces of tools/make_faces.py (--seed 12 and 11 in the first two lines), one
+  training each, 2 CPU cores:
     images (people)   ArcFace   here                with the penalty
      1,000 (50)       83.8      90.0; 97 / 77       91.8; 95 / 78
      7,500 (250)      95.0      97.6; 98 / 96       97.7; 98 / 95
