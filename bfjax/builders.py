@@ -36,4 +36,7 @@ def open_margin(head) -> margins.Margin:
   """
   make = errors.choose('margin', head.margin, margins.MARGINS)
   known = inspect.signature(make).parameters
-  return margins.build(head.margin, **{k: head[k] for k in known if k in head})
+  margin = margins.build(
+    head.margin, **{k: head[k] for k in known if k in head}
+  )
+  return margins.filtered(margin, head.filter)

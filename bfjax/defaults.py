@@ -94,7 +94,8 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.head = h = ml_collections.ConfigDict()
   h.margin = 'arcface'  # see bfjax/margins.py
-  h.rule = 'boundary'  # see bfjax/corrections.py: 'none' or 'boundary'
+  h.filter = 0.0  # other classes with a larger cosine do not count; 0: none
+  h.rule = 'boundary'  # see bfjax/corrections.py; or 'none', 'posterior'
   h.penalty = 'boundary'  # 'none' or 'boundary'
   h.s = 32.0  # scale of the logits
   h.m = 0.5  # margin, of all margins but 'combined'; radians
@@ -102,10 +103,19 @@ def get_config() -> ml_collections.ConfigDict:
   h.t = 0.2  # of 'mv_arc_softmax'
   h.t_alpha = 0.01  # of 'curricularface' and 'adaface'
   h.h = 0.333  # of 'adaface'
+  # Of the rule 'boundary', apart from m: an angle, or pairs (epoch, angle)
+  # joined linearly; None: the margin's.
+  h.rule_margin = none(object)
+  h.tau = 0.8  # of the rule 'posterior': less sure rows have no loss
   h.epoch_start = 7  # labels are corrected in later epochs than this
   h.penalty_start = none(float)  # the penalty likewise; None: epoch_start
   h.lambda_ = math.pi  # weight of the penalty
   h.lambda_schedule = ()  # or pairs (epoch, lambda), joined linearly
+  h.sub_centres = 1  # of a class, K; 3 in Sub-center ArcFace
+  # The minor ones and rows far from the others are dropped in later epochs than
+  # this; None: never.
+  h.drop_start = none(float)
+  h.drop_angle = math.radians(75)  # how far
   h.centres_init = 'xavier'  # or 'normal', CurricularFace's
 
   c.labels = ml_collections.ConfigDict()

@@ -46,8 +46,15 @@ def fixed(config) -> dict[str, Any]:
     **{f'backbone.{k}': v for k, v in options.items()},
     'head.margin': config.head.margin,
     'head.rule': config.head.rule,
+    **_sub_centres(config.head),
     **_penalty_begins(config.head),
   }
+
+
+def _sub_centres(head):
+  # Only if there are any, as with augmentations.
+  count = head.sub_centres
+  return {} if count == 1 else {'head.sub_centres': count}
 
 
 def _penalty_begins(head):

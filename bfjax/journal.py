@@ -86,26 +86,40 @@ class Journal:
     """Starts the clock: the first step is compiled and on its way."""
     self._clock.begin()
 
-  def write_training(self, done: int, values: metrics.TrainMetrics) -> None:
-    """Logs the averages of the stretch of training that ends at `done`."""
+  def write_training(self, done: int, state) -> None:
+    """Logs the averages of the stretch of training that ends at `done`.
+
+    And what the rule has learned of the labels: 'rule/noise_rate', ...
+    """
     speed, secs_left = self._clock.lap(done)
     epoch, _ = self._run.epoch_of(done)
     lr = float(self._run.learning_rate(done - 1))
-    means = {k: float(v) for k, v in jax.device_get(values.compute()).items()}
+    means = jax.device_get(state.metrics.compute())
+    means = {name: float(mean) for name, mean in means.items()}
+    rule, classes = self._run.rule, self._run.source.num_classes
+    told = rule.tell(state.head_state['rule'], classes) if rule else {}
     scalars = {f'train/{name}': mean for name, mean in means.items()}
+    scalars |= {f'rule/{name}': float(x) for name, x in told.items()}
     scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
     self._writer.write_scalars(done, scalars)
     _log.info(
       'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
-      '  lr %.3g  %.0f images/s  ETA %s',
+      '%s  lr %.3g  %.0f images/s  ETA %s',
       *(epoch, self._config.epochs, done, self._run.total_steps),
       *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
+      self._of_rule(means, told),
       *(lr, speed, progress.clock(secs_left)),
     )
     verdict, words = self._watch.see(scalars, done == self._run.total_steps)
     if verdict:
       self._writer.write_scalars(done, verdict)
       _log.warning('%s', words)
+
+  def _of_rule(self, means, told) -> str:
+    if not told:
+      return ''
+    unsure, rate = 100 * means['unsure'], 100 * told['noise_rate']
+    return f'  unsure {unsure:.1f} %  noise {rate:.1f} %'
 
   def write_corrections(self, done: int, table) -> dict[str, float]:
     """Writes the correction log of the epoch that ends at `done`.

@@ -52,6 +52,12 @@ def _are_points(values):
   return epochs == sorted(set(epochs))
 
 
+def _is_scheduled(value):
+  if isinstance(value, Sequence):
+    return bool(value) and _are_points(value)
+  return _are_numbers([value])
+
+
 def _are_counts(values):
   return all(isinstance(x, int) and x >= 1 for x in values)
 
@@ -91,8 +97,18 @@ _LIMITS = {
   'head.lambda_': _NOT_NEGATIVE,
   'head.lambda_schedule': Limit(
     'pairs (epoch, lambda) whose epochs ascend, such as ((1, 0.0), (12, 3.14))',
-    _are_points,
+    lambda x: x == () or _is_scheduled(x),
   ),
+  'head.rule_margin': Limit(
+    'an angle, or pairs (epoch, angle) whose epochs ascend, such as'
+    ' ((1, 0.5), (9, 0.0))',
+    _is_scheduled,
+  ),
+  'head.filter': _number('a cosine, 0 (no filter) to 1', lambda x: 0 <= x < 1),
+  'head.tau': _number('a probability, 0.5 to 1', lambda x: 0.5 <= x <= 1),
+  'head.sub_centres': _ONE_OR_MORE,
+  'head.drop_start': _NOT_NEGATIVE,
+  'head.drop_angle': _NOT_NEGATIVE,
   'head.centres_init': _words('xavier', 'normal'),
   'labels.carry': _words('visit', 'persist'),
   'optim.lr': _NOT_NEGATIVE,

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bfjax import errors
+from bfjax import errors, limits
 
 
 def _keep(values, mask, state):
@@ -202,6 +202,33 @@ def adaface(
     }
 
   return Margin(phi, init_state=init_state, see_norms=see_norms)
+
+
+def filtered(margin: Margin, threshold: float) -> Margin:
+  """The margin, with conflicting other classes left out (An et al. 2022).
+
+  Another class whose cosine is above the threshold gets the logit 0, without a
+  gradient: where labels are noisy, it may well be the row's own. (Partial FC's
+  filter of inter-class noise; its recipes for flipped labels have 0.4.)
+
+  Args:
+    margin: any.
+    threshold: a cosine, below 1; 0 for no filter.
+
+  Raises:
+    UserError: if it is out of range.
+  """
+  limits.check('head.filter', threshold)
+  if not threshold:
+    return margin
+
+  def others(cosine, target_cosine, state):
+    logits = cosine
+    if margin.others is not None:
+      logits = margin.others(cosine, target_cosine, state)
+    return jnp.where(cosine > threshold, 0, logits)
+
+  return margin._replace(others=others)
 
 
 MARGINS = {

@@ -25,6 +25,7 @@ class TrainMetrics(clu_metrics.Collection):
     cosine_target: cosine between the embedding and the label's centre.
     cosine_other: the largest cosine to any other centre.
     corrected: share of rows trained with a label that is not the given one.
+    unsure: one minus the weight that the rule gives the row's loss.
     skipped: unreadable images replaced, a batch.
   """
 
@@ -34,6 +35,7 @@ class TrainMetrics(clu_metrics.Collection):
   cosine_target: clu_metrics.Average.from_output('cosine_target')
   cosine_other: clu_metrics.Average.from_output('cosine_other')
   corrected: clu_metrics.Average.from_output('corrected')
+  unsure: clu_metrics.Average.from_output('unsure')
   skipped: clu_metrics.Average.from_output('skipped')
 
 

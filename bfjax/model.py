@@ -252,6 +252,7 @@ def _open_run(path, step):
     for name, value in fixed.items()
     if name.startswith('backbone.')
   }
+  several = 'head.sub_centres' in fixed
   description = describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
@@ -259,7 +260,8 @@ def _open_run(path, step):
       fixed.get('data.input_scaling', scalings.STANDARD)
     ),
     embedding_dim=backbone['embedding_dim'],
-    num_classes=fixed['number of classes'],
+    # Of several centres a class none stands for it.
+    num_classes=None if several else fixed['number of classes'],
     source={'workdir': str(path), 'step': done},
   )
   return description, folder / 'state'

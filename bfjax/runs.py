@@ -1,7 +1,9 @@
 """From a config to all the parts of a run."""
 
 import dataclasses
+import functools
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -44,8 +46,10 @@ class Run:
     steps_per_epoch: updates in an epoch.
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
-    padded_classes: rows of the centres on this mesh.
+    padded_centres: rows of the centres on this mesh.
     margin: the margin's functions.
+    rule: the rule's; None without one.
+    init_head_state: () -> the state of a new head.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
 
@@ -58,8 +62,10 @@ class Run:
   steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
-  padded_classes: int
+  padded_centres: int
   margin: margins.Margin
+  rule: corrections.Rule | None
+  init_head_state: Callable
   record: dict[str, Any]
 
   def epoch_of(self, done: int) -> tuple[int, bool]:
@@ -119,17 +125,8 @@ def open_run(
   batch = config.batch * config.accumulate
   backbone = builders.open_backbone(config)
   margin = builders.open_margin(config.head)
+  rule = corrections.build_rule(config.head.rule, tau=config.head.tau)
   source, given = open_source(config, workdir)
-  head = softmax.make_head(
-    mesh,
-    margin=margin,
-    rule=errors.choose('rule', config.head.rule, corrections.RULES),
-    penalty=errors.choose(
-      'penalty', config.head.penalty, corrections.PENALTIES
-    ),
-    num_classes=source.num_classes,
-    scale=config.head.s,
-  )
   if batch > source.num_rows:
     raise errors.UserError(
       f'A batch of {batch} rows, but the data set has {source.num_rows}. Set'
@@ -137,6 +134,19 @@ def open_run(
     )
   steps_per_epoch = pipeline.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
+  sub_centres = _sub_centres(config.head, steps_per_epoch)
+  padded_classes = sharding.pad_to(source.num_classes, mesh)
+  head = softmax.make_head(
+    mesh,
+    margin=margin,
+    rule=rule,
+    penalty=errors.choose(
+      'penalty', config.head.penalty, corrections.PENALTIES
+    ),
+    num_classes=source.num_classes,
+    scale=config.head.s,
+    sub_centres=sub_centres,
+  )
   learning_rate = optim.make_schedule(
     batch=batch,
     total_steps=total_steps,
@@ -155,8 +165,12 @@ def open_run(
     carry=config.labels.carry,
     epoch_start=config.head.epoch_start,
     penalty_start=settings.penalty_start(config.head),
-    penalty_weight=step.make_penalty_weight(
-      config.head.lambda_, config.head.lambda_schedule
+    penalty_weight=step.scheduled(
+      'head.lambda_schedule', config.head.lambda_schedule or config.head.lambda_
+    ),
+    rule_margin=step.scheduled('head.rule_margin', config.head.rule_margin),
+    drop_start=(
+      math.inf if config.head.drop_start is None else config.head.drop_start
     ),
     accumulate=config.accumulate,
     dropout_seed=config.seed,
@@ -173,10 +187,25 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
-    padded_classes=sharding.pad_to(source.num_classes, mesh),
+    padded_centres=config.head.sub_centres * padded_classes,
     margin=margin,
+    init_head_state=functools.partial(
+      softmax.init_state,
+      margin,
+      rule,
+      sub_centres.count * padded_classes if sub_centres else 0,
+    ),
+    rule=rule,
     record=_record(config, source, given),
   )
+
+
+def _sub_centres(head, steps_per_epoch):
+  if head.sub_centres == 1:
+    return None
+  # What was used an epoch ago counts half.
+  kept = 0.5 ** (1 / steps_per_epoch)
+  return softmax.SubCentres(head.sub_centres, kept, head.drop_angle)
 
 
 SCHEDULE_KEYS = (
@@ -198,8 +227,8 @@ def make_state(run: Run, config) -> step.TrainState:
     params, stats = step.init_params(
       key,
       run.recipe.backbone,
-      num_classes=run.source.num_classes,
-      padded_classes=run.padded_classes,
+      num_centres=config.head.sub_centres * run.source.num_classes,
+      padded_centres=run.padded_centres,
       centres_init=config.head.centres_init,
     )
     return step.TrainState(
@@ -207,7 +236,7 @@ def make_state(run: Run, config) -> step.TrainState:
       params=params,
       stats=stats,
       opt_state=run.recipe.optimizer.init(params),
-      margin_state=run.margin.init_state(),
+      head_state=run.init_head_state(),
       table=jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32),
       metrics=metrics.TrainMetrics.empty(),
     )

@@ -9,6 +9,7 @@ reduce-scattered. Nothing as long as the classes ever leaves its device.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from bfjax import errors, margins, sharding
+from bfjax import corrections, errors, margins, sharding
 
 AXIS = sharding.AXIS
 _BLOCK = 4096  # classes that are searched at a time
@@ -29,39 +30,76 @@ class HeadOutput(NamedTuple):
     loss: [n], cross-entropy of scale * logit at the label used.
     penalty: [n], the penalty, not yet weighted by lambda; 0 without one.
     label: int32 [n], the label used: the given one, or its correction.
+    weight: [n], of the row's loss and penalty, as the rule has it; else 1.
     target_cosine: [n], cosine of the label used.
     other_cosine: [n], cosine of the nearest class other than the label used.
     correct: bool [n], the given label is the nearest class; a tie is not.
-    state: dict of scalars, replicated.
+    state: of the margin and the rule, replicated.
   """
 
   loss: jax.Array
   penalty: jax.Array
   label: jax.Array
+  weight: jax.Array
   target_cosine: jax.Array
   other_cosine: jax.Array
   correct: jax.Array
   state: dict
 
 
+class SubCentres(NamedTuple):
+  """Several centres a class, of which the minor ones are dropped in the end.
+
+  Source: Sub-center ArcFace (Deng et al., ECCV 2020). There, the dropping ends
+  a first training and a second one begins, on the rows that are left; here it
+  is an epoch of one training.
+
+  Attributes:
+    count: K of a class.
+    kept: what each step keeps of the count of uses, below 1.
+    drop_angle: rows further from their class's dominant sub-centre, in
+      radians, have no loss once the others are dropped.
+  """
+
+  count: int
+  kept: float
+  drop_angle: float
+
+
+class Now(NamedTuple):
+  """What the epoch decides: scalars, which may be traced.
+
+  Attributes:
+    correcting: whether the rule is in force yet.
+    rule_margin: the rule's own margin; None: the margin's phi.
+    dropping: whether minor sub-centres are left out.
+  """
+
+  correcting: jax.Array | bool
+  rule_margin: jax.Array | float | None = None
+  dropping: jax.Array | bool = False
+
+
 def make_head(
   mesh: Mesh,
   *,
   margin: margins.Margin,
-  rule: Callable | None,
+  rule: corrections.Rule | None,
   penalty: Callable | None,
   num_classes: int,
   scale: float,
+  sub_centres: SubCentres | None = None,
 ) -> Callable:
   """Returns the head for this mesh, a pure function of arrays.
 
-    head(embedding, centres, label, mask, state, correcting) -> HeadOutput
+    head(embedding, centres, label, mask, state, now) -> HeadOutput
 
   With c_j = <e, w_j> / (|e| |w_j|) and y' the label after the rule,
 
     loss = log sum_j exp(scale * z_j) - scale * z_y',
     z_y' = phi(c_y'),  z_j = others(c_j).
 
+  With sub-centres, c_j is the largest of the class's (Deng et al., ECCV 2020).
   The decision of the rule and the state have no gradient. Ties go to the
   lowest class. An embedding or a centre of length 0 has cosine 0 with
   everything and gets no gradient.
@@ -71,19 +109,21 @@ def make_head(
       n divisible by the devices. Rows lie over them.
     centres: f32 or f64 [padded_classes, d], classes lie over the devices;
       padded_classes = sharding.pad_to(num_classes, mesh). What the rows beyond
-      num_classes hold has no influence, and they get no gradient.
+      num_classes hold has no influence, and they get no gradient. With k
+      sub-centres [k padded_classes, d], those of a class one after another.
     label: int32 [n], the given labels, in [0, num_classes).
     mask: bool [n], the rows that count in the state.
-    state: what margin.init_state() gave, or the previous step's.
-    correcting: bool scalar, whether the rule is in force yet.
+    state: what `init_state` gave, or the previous step's.
+    now: what the epoch decides.
 
   Args:
     mesh: from sharding.make_mesh.
     margin: from margins.build.
-    rule: from corrections.RULES; with None nothing of it is computed.
+    rule: from corrections.build_rule; with None nothing of it is computed.
     penalty: from corrections.PENALTIES, likewise.
     num_classes: the number of real classes.
     scale: s.
+    sub_centres: None for one centre a class.
 
   Raises:
     UserError: if there are fewer than two classes.
@@ -101,12 +141,14 @@ def make_head(
     penalty=penalty,
     num_classes=num_classes,
     scale=scale,
+    sub_centres=sub_centres,
   )
+  state = {'margin': whole, 'rule': whole, 'sub_centre_use': split}
   return jax.shard_map(
     per_device,
     mesh=mesh,
-    in_specs=(split, split, split, split, whole, whole),
-    out_specs=HeadOutput(*[split] * 6, state=whole),
+    in_specs=(split, split, split, split, state, whole),
+    out_specs=HeadOutput(*[split] * 7, state=state),
   )
 
 
@@ -116,13 +158,14 @@ def _head(
   label,
   mask,
   state,
-  correcting,
+  now,
   *,
   margin,
   rule,
   penalty,
   num_classes,
   scale,
+  sub_centres,
 ):
   """One device's part: its own rows and classes in, its own rows out."""
   unit, norm = _normalise(embedding.astype(centres.dtype))
@@ -133,21 +176,39 @@ def _head(
     )
     for x in (norm, label, mask)
   )
-  mine = _Classes(jax.lax.axis_index(AXIS) * len(centres), len(centres))
+  count = len(centres) // (sub_centres.count if sub_centres else 1)
+  mine = _Classes(jax.lax.axis_index(AXIS) * count, count)
   real = mine.first + jnp.arange(mine.count) < num_classes
-  cosine = jnp.where(real[:, None], _cosines(centres, unit), -jnp.inf)
+  state = jax.tree.map(lambda x: jnp.asarray(x, centres.dtype), state)
+  state, rule_state, use = (
+    state[name] for name in ('margin', 'rule', 'sub_centre_use')
+  )
+  cosine = _cosines(centres, unit)
+  if sub_centres:
+    each = cosine.reshape(count, sub_centres.count, -1)
+    minor = now.dropping & ~_is_dominant(use.reshape(each.shape[:2]))
+    each = jnp.where(minor[:, :, None], -jnp.inf, each)
+    cosine = each.max(1)
+  cosine = jnp.where(real[:, None], cosine, -jnp.inf)
 
-  state = jax.tree.map(lambda x: jnp.asarray(x, cosine.dtype), state)
   state = margin.see_norms(norm, mask, state)
-  label = given
+  label, weight = given, jnp.ones_like(norm)
   if rule is not None:
-    nearest, accept = _decide(cosine, given, norm, state, mine, margin, rule)
-    label = jnp.where(correcting & accept, nearest, given)
+    seen, nearest = _see(
+      cosine, given, norm, mask, state, mine, margin, now.rule_margin
+    )
+    decision, rule_state = rule.decide(seen, rule_state, num_classes)
+    label = jnp.where(now.correcting & decision.accept, nearest, given)
+    weight = jnp.where(now.correcting, decision.weight, weight)
   target_cosine, cosine = _read(cosine, label, mine)
   rest = _hide(cosine, label, mine)
   other_cosine = _largest(rest)
   correct = (label == given) & (target_cosine > other_cosine)
   state = margin.see_targets(jax.lax.stop_gradient(target_cosine), mask, state)
+  if sub_centres:
+    use = sub_centres.kept * use + _nearest_use(each, label, mask, mine)
+    far = target_cosine < math.cos(sub_centres.drop_angle)
+    weight = jnp.where(now.dropping & far, 0, weight)
 
   target_phi = margin.phi(target_cosine, norm, state)
   extra = jnp.zeros_like(target_phi)
@@ -167,7 +228,8 @@ def _head(
   others = _log_sum_exp(rest, largest, scale)
   loss = jax.nn.softplus(others - scale * target_phi)
 
-  rows = (loss, extra, label, target_cosine, other_cosine, correct)
+  rows = (loss, extra, label, weight, target_cosine, other_cosine, correct)
+  state = {'margin': state, 'rule': rule_state, 'sub_centre_use': use}
   return HeadOutput(*map(_own_rows, rows), state=state)
 
 
@@ -187,8 +249,8 @@ class _Classes(NamedTuple):
     return jnp.where(inside, local, self.count), jnp.arange(len(label))
 
 
-def _decide(cosine, given, norm, state, mine, margin, rule):
-  """The nearest class and whether the rule takes it for the label: [n] each.
+def _see(cosine, given, norm, mask, state, mine, margin, rule_margin):
+  """What a rule sees of the rows, and the nearest class of each: int32 [n].
 
   Where the given label is itself the nearest, taking it changes nothing. So
   the nearest of all classes serves for the nearest of the others, since phi
@@ -198,7 +260,62 @@ def _decide(cosine, given, norm, state, mine, margin, rule):
   nearest_cosine = _largest(cosine)
   nearest = _lowest_equal(cosine, nearest_cosine, mine)
   given_cosine, _ = _read(cosine, given, mine)
-  return nearest, rule(margin.phi(nearest_cosine, norm, state), given_cosine)
+
+  def log_sum_exp(kappa, rows):
+    return _log_sum_exp(cosine[:, :rows], nearest_cosine[:rows], kappa)
+
+  seen = corrections.Seen(
+    given_cosine=given_cosine,
+    nearest_cosine=nearest_cosine,
+    nearest_phi=margin.phi(nearest_cosine, norm, state),
+    margin=rule_margin,
+    mask=mask,
+    log_sum_exp=log_sum_exp,
+  )
+  return seen, nearest
+
+
+def _is_dominant(use):
+  """The sub-centre of each class that is used most: bool [c, k], one a row."""
+  return jax.nn.one_hot(use.argmax(1), use.shape[1], dtype=bool)
+
+
+def _nearest_use(each, label, mask, mine):
+  """How many rows of their label's class each sub-centre is nearest to: [c k].
+
+  Args:
+    each: cosines [c, k, n] of this device's sub-centres.
+    label: int32 [n]; those of other devices' classes count there.
+    mask: bool [n], the rows that count.
+    mine: the classes of this device.
+  """
+  classes, k, _ = each.shape
+  place, rows = mine.place(label)
+  own = each.at[place, :, rows].get(mode='fill', fill_value=-jnp.inf)
+  nearest = place * k + own.argmax(1)
+  use = jnp.zeros(classes * k, each.dtype)
+  use = jax.lax.pcast(use, AXIS, to='varying')
+  return use.at[nearest].add(mask.astype(use.dtype), mode='drop')
+
+
+def init_state(
+  margin: margins.Margin,
+  rule: corrections.Rule | None,
+  num_sub_centres: int = 0,
+) -> dict:
+  """What a head carries along.
+
+  Args:
+    margin: whose state is 'margin' in it.
+    rule: whose state is 'rule'.
+    num_sub_centres: of all classes, padding included, if they have any:
+      'sub_centre_use' is how often each was the nearest of its class, f32.
+  """
+  return {
+    'margin': margin.init_state(),
+    'rule': rule.init_state() if rule else {},
+    'sub_centre_use': jnp.zeros(num_sub_centres) if num_sub_centres else {},
+  }
 
 
 def _normalise(vectors):

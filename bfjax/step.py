@@ -29,7 +29,7 @@ class TrainState:
     params: {'backbone': ..., 'centres': float32 [padded classes, d]}.
     stats: the backbone's running statistics.
     opt_state: of the optimiser.
-    margin_state: float32 scalars of the margin (CurricularFace's t, ...).
+    head_state: what the margin (CurricularFace's t, ...) and the rule carry.
     table: int32 [padded rows], the label table; see `labels`.
     metrics: averages since the last log line.
   """
@@ -38,7 +38,7 @@ class TrainState:
   params: Any
   stats: Any
   opt_state: Any
-  margin_state: Any
+  head_state: Any
   table: jax.Array
   metrics: metrics.TrainMetrics
 
@@ -58,6 +58,8 @@ class Recipe:
     epoch_start: labels are corrected in epochs (from 1) greater than this.
     penalty_start: the penalty counts in epochs greater than this.
     penalty_weight: epoch (float, from 1) -> lambda.
+    rule_margin: likewise -> the rule's own margin; None: the margin's phi.
+    drop_start: minor sub-centres are dropped in epochs greater than this.
     accumulate: micro-batches an update.
     dropout_seed: of the dropout masks.
     scale: uint8 images -> what the backbone takes.
@@ -74,6 +76,8 @@ class Recipe:
   epoch_start: float
   penalty_start: float
   penalty_weight: Callable
+  rule_margin: Callable
+  drop_start: float
   accumulate: int
   dropout_seed: int
   scale: Callable = backbones.scale_pixels
@@ -84,41 +88,42 @@ class Recipe:
     limits.check('freeze', self.frozen)
 
 
-def make_penalty_weight(lambda_: float, schedule: Sequence) -> Callable:
-  """Returns epoch -> lambda: constant, or piecewise linear.
+def scheduled(key: str, value: float | Sequence | None) -> Callable:
+  """Returns epoch -> value: constant, or piecewise linear.
 
   Args:
-    lambda_: the constant value, used where the schedule is empty.
-    schedule: pairs (epoch, lambda), epochs (from 1, fractions allowed)
-      ascending; constant before the first and after the last.
+    key: of the config, for the message.
+    value: a number, or pairs (epoch, number), epochs (from 1, fractions
+      allowed) ascending; constant before the first and after the last. None
+      for a function that returns None.
 
   Raises:
-    UserError: if the schedule is not such pairs.
+    UserError: if it is neither.
   """
-  limits.check('head.lambda_schedule', schedule)
-  if not schedule:
-    return lambda epoch: lambda_
-  epochs, values = zip(*schedule, strict=True)
+  limits.check(key, value)
+  if not isinstance(value, Sequence):
+    return lambda epoch: value
+  epochs, values = zip(*value, strict=True)
   return lambda epoch: jnp.interp(
     epoch, jnp.array(epochs, jnp.float32), jnp.array(values, jnp.float32)
   )
 
 
-def init_params(key, backbone, *, num_classes, padded_classes, centres_init):
+def init_params(key, backbone, *, num_centres, padded_centres, centres_init):
   """Returns (params, running statistics) of a new model.
 
   Args:
     key: a PRNG key.
     backbone: as `backbones.build` gives it.
-    num_classes: classes.
-    padded_classes: rows of the centres, padded to the devices.
+    num_centres: of all classes.
+    padded_centres: rows of the centres, padded to the devices.
     centres_init: 'xavier' (uniform) or 'normal' (deviation 0.01, as
       CurricularFace's).
   """
   backbone_key, centres_key = jax.random.split(key)
   params, stats = backbone.init(backbone_key)
-  shape = (padded_classes, backbone.embedding_dim)
-  bound = (6 / (num_classes + backbone.embedding_dim)) ** 0.5
+  shape = (padded_centres, backbone.embedding_dim)
+  bound = (6 / (num_centres + backbone.embedding_dim)) ** 0.5
   limits.check('head.centres_init', centres_init)
   if centres_init == 'normal':
     centres = 0.01 * jax.random.normal(centres_key, shape, jnp.float32)
@@ -137,7 +142,7 @@ def state_shardings(state, mesh):
   def of(path, leaf):
     del leaf
     names = {str(getattr(k, 'key', getattr(k, 'name', ''))) for k in path}
-    over_devices = names & {'centres', 'table'}
+    over_devices = names & {'centres', 'sub_centre_use', 'table'}
     return sharding.rows(mesh) if over_devices else sharding.replicated(mesh)
 
   return jax.tree_util.tree_map_with_path(of, state)
@@ -181,13 +186,17 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   run = _forward_backward(
     recipe,
     state,
-    correcting=epoch > recipe.epoch_start,
+    now=softmax.Now(
+      correcting=epoch > recipe.epoch_start,
+      rule_margin=recipe.rule_margin(smooth_epoch),
+      dropping=epoch > recipe.drop_start,
+    ),
     penalising=epoch > recipe.penalty_start,
     weight=recipe.penalty_weight(smooth_epoch),
     num_rows=batch['mask'].sum(),
   )
   rows = {'image': batch['image'], 'label': label, 'mask': batch['mask']}
-  grads, stats, margin_state, out = _accumulate(run, state, rows, recipe)
+  grads, stats, head_state, out = _accumulate(run, state, rows, recipe)
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
@@ -209,7 +218,7 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
     params=params,
     stats=stats,
     opt_state=opt_state,
-    margin_state=margin_state,
+    head_state=head_state,
     table=labels.update(
       state.table, batch['row'], out['label'], batch['mask'], recipe.mesh
     ),
@@ -223,13 +232,11 @@ def _as(like, values):
   return jax.tree.map(lambda x, y: y.astype(x.dtype), like, values)
 
 
-def _forward_backward(
-  recipe, state, *, correcting, penalising, weight, num_rows
-):
+def _forward_backward(recipe, state, *, now, penalising, weight, num_rows):
   """Returns (stats, margin state, index, rows) -> (grads, stats, ..., out)."""
   key = jax.random.fold_in(jax.random.key(recipe.dropout_seed), state.step)
 
-  def loss(params, stats, margin_state, dropout_key, rows):
+  def loss(params, stats, head_state, dropout_key, rows):
     if recipe.frozen:
       fixed = jax.lax.stop_gradient(params[recipe.frozen])
       params = params | {recipe.frozen: fixed}
@@ -245,11 +252,11 @@ def _forward_backward(
       params['centres'],
       rows['label'],
       rows['mask'],
-      margin_state,
-      correcting,
+      head_state,
+      now,
     )
     penalty = jnp.where(penalising, head.penalty, 0)
-    total = head.loss + weight * penalty
+    total = head.weight * (head.loss + weight * penalty)
     out = {
       'loss': total,
       'penalty': penalty,
@@ -257,13 +264,14 @@ def _forward_backward(
       'cosine_target': head.target_cosine,
       'cosine_other': head.other_cosine,
       'label': head.label,
+      'unsure': 1 - head.weight,
     }
     mean = jnp.sum(jnp.where(rows['mask'], total, 0)) / num_rows
     return mean, (stats, head.state, out)
 
-  def run(stats, margin_state, index, rows):
+  def run(stats, head_state, index, rows):
     grads, rest = jax.grad(loss, has_aux=True)(
-      state.params, stats, margin_state, jax.random.fold_in(key, index), rows
+      state.params, stats, head_state, jax.random.fold_in(key, index), rows
     )
     return grads, *rest
 
@@ -278,7 +286,7 @@ def _accumulate(run, state, rows, recipe):
   """
   k = recipe.accumulate
   if k == 1:
-    return run(state.stats, state.margin_state, 0, rows)
+    return run(state.stats, state.head_state, 0, rows)
 
   def split(x):
     return jnp.moveaxis(x.reshape(-1, k, *x.shape[1:]), 1, 0)
@@ -287,14 +295,14 @@ def _accumulate(run, state, rows, recipe):
     return jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:])
 
   def body(carry, micro):
-    total, stats, margin_state = carry
-    grads, stats, margin_state, out = run(stats, margin_state, *micro)
-    return (jax.tree.map(jnp.add, total, grads), stats, margin_state), out
+    total, stats, head_state = carry
+    grads, stats, head_state, out = run(stats, head_state, *micro)
+    return (jax.tree.map(jnp.add, total, grads), stats, head_state), out
 
   zeros = jax.tree.map(jnp.zeros_like, state.params)
-  (grads, stats, margin_state), out = jax.lax.scan(
+  (grads, stats, head_state), out = jax.lax.scan(
     body,
-    (zeros, state.stats, state.margin_state),
+    (zeros, state.stats, state.head_state),
     (jnp.arange(k), jax.tree.map(split, rows)),
   )
-  return grads, stats, margin_state, jax.tree.map(join, out)
+  return grads, stats, head_state, jax.tree.map(join, out)

@@ -166,7 +166,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       book.note_skipped(batches.bad_rows)
       epoch, is_epoch_end = run.epoch_of(done)
       if progress.is_told(done, run.steps_per_epoch, config.log_every_steps):
-        book.write_training(done, state.metrics)
+        book.write_training(done, state)
         state = state.replace(metrics=no_metrics())
       scores = {}
       if is_epoch_end:

@@ -18,6 +18,7 @@ class Result(NamedTuple):
   loss: np.ndarray
   penalty: np.ndarray
   label: np.ndarray
+  weight: np.ndarray
   target_cosine: np.ndarray
   other_cosine: np.ndarray
   correct: np.ndarray
@@ -116,6 +117,44 @@ def best_other(label, *values):
   return -max(ranked)[-1]
 
 
+def parabola_peak(values, places):
+  """The largest of the values, or the peak of the parabola about it."""
+  i = int(np.argmax(values))
+  if i in (0, len(values) - 1):
+    return places[i]
+  a, b, _ = np.polyfit(places[i - 1 : i + 2], values[i - 1 : i + 2], 2)
+  return -b / (2 * a)
+
+
+def posterior(cosine, given, mask, likelihood, kappas, rates):
+  """(probabilities [n, classes], likelihood): Bayes' rule, all of it dense.
+
+  The likelihood, [kappas, rates], is that of the last 6400 rows.
+  """
+  n, classes = cosine.shape
+  rows = np.arange(n)
+
+  def of_true(kappa):
+    return torch.softmax(kappa * cosine.detach(), 1).numpy()
+
+  def of_given(rate):
+    """P(given label | true class): [n, classes]."""
+    table = np.full((n, classes), rate / (classes - 1))
+    table[rows, given] = 1 - rate
+    return table
+
+  new = [
+    [np.log((of_true(k) * of_given(r)).sum(1))[mask].sum() for r in rates]
+    for k in kappas
+  ]
+  likelihood = np.array(new) + (1 - mask.sum() / 6400) * likelihood
+  likelihood -= likelihood.max()
+  kappa = np.exp(parabola_peak(likelihood.max(1), np.log(kappas)))
+  rate = parabola_peak(likelihood.max(0), rates)
+  joint = of_true(kappa) * of_given(rate)
+  return joint / joint.sum(1, keepdims=True), likelihood
+
+
 def unit(x):
   """Rows of length 1; a zero row stays zero, without a gradient."""
   square = (x * x).sum(1, keepdim=True)
@@ -137,19 +176,37 @@ def head(
   scale,
   correcting,
   penalty_weight,
+  grid=(),
+  tau=0.8,
+  sub_centres=None,
+  dropping=False,
 ):
   """All a head returns, and the gradients of its masked mean objective."""
   embedding = torch.tensor(np.float64(embedding), requires_grad=True)
   centres = torch.tensor(np.float64(centres), requires_grad=True)
   mask = torch.tensor(mask)
-  state = {k: torch.tensor(float(v)).double() for k, v in state.items()}
+  likelihood, use = state['rule'].get('likelihood'), state['sub_centre_use']
+  state = {
+    k: torch.tensor(float(v)).double() for k, v in state['margin'].items()
+  }
   e, norm = unit(embedding)
   w, _ = unit(centres)
   cosine = (e @ w.T).clamp(-1, 1)
+  if sub_centres:
+    use = np.array(use).reshape(-1, sub_centres.count)
+    each = cosine.reshape(len(e), *use.shape)
+    minor = np.arange(sub_centres.count) != use.argmax(1)[:, None]
+    hidden = torch.where(torch.tensor(minor & dropping), -2.0, each)
+    cosine = hidden.max(2).values
   n, classes = cosine.shape
   state = see_norms(name, options, norm, mask, state)
   one_hot = torch.eye(classes, dtype=torch.float64)
-  used = np.array(label)
+  used, weight = np.array(label), np.ones(n)
+  if rule == 'posterior':
+    q, likelihood = posterior(cosine, label, mask.numpy(), likelihood, *grid)
+    if correcting:
+      used = np.where(q.max(1) > 0.5, q.argmax(1), label)
+      weight = np.float64(q.max(1) >= tau)
   correct = np.zeros(n, bool)
   for i in range(n):
     k = best_other(label[i], cosine[i])
@@ -162,11 +219,21 @@ def head(
         used[i] = k
   target_cosine = (cosine * one_hot[used]).sum(1)
   state = see_targets(name, options, target_cosine, mask, state)
+  if sub_centres:
+    use = sub_centres.kept * use
+    for i in np.flatnonzero(mask):
+      own = hidden[i, used[i]].detach()
+      use[used[i], own.argmax()] += 1
+    far = target_cosine.detach().numpy() < math.cos(sub_centres.drop_angle)
+    weight = weight * ~(far & dropping)
+    use = use.ravel()
   target_phi = phi(name, options, target_cosine, norm, state)
   loss, extra, other_cosine = [], [], []
   for i in range(n):
     hot = one_hot[used[i]]
     others = other_logits(name, options, cosine[i], target_cosine[i], state)
+    conflicting = cosine[i].detach() > (options.get('filter') or math.inf)
+    others = others * (~conflicting).double()
     logits = scale * (hot * target_phi[i] + (1 - hot) * others)
     loss.append(torch.logsumexp(logits, 0) - logits[used[i]])
     k = best_other(used[i], cosine[i])
@@ -174,15 +241,21 @@ def head(
     gap = torch.relu(cosine[i, k]) - torch.relu(target_phi[i])
     extra.append(torch.relu(gap) * (penalty == 'boundary'))
   loss, extra = torch.stack(loss), torch.stack(extra)
-  ((loss + penalty_weight * extra) * mask).sum().div(n).backward()
+  total = torch.tensor(weight) * (loss + penalty_weight * extra)
+  (total * mask).sum().div(n).backward()
   return Result(
     loss.detach().numpy(),
     extra.detach().numpy(),
     used,
+    weight,
     target_cosine.detach().numpy(),
     np.array(other_cosine),
     correct,
-    {k: float(v) for k, v in state.items()},
+    {
+      'margin': {k: float(v) for k, v in state.items()},
+      'rule': {} if likelihood is None else {'likelihood': likelihood},
+      'sub_centre_use': use,
+    },
     embedding.grad.numpy(),
     centres.grad.numpy(),
   )

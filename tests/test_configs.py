@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from bfjax import builders, errors, optim, runs, settings, step
+from bfjax import builders, errors, optim, runs, settings
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
@@ -36,7 +36,6 @@ def test_a_config_describes_a_run(name):
   params, _ = jax.eval_shape(backbone.init, jax.random.key(0))
   assert jax.tree.leaves(params)
   assert builders.open_margin(config.head)
-  step.make_penalty_weight(config.head.lambda_, config.head.lambda_schedule)
   options = {k: config.optim[k] for k in runs.SCHEDULE_KEYS}
   optim.make_schedule(
     batch=config.batch, total_steps=1000, steps_per_epoch=10, **options
@@ -89,11 +88,13 @@ def test_the_command_line_changes_any_value():
     'casia_noisy.py',
     '--config.head.m=0.3',
     '--config.head.lambda_schedule=((2, 0.0), (9, 3.0))',
+    '--config.head.rule_margin=0.2',
     '--config.backbone.dtype=bfloat16',
     '--config.optim.milestones=(3, 5)',
   )
   assert config.head.m == 0.3
   assert config.head.lambda_schedule == ((2, 0.0), (9, 3.0))
+  assert config.head.rule_margin == 0.2
   assert config.backbone.dtype == 'bfloat16'
   assert config.optim.milestones == (3, 5)
 

@@ -8,11 +8,22 @@ from bfjax import corrections
 
 
 def test_rule_counts_negative_values_as_zero():
-  accept = corrections.RULES['boundary']
+  decide = corrections.build_rule('boundary').decide
   other_phi = jnp.float32([0.3, 0.2, 0.3, -0.1, 0.1, 0.0])
   target_cosine = jnp.float32([0.2, 0.3, 0.3, -0.5, -0.5, -0.5])
   want = [True, False, False, False, True, False]
-  np.testing.assert_array_equal(accept(other_phi, target_cosine), want)
+  seen = corrections.Seen(
+    given_cosine=target_cosine,
+    nearest_cosine=other_phi,
+    nearest_phi=other_phi,
+    margin=None,
+    mask=np.ones(6, bool),
+    log_sum_exp=None,
+  )
+  decision, state = decide(seen, {}, 9)
+  np.testing.assert_array_equal(decision.accept, want)
+  np.testing.assert_array_equal(decision.weight, 1)
+  assert state == {}
 
 
 def test_penalty_is_the_gap_of_the_positive_parts():
@@ -31,5 +42,5 @@ def test_penalty_has_no_gradient_at_its_kinks():
 
 
 def test_none_is_nothing():
-  assert corrections.RULES['none'] is None
+  assert corrections.build_rule('none') is None
   assert corrections.PENALTIES['none'] is None

@@ -113,3 +113,8 @@ def test_wrong_options_are_named(name, numbers, message):
   with pytest.raises(errors.UserError) as error:
     margins.build(name, **numbers)
   assert message in str(error.value)
+
+
+def test_a_filter_that_is_no_cosine_is_refused():
+  with pytest.raises(errors.UserError, match=r'filter=1\.5'):
+    margins.filtered(margins.softmax(), 1.5)

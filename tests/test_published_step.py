@@ -77,7 +77,7 @@ def prepared(head, devices):
     head=softmax.make_head(
       mesh,
       margin=margin,
-      rule=corrections.RULES['boundary' if corrects else 'none'],
+      rule=corrections.build_rule('boundary' if corrects else 'none'),
       penalty=corrections.PENALTIES['boundary' if penalises else 'none'],
       num_classes=CLASSES,
       scale=S,
@@ -88,7 +88,9 @@ def prepared(head, devices):
     carry='visit',
     epoch_start=EPOCH_START,
     penalty_start=EPOCH_START,
-    penalty_weight=step.make_penalty_weight(np.pi, ()),
+    penalty_weight=lambda epoch: np.pi,
+    rule_margin=lambda epoch: None,
+    drop_start=np.inf,
     accumulate=1,
     dropout_seed=0,
     scale=scale,
@@ -101,7 +103,11 @@ def prepared(head, devices):
     params=params,
     stats={},
     opt_state=recipe.optimizer.init(params),
-    margin_state={name: np.float64(T) for name in margin.init_state()},
+    head_state={
+      'margin': {name: np.float64(T) for name in margin.init_state()},
+      'rule': {},
+      'sub_centre_use': {},
+    },
     table=labels.make(label, mesh),
     metrics=widest(metrics.TrainMetrics.empty()),
   )
@@ -174,7 +180,7 @@ def test_a_step_is_the_published_one_in_every_epoch(head, devices):
         table = np.asarray(state.table)[:ROWS]
         np.testing.assert_array_equal(table[MASK], out.label)
         np.testing.assert_array_equal(table[~MASK], case()[3][~MASK])
-        for value in state.margin_state.values():
+        for value in state.head_state['margin'].values():
           close(value, out.t)
         moved = jax.tree.map(np.subtract, start.params, state.params)
         close(moved['backbone']['weights'], of_weights)
@@ -188,7 +194,9 @@ def test_a_penalty_with_a_start_and_a_schedule_of_its_own():
     recipe = dataclasses.replace(
       recipe,
       penalty_start=1,
-      penalty_weight=step.make_penalty_weight(np.pi, ((1, 0.0), (5, 8.0))),
+      penalty_weight=step.scheduled(
+        'head.lambda_schedule', ((1, 0.0), (5, 8.0))
+      ),
     )
     plain = dataclasses.replace(recipe, penalty_weight=lambda epoch: 0.0)
     take, take_plain = (step.compile_step(r, start) for r in (recipe, plain))
@@ -226,3 +234,32 @@ def test_the_given_label_comes_back_at_the_next_visit_unless_told_to_stay(
     )
     after = np.asarray(state.table)[:ROWS]
   np.testing.assert_array_equal(after, given if carry == 'visit' else corrected)
+
+
+def test_the_rule_may_have_a_margin_of_its_own_that_follows_the_epochs():
+  images, weights, centres, given = case()
+  embedding = scale(images).reshape(ROWS, -1) @ weights
+  unit = [
+    x / np.linalg.norm(x, axis=1, keepdims=True) for x in (embedding, centres)
+  ]
+  cosine = unit[0] @ unit[1].T
+  rows = np.arange(ROWS)
+  other = np.where(np.arange(CLASSES) == given[:, None], -1, cosine)
+  nearest = other.argmax(1)
+  schedule = ((4, 1.5), (6, 0.1))
+  with jax.enable_x64(True):
+    recipe, start, batch = prepared('boundary_f1', 4)
+    recipe = dataclasses.replace(
+      recipe, rule_margin=step.scheduled('head.rule_margin', schedule)
+    )
+    take = step.compile_step(recipe, start)
+    counts = []
+    for done, margin in ((15, 1.5), (20, 0.8), (25, 0.1), (99, 0.1)):
+      state, _ = take(at(recipe, start, done), batch)
+      angle = np.arccos(other[rows, nearest]) + margin
+      phi = np.where(angle < np.pi, np.cos(angle), -1)
+      beyond = np.maximum(phi, 0) > np.maximum(cosine[rows, given], 0)
+      want = np.where(beyond & MASK, nearest, given)
+      np.testing.assert_array_equal(np.asarray(state.table)[:ROWS], want)
+      counts.append(beyond.sum())
+  assert counts[0] < counts[1] <= counts[2]

@@ -9,7 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import corrections, errors, margins, sharding, softmax
+from bfjax import (
+  corrections,
+  errors,
+  margins,
+  posterior,
+  sharding,
+  softmax,
+)
 
 ROWS, DIM, CLASSES, SCALE, WEIGHT = 16, 24, 61, 32.0, 3.14
 MASK = np.arange(ROWS) < ROWS - 3
@@ -25,13 +32,23 @@ def mesh_of(devices):
   return sharding.make_mesh(jax.devices()[:devices])
 
 
+def build(name, options):
+  numbers = dict(options)
+  threshold = numbers.pop('filter', 0)
+  return margins.filtered(margins.build(name, **numbers), threshold)
+
+
+def init_state(name, rule):
+  return softmax.init_state(margins.build(name), corrections.build_rule(rule))
+
+
 @functools.cache
 def compiled(devices, name, options, rule, penalty, dtype):
   """(arrays, state, correcting) -> (gradients, output), jitted."""
   head = softmax.make_head(
     mesh_of(devices),
-    margin=margins.build(name, **dict(options)),
-    rule=corrections.RULES[rule],
+    margin=build(name, options),
+    rule=corrections.build_rule(rule),
     penalty=corrections.PENALTIES[penalty],
     num_classes=CLASSES,
     scale=SCALE,
@@ -43,8 +60,9 @@ def compiled(devices, name, options, rule, penalty, dtype):
   @functools.partial(jax.jit, compiler_options=compiler)
   def run(embedding, centres, label, mask, state, correcting):
     def objective(embedding, centres):
-      out = head(embedding, centres, label, mask, state, correcting)
-      per_row = out.loss + WEIGHT * out.penalty
+      now = softmax.Now(correcting)
+      out = head(embedding, centres, label, mask, state, now)
+      per_row = out.weight * (out.loss + WEIGHT * out.penalty)
       return jnp.where(mask, per_row, 0).sum() / ROWS, out
 
     gradient = jax.grad(objective, (0, 1), has_aux=True)
@@ -61,7 +79,7 @@ def run(
   # Padding that would win and explode if it were looked at.
   filled = np.full((padded, DIM), embedding[0] * 1e3)
   filled[:CLASSES] = centres
-  state = margins.build(name, **dict(options)).init_state()
+  state = init_state(name, rule)
   function = compiled(devices, name, options, rule, penalty, dtype)
   (de, dw), out = function(
     embedding.astype(dtype),
@@ -134,10 +152,11 @@ def expected(case, name, rule, penalty, correcting, options):
     penalty,
     *CASES[case](),
     MASK,
-    margins.build(name).init_state(),
+    init_state(name, rule),
     scale=SCALE,
     correcting=correcting,
     penalty_weight=WEIGHT,
+    grid=(posterior.KAPPAS, posterior.RATES),
   )
 
 
@@ -155,14 +174,14 @@ def check(case, devices, name, rule, penalty, *, tol, dtype, options=()):
       dtype=dtype,
     )
     np.testing.assert_array_equal(out.label, want.label)
+    np.testing.assert_array_equal(out.weight, want.weight)
     np.testing.assert_array_equal(out.correct, want.correct)
     close = functools.partial(np.testing.assert_allclose, rtol=tol, atol=tol)
     close(out.loss, want.loss)
     close(out.penalty, want.penalty)
     close(out.target_cosine, want.target_cosine)
     close(out.other_cosine, want.other_cosine)
-    for k, v in want.state.items():
-      close(out.state[k], v)
+    jax.tree.map(close, out.state, want.state)
     # Relative to the largest entry: small ones are differences of large ones.
     close(de, want.embedding_gradient, atol=tol * abs(de).max())
     close(dw, want.centres_gradient, atol=tol * abs(dw).max())
@@ -197,6 +216,19 @@ def test_plain_heads_equal_the_oracle(name, options):
       check(case, 8, name, 'none', 'none', **how)
 
 
+@pytest.mark.parametrize('name', ['arcface', 'mv_arc_softmax'])
+def test_filtered_heads_equal_the_oracle(name):
+  how = dict(tol=1e-10, dtype='f8')
+  with jax.enable_x64(True):
+    for case in CASES:
+      want = check(
+        case, 8, name, 'none', 'none', options=(('filter', 0.3),), **how
+      )
+      if case == 'noisy':  # or nothing was filtered
+        plain = check(case, 8, name, 'none', 'none', **how)
+        assert (want.loss < plain.loss - 1).sum() > 4
+
+
 @pytest.mark.parametrize(
   'rule, penalty', [('boundary', 'none'), ('none', 'boundary')]
 )
@@ -204,6 +236,100 @@ def test_rule_and_penalty_stand_alone(rule, penalty):
   with jax.enable_x64(True):
     for case in CASES:
       check(case, 2, 'arcface', rule, penalty, tol=1e-10, dtype='f8')
+
+
+@pytest.mark.parametrize('devices', [1, 8])
+@pytest.mark.parametrize('name', ['arcface', 'curricularface'])
+def test_posterior_heads_equal_the_oracle(name, devices):
+  corrected = unsure = 0
+  with jax.enable_x64(True):
+    for case in CASES:
+      want = check(
+        case, devices, name, 'posterior', 'boundary', tol=1e-10, dtype='f8'
+      )
+      corrected += (want.label != CASES[case]()[2]).sum()
+      unsure += (want.weight == 0).sum()
+  # Or nothing was tested.
+  assert 2 < corrected < 3 * ROWS and 2 < unsure < 3 * ROWS
+
+
+def test_noise_is_learned_from_some_rows_where_there_are_many(monkeypatch):
+  monkeypatch.setattr(corrections, '_CHEAP', 0)
+  monkeypatch.setattr(corrections, '_LEAST_ROWS', 4)
+  embedding, centres, label = noisy_case()
+  some = embedding.copy()
+  some[4:] = -some[4:]
+  how = dict(devices=2, name='cosface', rule='posterior', penalty='none')
+  (a, *_), (b, *_), (c, *_) = (
+    run((x, centres, label), dtype='f4', **how)
+    for x in (embedding, some, -embedding)
+  )
+  likelihoods = [x.state['rule']['likelihood'] for x in (a, b, c)]
+  np.testing.assert_array_equal(likelihoods[0], likelihoods[1])
+  assert not np.array_equal(likelihoods[0], likelihoods[2])
+
+
+@pytest.mark.parametrize('devices', [1, 8])
+@pytest.mark.parametrize('dropping', [False, True])
+def test_sub_centres_equal_the_oracle(devices, dropping):
+  oracle = pytest.importorskip('oracle_heads')
+  sub_centres = softmax.SubCentres(count=3, kept=0.9, drop_angle=1.2)
+  mesh = mesh_of(devices)
+  padded = sharding.pad_to(CLASSES, mesh)
+  margin, rule = margins.build('arcface'), corrections.build_rule('boundary')
+  head = softmax.make_head(
+    mesh,
+    margin=margin,
+    rule=rule,
+    penalty=corrections.boundary_penalty,
+    num_classes=CLASSES,
+    scale=SCALE,
+    sub_centres=sub_centres,
+  )
+  embedding, of_classes, label = noisy_case()
+  rng = np.random.default_rng(5)
+  shape = CLASSES, sub_centres.count, DIM
+  centres = (of_classes[:, None] + 0.5 * rng.normal(size=shape)).reshape(
+    -1, DIM
+  )
+  use = rng.uniform(size=len(centres))
+  filled = np.full((padded * sub_centres.count, DIM), embedding[0] * 1e3)
+  filled[: len(centres)] = centres
+
+  @jax.jit
+  def run(embedding, centres, state):
+    def objective(embedding, centres):
+      now = softmax.Now(correcting=True, dropping=dropping)
+      out = head(embedding, centres, label, MASK, state, now)
+      per_row = out.weight * (out.loss + WEIGHT * out.penalty)
+      return jnp.where(MASK, per_row, 0).sum() / ROWS, out
+
+    return jax.grad(objective, (0, 1), has_aux=True)(embedding, centres)
+
+  state = {'margin': {}, 'rule': {}, 'sub_centre_use': use}
+  want = oracle.head(
+    *('arcface', numbers('arcface'), 'boundary', 'boundary'),
+    *(embedding, centres, label, MASK, state),
+    scale=SCALE,
+    correcting=True,
+    penalty_weight=WEIGHT,
+    sub_centres=sub_centres,
+    dropping=dropping,
+  )
+  with jax.enable_x64(True):
+    all_use = np.zeros(len(filled))
+    all_use[: len(use)] = use
+    given = state | {'sub_centre_use': all_use}
+    (de, dw), out = jax.tree.map(np.asarray, run(embedding, filled, given))
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-10)
+  for name in ('loss', 'penalty', 'label', 'weight', 'target_cosine'):
+    close(getattr(out, name), getattr(want, name))
+  close(out.state['sub_centre_use'][: len(use)], want.state['sub_centre_use'])
+  close(de, want.embedding_gradient)
+  close(dw[: len(centres)], want.centres_gradient)
+  np.testing.assert_array_equal(dw[len(centres) :], 0)
+  assert (want.weight.min() == 0) == dropping  # some are far, and then dropped
+  assert (want.label != label).any()
 
 
 @pytest.mark.parametrize('name, options', MARGINS)
@@ -223,7 +349,7 @@ def test_float32_heads_stay_float32_in_64_bit_mode(name):
   for values in (out.loss, out.penalty, out.target_cosine, de, dw):
     assert values.dtype == np.float32
   assert out.label.dtype == np.int32
-  assert {x.dtype for x in out.state.values()} <= {np.dtype('f4')}
+  assert {x.dtype for x in jax.tree.leaves(out.state)} <= {np.dtype('f4')}
 
 
 @pytest.mark.parametrize('name', ['adaface', 'arcface', 'curricularface'])
@@ -271,14 +397,14 @@ def lowered(rows, dim, classes):
   head = softmax.make_head(
     mesh,
     margin=margins.build('curricularface'),
-    rule=corrections.RULES['boundary'],
+    rule=corrections.build_rule('boundary'),
     penalty=corrections.PENALTIES['boundary'],
     num_classes=classes - 1,
     scale=SCALE,
   )
 
   def objective(embedding, centres, label, mask, state):
-    out = head(embedding, centres, label, mask, state, True)
+    out = head(embedding, centres, label, mask, state, softmax.Now(True))
     return (out.loss + out.penalty).mean()
 
   split, whole = sharding.rows(mesh), sharding.replicated(mesh)
@@ -290,7 +416,11 @@ def lowered(rows, dim, classes):
     jax.ShapeDtypeStruct((classes, dim), 'f4'),
     jax.ShapeDtypeStruct((rows,), 'i4'),
     jax.ShapeDtypeStruct((rows,), '?'),
-    {'t': jax.ShapeDtypeStruct((), 'f4')},
+    {
+      'margin': {'t': jax.ShapeDtypeStruct((), 'f4')},
+      'rule': {},
+      'sub_centre_use': {},
+    },
   )
 
 

@@ -190,13 +190,13 @@ def test_64_bit_mode_changes_no_type_of_the_state(cache_dir, changes):
 
 
 def test_lambda_follows_its_schedule():
-  weight = step.make_penalty_weight(3.0, ((2, 0.0), (4, 1.0)))
+  weight = step.scheduled('head.lambda_schedule', ((2, 0.0), (4, 1.0)))
   found = [float(weight(jnp.float32(epoch))) for epoch in (1, 2, 3, 4, 9)]
   np.testing.assert_allclose(found, [0, 0, 0.5, 1, 1])
-  assert step.make_penalty_weight(3.0, ())(jnp.float32(5)) == 3
+  assert step.scheduled('head.lambda_schedule', 3.0)(jnp.float32(5)) == 3
 
 
-@pytest.mark.parametrize('schedule', [(1, 2), ((3, 1.0), (2, 1.0))])
+@pytest.mark.parametrize('schedule', [(1, 2), ((3, 1.0), (2, 1.0)), (), 'x'])
 def test_a_schedule_that_is_none_is_refused(schedule):
-  with pytest.raises(errors.UserError, match='lambda_schedule'):
-    step.make_penalty_weight(1.0, schedule)
+  with pytest.raises(errors.UserError, match='rule_margin'):
+    step.scheduled('head.rule_margin', schedule)

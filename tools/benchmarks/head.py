@@ -83,17 +83,20 @@ def _arrays(classes):
 
 def _our_step(embedding, centres, label) -> Callable:
   mesh = sharding.make_mesh(jax.devices('cpu')[:1])
+  margin = margins.build('arcface', m=MARGIN)
+  rule = corrections.build_rule('boundary')
+  state = softmax.init_state(margin, rule)
   head = softmax.make_head(
     mesh,
-    margin=margins.build('arcface', m=MARGIN),
-    rule=corrections.RULES['boundary'],
+    margin=margin,
+    rule=rule,
     penalty=corrections.PENALTIES['boundary'],
     num_classes=len(centres),
     scale=SCALE,
   )
 
   def objective(embedding, centres, label, mask):
-    out = head(embedding, centres, label, mask, {}, True)
+    out = head(embedding, centres, label, mask, state, softmax.Now(True))
     return (out.loss + WEIGHT * out.penalty).mean()
 
   step = jax.jit(jax.value_and_grad(objective, (0, 1)))
