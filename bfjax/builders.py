@@ -1,12 +1,13 @@
-"""The parts that a config names, built without its data: network and margin."""
+"""The parts that a config names, built without its data: network and head."""
 
 import inspect
+from collections.abc import Callable
 
-from bfjax import backbones, errors, margins, settings
+from bfjax import backbones, corrections, errors, margins, settings
 
 
 def check(config) -> None:
-  """Builds both, of every entry of `config.compare`, and throws them away.
+  """Builds them, of every entry of `config.compare`, and throws them away.
 
   Raises:
     UserError: for whatever these parts refuse.
@@ -14,6 +15,7 @@ def check(config) -> None:
   for one in settings.run_configs(config).values() or [config]:
     open_backbone(one)
     open_margin(one.head)
+    open_rule(one.head)
 
 
 def open_backbone(config) -> backbones.Backbone:
@@ -35,8 +37,20 @@ def open_margin(head) -> margins.Margin:
     UserError: if there is no such margin or it refuses a number.
   """
   make = errors.choose('margin', head.margin, margins.MARGINS)
-  known = inspect.signature(make).parameters
-  margin = margins.build(
-    head.margin, **{k: head[k] for k in known if k in head}
-  )
+  margin = margins.build(head.margin, **_numbers_of(head, make))
   return margins.filtered(margin, head.filter)
+
+
+def open_rule(head) -> corrections.Rule | None:
+  """The rule of `config.head`, likewise.
+
+  Raises:
+    UserError: if there is no such rule or it refuses a number.
+  """
+  make = errors.choose('rule', head.rule, corrections.RULES)
+  return corrections.build_rule(head.rule, **_numbers_of(head, make))
+
+
+def _numbers_of(head, make: Callable):
+  known = inspect.signature(make).parameters
+  return {name: head[name] for name in known if name in head}

@@ -10,7 +10,6 @@ as its published code computes it: negative values count as 0 there. Of
 `posterior`: see `bfjax.posterior`.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -185,11 +184,9 @@ PENALTIES = {'none': None, 'boundary': boundary_penalty}
 
 
 def build_rule(name: str, **options: float) -> Rule | None:
-  """The rule called `name`, with those of the options that it has a use for.
+  """The rule called `name`, as `build_rule('posterior', tau=0.9)`.
 
   Raises:
     UserError: if there is no such rule, or it refuses an option's value.
   """
-  make = errors.choose('rule', name, RULES)
-  known = inspect.signature(make).parameters
-  return make(**{k: v for k, v in options.items() if k in known})
+  return errors.choose('rule', name, RULES)(**options)

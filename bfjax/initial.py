@@ -69,17 +69,6 @@ def load(config, run: runs.Run) -> Start:
       cannot be had as asked for.
   """
   wanted = config.init_centres
-  if wanted == 'none' and not config.init_backbone:
-    raise errors.UserError(
-      f'Nothing of init_from={config.init_from} is to be taken:'
-      " init_backbone=False and init_centres='none'."
-    )
-  if wanted != 'none' and config.head.sub_centres > 1:
-    raise errors.UserError(
-      f'init_centres={wanted!r} gives a class one centre, but'
-      f' head.sub_centres={config.head.sub_centres}. Give'
-      " init_centres='none', or head.sub_centres=1."
-    )
   loaded = model.load_model(
     config.init_from, str(config.init_step), with_centres=wanted != 'none'
   )

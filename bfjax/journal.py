@@ -107,19 +107,13 @@ class Journal:
       '%s  lr %.3g  %.0f images/s  ETA %s',
       *(epoch, self._config.epochs, done, self._run.total_steps),
       *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
-      self._of_rule(means, told),
+      _of_rule(means, told),
       *(lr, speed, progress.clock(secs_left)),
     )
     verdict, words = self._watch.see(scalars, done == self._run.total_steps)
     if verdict:
       self._writer.write_scalars(done, verdict)
       _log.warning('%s', words)
-
-  def _of_rule(self, means, told) -> str:
-    if not told:
-      return ''
-    unsure, rate = 100 * means['unsure'], 100 * told['noise_rate']
-    return f'  unsure {unsure:.1f} %  noise {rate:.1f} %'
 
   def write_corrections(self, done: int, table) -> dict[str, float]:
     """Writes the correction log of the epoch that ends at `done`.
@@ -208,6 +202,13 @@ class Journal:
 
   def flush(self) -> None:
     self._writer.flush()
+
+
+def _of_rule(means, told) -> str:
+  if not told:
+    return ''
+  unsure, rate = 100 * means['unsure'], 100 * told['noise_rate']
+  return f'  unsure {unsure:.1f} %  noise {rate:.1f} %'
 
 
 def _task(run, config) -> collapse.Task:

@@ -190,14 +190,9 @@ def _check_evaluated(folder, benchmarks):
 
 
 def _check_start(config, folder):
-  """Refuses a model to start from that is not there or not used."""
+  """Refuses a model to start from that is not there."""
   if not config.init_from or (folder / 'run.json').exists():
     return
-  if config.init_centres == 'none' and not config.init_backbone:
-    raise errors.UserError(
-      f'Nothing of init_from={config.init_from} is to be taken:'
-      " init_backbone=False and init_centres='none'."
-    )
   for key in ('init_from', 'init_renamed'):
     if config[key] and not os.path.exists(config[key]):
       raise errors.UserError(f'There is no config.{key}={config[key]}.')

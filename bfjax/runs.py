@@ -125,7 +125,7 @@ def open_run(
   batch = config.batch * config.accumulate
   backbone = builders.open_backbone(config)
   margin = builders.open_margin(config.head)
-  rule = corrections.build_rule(config.head.rule, tau=config.head.tau)
+  rule = builders.open_rule(config.head)
   source, given = open_source(config, workdir)
   if batch > source.num_rows:
     raise errors.UserError(
@@ -135,7 +135,9 @@ def open_run(
   steps_per_epoch = pipeline.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
   sub_centres = _sub_centres(config.head, steps_per_epoch)
-  padded_classes = sharding.pad_to(source.num_classes, mesh)
+  padded_centres = config.head.sub_centres * sharding.pad_to(
+    source.num_classes, mesh
+  )
   head = softmax.make_head(
     mesh,
     margin=margin,
@@ -187,13 +189,13 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
-    padded_centres=config.head.sub_centres * padded_classes,
+    padded_centres=padded_centres,
     margin=margin,
     init_head_state=functools.partial(
       softmax.init_state,
       margin,
       rule,
-      sub_centres.count * padded_classes if sub_centres else 0,
+      padded_centres if sub_centres else 0,
     ),
     rule=rule,
     record=_record(config, source, given),

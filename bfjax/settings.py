@@ -53,7 +53,7 @@ def penalty_start(head) -> float:
 
 
 def check(config) -> None:
-  """Checks every value that can be wrong by itself.
+  """Checks every value that can be wrong by itself or beside another one.
 
   Raises:
     UserError: names the key, the value and what is expected.
@@ -64,4 +64,21 @@ def check(config) -> None:
     raise errors.UserError(
       f'config.batch={config.batch} is no multiple of'
       f' config.backbone.batch_norm_rows={rows}.'
+    )
+  if config.init_from:
+    _check_start(config)
+
+
+def _check_start(config):
+  wanted, sub_centres = config.init_centres, config.head.sub_centres
+  if wanted == 'none' and not config.init_backbone:
+    raise errors.UserError(
+      f'Nothing of init_from={config.init_from} is to be taken:'
+      " init_backbone=False and init_centres='none'."
+    )
+  if wanted != 'none' and sub_centres > 1:
+    raise errors.UserError(
+      f'init_centres={wanted!r} gives a class one centre, but'
+      f' head.sub_centres={sub_centres}. Give'
+      " init_centres='none', or head.sub_centres=1."
     )

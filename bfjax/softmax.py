@@ -34,7 +34,8 @@ class HeadOutput(NamedTuple):
     target_cosine: [n], cosine of the label used.
     other_cosine: [n], cosine of the nearest class other than the label used.
     correct: bool [n], the given label is the nearest class; a tie is not.
-    state: of the margin and the rule, replicated.
+    state: of the margin and the rule, replicated; 'sub_centre_use' lies as the
+      centres do.
   """
 
   loss: jax.Array
