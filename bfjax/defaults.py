@@ -48,10 +48,11 @@ def get_config() -> ml_collections.ConfigDict:
   d.split = 'train'  # of a TFDS set
   d.image_key = d.label_key = ''  # its features; empty: by their types
   d.truth = ''  # the flipped images with their true label, where known
+  d.outliers = ''  # the images of nobody in the set, likewise
   d.num_classes = 0  # labels are below this; 0: as the list has them
   d.index_dir = ''  # for a rebuilt index (recordio); empty: the workdir
   d.check = 'exist'  # before training: 'exist', 'decode' or 'none'
-  d.labels = 'given'  # train on the 'given' labels or on the 'true' ones
+  d.labels = 'given'  # or 'true' ones; 'right': rows alone that are right
   d.image_size = 112  # pixels of a side; other sizes and shapes are stretched
   d.input_scaling = (127.5, 127.5)  # m, d: the net takes (pixel - m) / d
   d.flip = True  # mirror images with probability 1/2

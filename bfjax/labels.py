@@ -89,8 +89,12 @@ class CorrectionScores(NamedTuple):
     sample_precision: share of the corrected rows that are flipped ones,
       whatever the new label.
     sample_recall: share of the flipped rows that are corrected, likewise.
-    wrong_labels: share of all rows whose label in the table is not the true
-      one; before any correction it is the noise rate.
+    wrong_labels: share of the rows with a true label whose label in the table
+      is another; before any correction it is the rate of closed-set noise.
+    unjust: share of the rows whose given label is the true one that have
+      another in the table.
+    relabelled_strangers: share of the images of nobody in the set (open-set
+      noise) that have another label in the table than the given one.
   """
 
   precision: float
@@ -98,6 +102,8 @@ class CorrectionScores(NamedTuple):
   sample_precision: float
   sample_recall: float
   wrong_labels: float
+  unjust: float
+  relabelled_strangers: float
 
 
 def score_corrections(given, table, true) -> CorrectionScores:
@@ -106,9 +112,10 @@ def score_corrections(given, table, true) -> CorrectionScores:
   Args:
     given: int32 [rows], the labels of the data set.
     table: int32 [rows], the labels after correction.
-    true: int32 [rows], the true labels.
+    true: int32 [rows], the true labels; below 0 those of nobody.
   """
-  corrected, flipped = table != given, given != true
+  member = true >= 0
+  corrected, flipped = table != given, member & (given != true)
   hits = np.sum(corrected & flipped)
   right = np.sum(corrected & (table == true))
 
@@ -120,5 +127,7 @@ def score_corrections(given, table, true) -> CorrectionScores:
     recall=rate(right, flipped.sum()),
     sample_precision=rate(hits, corrected.sum()),
     sample_recall=rate(hits, flipped.sum()),
-    wrong_labels=float(np.mean(table != true)),
+    wrong_labels=rate(np.sum(member & (table != true)), member.sum()),
+    unjust=rate(np.sum(corrected & (given == true)), (given == true).sum()),
+    relabelled_strangers=rate(np.sum(corrected & ~member), (~member).sum()),
   )

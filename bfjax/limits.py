@@ -78,7 +78,7 @@ _LIMITS = {
   'on_collapse': _words('warn', 'stop'),
   'data.num_classes': _NOT_NEGATIVE,
   'data.check': _words('exist', 'decode', 'none'),
-  'data.labels': _words('given', 'true'),
+  'data.labels': _words('given', 'true', 'right'),
   'data.image_size': _ONE_OR_MORE,
   'data.input_scaling': Limit(
     'mean and deviation of pixels from 0 to 255, such as (127.5, 127.5)',

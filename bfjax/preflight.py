@@ -119,7 +119,7 @@ def _check_data(data):
       )
     if not os.path.exists(data.root):
       raise errors.UserError(f'There is no config.data.root={data.root}.')
-  for name in ('list', 'truth'):
+  for name in ('list', 'truth', 'outliers'):
     path = data.get(name)
     if name in options and path and not _is_there(data.root, path):
       raise errors.UserError(

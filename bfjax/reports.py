@@ -140,7 +140,10 @@ def _judged(source, old, new, row):
   true = source.true_labels[row]
   if true == new:
     return 'right', _COLOURS['new']
-  why = 'was right' if true == old else f'is {source.class_names[true]}'
+  if true == sources.NOBODY:
+    why = 'is nobody of them'
+  else:
+    why = 'was right' if true == old else f'is {source.class_names[true]}'
   return f'wrong: {why}', _COLOURS['given']
 
 

@@ -30,6 +30,7 @@ from bfjax import (
   step,
 )
 from bfjax.data import augment, pipeline, sources
+from bfjax.data.conversion import selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,10 @@ def open_source(
 ) -> tuple[sources.Source, np.ndarray]:
   """Returns the data set and the labels that training is given.
 
+  With data.labels='true' these are the true ones, and images of nobody in the
+  set are left out; with 'right' all rows are whose given label is not the true
+  one.
+
   Args:
     config: see `defaults.get_config`.
     workdir: where an index that the source has to make is kept, unless
@@ -96,11 +101,17 @@ def open_source(
   source = sources.build(name, **options)
   if config.data.labels == 'given':
     return source, source.labels
-  if source.true_labels is None:
+  true = source.true_labels
+  if true is None:
     raise errors.UserError(
-      "data.labels='true', but this data set does not say what its true labels"
-      ' are. Give data.truth, or train on the given labels.'
+      f'data.labels={config.data.labels!r}, but this data set does not say what'
+      ' its true labels are. Give data.truth, or train on the given labels.'
     )
+  kept = true != sources.NOBODY
+  if config.data.labels == 'right':
+    kept = true == source.labels
+  if not kept.all():
+    source = selection.Selection(source, rows=np.flatnonzero(kept))
   return source, source.true_labels
 
 

@@ -31,6 +31,7 @@ def get_config(seed: str = '1') -> ml_collections.ConfigDict:
   c.data.image_size = 48
   c.data.difficulty = 'normal'  # or 'hard'; of the pairs, see below
   c.data.flip_rate = 0.2  # of the labels
+  c.data.stranger_rate = 0.0  # of the images: nobody of the people
   c.data.noise_seed = int(seed)
   c.data.cache_dir = ''  # of the rendered images; empty: the user's cache
   c.data.labels = 'given'

@@ -145,8 +145,23 @@ def test_true_labels_come_from_the_list_of_flips(tmp_path):
     _write(tmp_path, 'flips.txt', text)
     with pytest.raises(errors.UserError, match=message):
       imagelist.build(truth='flips.txt', **options)
-  with pytest.raises(errors.UserError, match=r'needs data\.list'):
+  with pytest.raises(errors.UserError, match=r'need data\.list'):
     imagelist.build(root=str(tmp_path), truth='flips.txt')
+
+
+def test_images_of_nobody_come_from_the_list_of_outliers(tmp_path):
+  _write(tmp_path, 'list.txt', b'a 3\nb 5\nc 9\nd 5\n')
+  _write(tmp_path, 'flips.txt', b'd 3\n')
+  _write(tmp_path, 'out.txt', b'b 5\nc 9\n')
+  options = {'root': str(tmp_path), 'list': 'list.txt', 'check': 'none'}
+  source = imagelist.build(truth='flips.txt', outliers='out.txt', **options)
+  nobody = sources.NOBODY
+  np.testing.assert_array_equal(source.true_labels, [0, nobody, nobody, 0])
+  source = imagelist.build(outliers='out.txt', **options)
+  np.testing.assert_array_equal(source.true_labels, [0, nobody, nobody, 1])
+  _write(tmp_path, 'out.txt', b'x 5\n')
+  with pytest.raises(errors.UserError, match=r'out\.txt:1: x is not in the'):
+    imagelist.build(outliers='out.txt', **options)
 
 
 def test_a_folder_per_class(tmp_path):

@@ -74,3 +74,17 @@ def test_scores_without_corrections_are_not_numbers():
   assert np.isnan(scores.precision)
   assert np.isnan(scores.recall)
   assert scores.wrong_labels == 0
+  assert np.isnan(scores.relabelled_strangers)
+
+
+def test_strangers_have_scores_of_their_own():
+  #                 kept right, unjust, flip put right, flip left, strangers
+  true = np.array([0, 1, 2, 3, -1, -1, -1, -1])
+  given = np.array([0, 1, 0, 0, 1, 2, 3, 0])
+  table = np.array([0, 2, 2, 0, 1, 2, 3, 1])
+  scores = labels.score_corrections(given, table, true)
+  assert scores.precision == 1 / 3
+  assert scores.recall == 1 / 2
+  assert scores.wrong_labels == 2 / 4
+  assert scores.unjust == 1 / 2
+  assert scores.relabelled_strangers == 1 / 4

@@ -59,6 +59,21 @@ def test_number_of_flips_is_exact_for_whole_per_cents(counts, percent, seed):
   assert ((given_labels >= 0) & (given_labels < len(counts))).all()
 
 
+def test_strangers_take_the_place_of_rows_that_are_not_flipped():
+  true = np.repeat(np.arange(5), 40)
+  flipped = noise.flip_labels(true, 0.3, 5, seed=2)
+  rows, labels = noise.replace_by_strangers(true, flipped, 0.5, 5, seed=2)
+  np.testing.assert_array_equal(np.bincount(true[rows]), [20] * 5)
+  assert (flipped[rows] == true[rows]).all()
+  assert set(labels.tolist()) == set(range(5))
+  again, _ = noise.replace_by_strangers(true, flipped, 0.5, 5, seed=2)
+  np.testing.assert_array_equal(rows, again)
+  # Where there are too few others, flipped ones too.
+  rows, _ = noise.replace_by_strangers(true, flipped, 0.8, 5, seed=2)
+  assert (np.bincount(true[rows]) == 32).all()
+  assert (flipped[rows] == true[rows]).sum() == 5 * 28
+
+
 @pytest.mark.parametrize(
   'labels, rate, num_classes, seed, message',
   [

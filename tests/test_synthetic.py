@@ -162,6 +162,27 @@ def test_noise_changes_labels_and_fingerprint_but_not_images(tmp_path):
   np.testing.assert_array_equal(built[0].labels, built[0].true_labels)
 
 
+def test_strangers_are_of_another_population(tmp_path):
+  noise = {'flip_rate': 0.2, 'stranger_rate': 0.3}
+  options = {'cache_dir': str(tmp_path), **OPTIONS}
+  source = sources.build('synthetic', **noise, **options)
+  true, nobody = source.true_labels, source.true_labels == sources.NOBODY
+  assert nobody.sum() == 5 * 3
+  assert (~nobody & (true != source.labels)).sum() == 5 * 2
+  paths = [source.path(row) for row in np.flatnonzero(nobody)]
+  people = {path.split('/')[-2] for path in paths}
+  assert len(people) == 15
+  assert all('seed2147483648-' in path for path in paths)
+  root = tmp_path / 'seed0-faces0-4-x10-32px-normal-v2'
+  name = 'flip0.2-strangers0.3-seed0.txt'
+  lists = {'list': f'train-{name}', 'truth': f'flips-{name}'}
+  listed = sources.build(
+    'imagelist', root=str(root), outliers=f'strangers-{name}', **lists
+  )
+  np.testing.assert_array_equal(listed.true_labels, true)
+  assert listed.fingerprint == source.fingerprint
+
+
 def test_a_hole_in_the_cache_is_reported_with_its_remedy(tmp_path):
   options = {'cache_dir': str(tmp_path), **OPTIONS}
   source = sources.build('synthetic', **options)

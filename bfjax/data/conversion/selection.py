@@ -81,7 +81,7 @@ def used_classes(
 
   Args:
     labels: integers [n], 0 .. len(names) - 1.
-    true_labels: likewise, or None.
+    true_labels: likewise or `sources.NOBODY`, or None.
     names: of each class.
 
   Returns:
@@ -90,14 +90,15 @@ def used_classes(
   used = np.zeros(len(names), bool)
   used[labels] = True
   if true_labels is not None:
-    used[true_labels] = True
+    used[true_labels[true_labels != sources.NOBODY]] = True
     true_labels = true_labels.astype(np.int32, copy=False)
   labels = labels.astype(np.int32, copy=False)
   if used.all():
     return labels, true_labels, names
   number = np.cumsum(used, dtype=np.int32) - np.int32(1)
   if true_labels is not None:
-    true_labels = number[true_labels]
+    nobody = true_labels == sources.NOBODY
+    true_labels = np.where(nobody, sources.NOBODY, number[true_labels])
   kept = Names.of(names[int(i)] for i in np.flatnonzero(used))
   return number[labels], true_labels, kept
 
@@ -114,9 +115,10 @@ def check_true_classes(source: sources.Source) -> None:
     return
   is_given = np.zeros(source.num_classes, bool)
   is_given[source.labels] = True
-  lost = np.flatnonzero(~is_given[source.true_labels])
+  true = source.true_labels
+  lost = np.flatnonzero(~is_given[true] & (true != sources.NOBODY))
   if len(lost):
-    name = source.class_names[source.true_labels[lost[0]]]
+    name = source.class_names[true[lost[0]]]
     raise errors.UserError(
       f'{len(lost)} images are truly of classes that no image is labelled with '
       f'("{printable(name)}" the first), which this format cannot tell. Write '

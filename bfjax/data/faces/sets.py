@@ -64,6 +64,14 @@ class FaceSet(NamedTuple):
       for image in range(self.images_per_identity):
         yield image_name(identity, image)
 
+  def strangers(self, count: int) -> 'FaceSet':
+    """One image each of `count` people, at least one, of another population."""
+    return self._replace(
+      seed=(self.seed + _LAST // 2) % _LAST,
+      identities=max(count, 1),
+      images_per_identity=1,
+    )
+
   def check(self) -> None:
     """Raises UserError if there is no such set."""
     faces.check_size(self.size)
@@ -105,8 +113,9 @@ def flip_lines(
 
   Args:
     names: the paths of all images.
-    true: int [images], their true labels.
+    true: int [images], their true labels; below 0 an image of nobody in the
+      set, which has no line.
     given: int [images], the labels with flips.
   """
-  flipped = given != true
+  flipped = (given != true) & (true >= 0)
   return list_lines(itertools.compress(names, flipped), true[flipped])

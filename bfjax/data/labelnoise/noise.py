@@ -40,16 +40,55 @@ def flip_labels(
   return given
 
 
+def replace_by_strangers(
+  true: np.ndarray, given: np.ndarray, rate: float, num_classes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Chooses rows whose images are to be of strangers, and their labels.
+
+  Of the n rows of each true class floor(n * rate), drawn at random, flipped
+  rows only where there are not enough others, get a label drawn evenly from all
+  classes: the open-set noise of BoundaryFace, as `flip_labels` makes its
+  closed-set noise.
+
+  Args:
+    true: int [n], the true labels, 0 .. num_classes - 1.
+    given: int [n], the given labels.
+    rate: the share of each class, 0 .. 1.
+    num_classes: the number of classes.
+    seed: as in `flip_labels`.
+
+  Returns:
+    int64 [k], the rows, ascending, and int32 [k], the labels they are given.
+
+  Raises:
+    UserError: as `flip_labels`.
+  """
+  true = np.asarray(true)
+  _check(true, rate, num_classes, seed)
+  # Another draw than that of the flips of the same seed.
+  generator = np.random.default_rng([int(seed), 1])
+  last = np.asarray(given) != true
+  rows = np.sort(_draw_rows(true, rate, num_classes, generator, last))
+  labels = generator.integers(num_classes, size=len(rows), dtype=np.int32)
+  return rows, labels
+
+
 def _draw_rows(
   labels: np.ndarray,
   rate: float,
   num_classes: int,
   generator: np.random.Generator,
+  last: np.ndarray | None = None,
 ) -> np.ndarray:
-  """Rows to flip: in each class floor(count * rate), evenly without return."""
+  """In each class floor(count * rate) rows, evenly without return.
+
+  Those where `last`, bool [n], is true only if there are no others left.
+  """
   # Shuffled, then sorted by class with order kept, the rows of each class lie
   # in one block in random order; the first of each block are taken.
   shuffled = generator.permutation(len(labels))
+  if last is not None:
+    shuffled = shuffled[np.argsort(last[shuffled], kind='stable')]
   by_class = shuffled[np.argsort(labels[shuffled], kind='stable')]
   counts = np.bincount(labels, minlength=num_classes)
   starts = np.cumsum(counts) - counts
@@ -71,7 +110,7 @@ def _check(
 ) -> None:
   if not 0 <= rate <= 1:
     raise errors.UserError(
-      f'The rate of flipped labels is a share, 0 .. 1, not {rate}.'
+      f'The rate of wrong labels is a share, 0 .. 1, not {rate}.'
     )
   if seed < 0:
     raise errors.UserError(

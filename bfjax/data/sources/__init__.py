@@ -14,6 +14,7 @@ import numpy as np
 
 from bfjax import atomic, errors, plugins
 
+NOBODY = -1  # the true label of an image of nobody in the set
 _CHUNK = 4096
 
 
@@ -26,7 +27,8 @@ class Source(Protocol):
     num_rows: the number of images.
     num_classes: the number of classes.
     labels: int32 [num_rows], the labels as given, 0 .. num_classes - 1.
-    true_labels: int32 [num_rows], or None where they are not known.
+    true_labels: int32 [num_rows], `NOBODY` for an image of nobody in the set;
+      or None where they are not known.
     class_names: of each class, the label as the user wrote it.
     fingerprint: hexadecimal digest of names and labels; a run is not resumed
       on other data.

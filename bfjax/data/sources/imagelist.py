@@ -58,6 +58,7 @@ def build(
   root: str,
   list: str = '',
   truth: str = '',
+  outliers: str = '',
   num_classes: int = 0,
   check: str = 'exist',
 ) -> ImageList:
@@ -79,6 +80,8 @@ def build(
       is; '' for a folder per class.
     truth: a list of the images whose label was flipped, with their true
       labels; '' where not known.
+    outliers: a list of the images of nobody in the set, with any labels, as
+      tools/add_outliers.py writes it; likewise.
     num_classes: labels must be smaller than this; 0 for no such limit.
     check: 'exist' looks every image up on disk, some 10 microseconds each
       where the disk is local, and refuses two names of one file; 'decode' also
@@ -94,9 +97,10 @@ def build(
       f'There is no folder {root!r}: data.root must be the folder that the '
       'images lie in.'
     )
-  if truth and not list:
+  if (truth or outliers) and not list:
     raise errors.UserError(
-      'data.truth holds labels of a list, so it needs data.list.'
+      'data.truth and data.outliers are of images of a list, so they need'
+      ' data.list.'
     )
   true_labels = None
   if list:
@@ -106,6 +110,12 @@ def build(
     if truth:
       truth_path = places.find_list(truth, root, 'data.truth')
       true_labels = _true_labels(truth_path, found, labels, values)
+    if outliers:
+      true_labels = labels.copy() if true_labels is None else true_labels
+      outliers_path = places.find_list(outliers, root, 'data.outliers')
+      listed = lists.read(outliers_path, root)
+      rows = _rows_of(outliers_path, found, listed)
+      true_labels[rows] = sources.NOBODY
   else:
     found, labels, class_names = folders.read(root, num_classes)
   _log.info('%d images, %d classes', found.num_rows, len(class_names))
@@ -175,20 +185,25 @@ def _true_labels(path, found, labels, values) -> np.ndarray:
       f'{listchecks.place(path, row)}: no image of the training list has the '
       f'label {truth.labels[row]}.'
     )
-  listed = names.Names(truth.blob, truth.offsets)
-  listchecks.refuse_duplicates(path, listed)
   true_labels = labels.copy()
-  is_found = np.zeros(len(listed), bool)
+  true_labels[_rows_of(path, found, truth)] = number
+  return true_labels
+
+
+def _rows_of(path, found, some) -> np.ndarray:
+  """The row of each image of the list `some`, which was read from `path`."""
+  listed = names.Names(some.blob, some.offsets)
+  listchecks.refuse_duplicates(path, listed)
+  rows = np.full(len(listed), -1, np.int64)
   for row, place in _matches(found.names, listed):
-    true_labels[row] = number[place]
-    is_found[place] = True
-  if not is_found.all():
-    row = int(np.argmin(is_found))
+    rows[place] = row
+  if rows.size and rows.min() < 0:
+    row = int(np.argmin(rows))
     raise errors.UserError(
       f'{listchecks.place(path, row)}: {files.printable(listed[row])} is not '
       'in the training list.'
     )
-  return true_labels
+  return rows
 
 
 def _matches(all_names, some):

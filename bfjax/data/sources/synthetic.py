@@ -4,6 +4,8 @@ The images are real JPEG files in the cache folder, beside lists of them, so
 they are read and decoded as those of any data set.
 """
 
+import os
+
 import numpy as np
 
 from bfjax import errors
@@ -21,15 +23,17 @@ def build(
   image_size: int = 48,
   difficulty: str = 'normal',
   flip_rate: float = 0.0,
+  stranger_rate: float = 0.0,
   noise_seed: int = 0,
   cache_dir: str = '',
   processes: int = 0,
 ) -> imagelist.ImageList:
-  """Renders the faces, or finds them in the cache, and flips labels.
+  """Renders the faces, or finds them in the cache, and makes labels wrong.
 
   Beside the images lie `clean.txt`, the list with the true labels, and, if
-  labels are flipped, `train-<noise>.txt` with the given labels and
-  `flips-<noise>.txt`, the flipped images with their true labels.
+  labels are wrong, `train-<noise>.txt` with the given labels and
+  `flips-<noise>.txt`, the flipped images with their true labels; those of
+  strangers are in `strangers-<noise>.txt`, with the given ones.
 
   Args:
     seed: the population that the people are from.
@@ -39,7 +43,10 @@ def build(
     difficulty: 'normal' or 'hard', see `bfjax.data.faces.difficulties`.
     flip_rate: the share of each person's images that get a wrong label, see
       `noise.flip_labels`.
-    noise_seed: names the draw of the flips.
+    stranger_rate: the share of each person's images in whose place is one of
+      somebody who is not in the set, of another population, with any label;
+      see `noise.replace_by_strangers`.
+    noise_seed: names the draw of both.
     cache_dir: where rendered sets are kept; '' for `faces` in the cache
       folder of `bfjax.runtime`.
     processes: how many processes render; 0 for as many as there are cores.
@@ -62,19 +69,32 @@ def build(
   face_set.check()
   true_labels = face_set.labels()
   labels = noise.flip_labels(true_labels, flip_rate, identities, noise_seed)
-  root = folder.cached(face_set, folder.cache_folder(cache_dir), processes)
-  if flip_rate:
-    name = f'flip{flip_rate:g}-seed{noise_seed}.txt'
-    folder.write_lists(
-      root,
-      face_set.names(),
-      true_labels,
-      labels,
-      f'train-{name}',
-      f'flips-{name}',
+  cache = folder.cache_folder(cache_dir)
+  root = folder.cached(face_set, cache, processes)
+  names = list(face_set.names())
+  noise_name = f'flip{flip_rate:g}'
+  if stranger_rate:
+    noise_name += f'-strangers{stranger_rate:g}'
+    rows, stranger_labels = noise.replace_by_strangers(
+      true_labels, labels, stranger_rate, identities, noise_seed
     )
-  images = files.ImageFiles(face_set.names(), root)
-  with folder.remedy(root):
+    true_labels[rows] = sources.NOBODY
+    labels[rows] = stranger_labels
+    strangers = face_set.strangers(len(rows))
+    their_root = folder.cached(strangers, cache, processes)
+    above = os.path.relpath(their_root, root)
+    for row, name in zip(rows, strangers.names(), strict=False):
+      names[row] = os.path.join(above, name)
+  if flip_rate or stranger_rate:
+    name = f'{noise_name}-seed{noise_seed}.txt'
+    folder.write_lists(
+      root, names, true_labels, labels, f'train-{name}', f'flips-{name}'
+    )
+  if stranger_rate:
+    lines = sets.list_lines([names[row] for row in rows], stranger_labels)
+    folder.write_text(root / f'strangers-{name}', lines)
+  images = files.ImageFiles(names, root)
+  with folder.remedy(cache if stranger_rate else root):
     images.check_exist()
   return imagelist.ImageList(
     files=images,

@@ -126,7 +126,8 @@ def read(
   _check(records, given, len(class_names), label_key)
   true = table.pop('true_label', None)
   if true is not None:
-    _check(records, true, len(class_names), 'true_label')
+    members = true != sources.NOBODY
+    _check(records, np.where(members, true, 0), len(class_names), 'true_label')
   names = None
   if has_path:
     names = Names(table.pop(_NAMES).tobytes(), table[_OFFSETS])

@@ -93,9 +93,9 @@ class _Sink:
     self._images.write(path, encoded)
     label = source.labels[row]
     self._files[LIST].write(_line(path, self._paths.numbers[label]))
-    if source.true_labels is not None and source.true_labels[row] != label:
-      true = self._paths.numbers[source.true_labels[row]]
-      self._files[FLIPS].write(_line(path, true))
+    true = label if source.true_labels is None else source.true_labels[row]
+    if true not in (label, sources.NOBODY):
+      self._files[FLIPS].write(_line(path, self._paths.numbers[true]))
     self._row += 1
 
   def save(self):

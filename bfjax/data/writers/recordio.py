@@ -121,7 +121,8 @@ class _Sink:
         )
     if true is None:
       return
-    wrong = np.flatnonzero((true != source.labels)[self._order])
+    flipped = (true != source.labels) & (true != sources.NOBODY)
+    wrong = np.flatnonzero(flipped[self._order])
     lines = (
       f'{RECORDS}#{self._key(place)}\t{true[self._order[place]]}\n'
       for place in wrong.tolist()
