@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bfjax import errors, limits, posterior
+from bfjax import errors, posterior
 
 
 class Seen(NamedTuple):
@@ -61,11 +61,14 @@ class Rule(NamedTuple):
       a batch, also before labels are corrected, for the state.
     init_state: () -> dict of float32 arrays that training carries along.
     tell: (state, number of classes) -> dict of scalars worth logging.
+    guarded: whether corrections are refused by which a class would swallow
+      others or lose nearly all its rows; see `softmax`.
   """
 
   decide: Callable
   init_state: Callable = dict
   tell: Callable = lambda state, num_classes: {}
+  guarded: bool = False
 
 
 def boundary() -> Rule:
@@ -106,19 +109,16 @@ _ROWS_REMEMBERED = 6400
 _LEAST_ROWS, _CHEAP = 16, 2**18
 
 
-def posterior_rule(*, tau: float = 0.8) -> Rule:
+def posterior_rule() -> Rule:
   """The class that is most probable, given the cosines and the given label.
 
   Concentration and noise rate are learned from the given labels of the last
-  rows, at every batch. A row is trained with its most probable class if that
-  has a probability of at least tau; of a row that no class is so sure of
-  nothing is learned at this visit. The nearest class becomes the label if it
-  has more than one half.
-
-  Raises:
-    UserError: if tau is not from 0.5 to 1.
+  rows, at every batch; there is nothing to choose. A row is trained with its
+  most probable class k, and counts as much as k is more probable than all else:
+  max(2 P(k | row, y) - 1, 0). So of a row that no class is sure of nothing is
+  learned at this visit. The nearest class becomes the label if it has more than
+  one half.
   """
-  limits.check('head.tau', tau)
 
   def decide(seen, state, num_classes):
     count = len(seen.given_cosine)
@@ -139,9 +139,8 @@ def posterior_rule(*, tau: float = 0.8) -> Rule:
       found,
       num_classes,
     )
-    sure = jnp.maximum(of_given, of_nearest) >= tau
-    decision = Decision(of_nearest > 0.5, sure.astype(of_given.dtype))
-    return decision, {'likelihood': total}
+    weight = jnp.maximum(2 * jnp.maximum(of_given, of_nearest) - 1, 0)
+    return Decision(of_nearest > 0.5, weight), {'likelihood': total}
 
   def init_state():
     shape = len(posterior.KAPPAS), len(posterior.RATES)
@@ -155,7 +154,7 @@ def posterior_rule(*, tau: float = 0.8) -> Rule:
       'rule_margin': posterior.margin(found, num_classes),
     }
 
-  return Rule(decide, init_state, tell)
+  return Rule(decide, init_state, tell, guarded=True)
 
 
 def boundary_penalty(other_cosine, target_phi):
@@ -184,9 +183,9 @@ PENALTIES = {'none': None, 'boundary': boundary_penalty}
 
 
 def build_rule(name: str, **options: float) -> Rule | None:
-  """The rule called `name`, as `build_rule('posterior', tau=0.9)`.
+  """The rule called `name`; None for 'none'.
 
   Raises:
-    UserError: if there is no such rule, or it refuses an option's value.
+    UserError: if there is no such rule.
   """
   return errors.choose('rule', name, RULES)(**options)

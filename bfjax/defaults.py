@@ -107,7 +107,6 @@ def get_config() -> ml_collections.ConfigDict:
   # Of the rule 'boundary', apart from m: an angle, or pairs (epoch, angle)
   # joined linearly; None: the margin's.
   h.rule_margin = none(object)
-  h.tau = 0.8  # of the rule 'posterior': less sure rows have no loss
   h.epoch_start = 7  # labels are corrected in later epochs than this
   h.penalty_start = none(float)  # the penalty likewise; None: epoch_start
   h.lambda_ = math.pi  # weight of the penalty

@@ -97,7 +97,7 @@ _LIMITS = {
   'head.lambda_': _NOT_NEGATIVE,
   'head.lambda_schedule': Limit(
     'pairs (epoch, lambda) whose epochs ascend, such as ((1, 0.0), (12, 3.14))',
-    lambda x: x == () or _is_scheduled(x),
+    lambda x: (isinstance(x, Sequence) and not x) or _is_scheduled(x),
   ),
   'head.rule_margin': Limit(
     'an angle, or pairs (epoch, angle) whose epochs ascend, such as'
@@ -105,7 +105,6 @@ _LIMITS = {
     _is_scheduled,
   ),
   'head.filter': _number('a cosine, 0 (no filter) to 1', lambda x: 0 <= x < 1),
-  'head.tau': _number('a probability, 0.5 to 1', lambda x: 0.5 <= x <= 1),
   'head.sub_centres': _ONE_OR_MORE,
   'head.drop_start': _NOT_NEGATIVE,
   'head.drop_angle': _NOT_NEGATIVE,

@@ -145,10 +145,12 @@ def open_run(
     )
   steps_per_epoch = pipeline.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
-  sub_centres = _sub_centres(config.head, steps_per_epoch)
-  padded_centres = config.head.sub_centres * sharding.pad_to(
-    source.num_classes, mesh
-  )
+  sub_centres = None
+  if config.head.sub_centres > 1:
+    sub_centres = softmax.SubCentres(
+      config.head.sub_centres, config.head.drop_angle
+    )
+  padded_classes = sharding.pad_to(source.num_classes, mesh)
   head = softmax.make_head(
     mesh,
     margin=margin,
@@ -158,6 +160,7 @@ def open_run(
     ),
     num_classes=source.num_classes,
     scale=config.head.s,
+    kept=0.5 ** (1 / steps_per_epoch),  # rows of an epoch ago count half
     sub_centres=sub_centres,
   )
   learning_rate = optim.make_schedule(
@@ -200,25 +203,14 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
-    padded_centres=padded_centres,
+    padded_centres=config.head.sub_centres * padded_classes,
     margin=margin,
     init_head_state=functools.partial(
-      softmax.init_state,
-      margin,
-      rule,
-      padded_centres if sub_centres else 0,
+      softmax.init_state, margin, rule, padded_classes, sub_centres
     ),
     rule=rule,
     record=_record(config, source, given),
   )
-
-
-def _sub_centres(head, steps_per_epoch):
-  if head.sub_centres == 1:
-    return None
-  # What was used an epoch ago counts half.
-  kept = 0.5 ** (1 / steps_per_epoch)
-  return softmax.SubCentres(head.sub_centres, kept, head.drop_angle)
 
 
 SCHEDULE_KEYS = (

@@ -34,8 +34,8 @@ class HeadOutput(NamedTuple):
     target_cosine: [n], cosine of the label used.
     other_cosine: [n], cosine of the nearest class other than the label used.
     correct: bool [n], the given label is the nearest class; a tie is not.
-    state: of the margin and the rule, replicated; 'sub_centre_use' lies as the
-      centres do.
+    state: see `init_state`; of the margin and the rule it is replicated, what
+      is of classes lies as the centres do.
   """
 
   loss: jax.Array
@@ -57,13 +57,11 @@ class SubCentres(NamedTuple):
 
   Attributes:
     count: K of a class.
-    kept: what each step keeps of the count of uses, below 1.
     drop_angle: rows further from their class's dominant sub-centre, in
       radians, have no loss once the others are dropped.
   """
 
   count: int
-  kept: float
   drop_angle: float
 
 
@@ -89,6 +87,7 @@ def make_head(
   penalty: Callable | None,
   num_classes: int,
   scale: float,
+  kept: float = 0.0,
   sub_centres: SubCentres | None = None,
 ) -> Callable:
   """Returns the head for this mesh, a pure function of arrays.
@@ -124,6 +123,7 @@ def make_head(
     penalty: from corrections.PENALTIES, likewise.
     num_classes: the number of real classes.
     scale: s.
+    kept: what each step keeps of the counts of rows in the state, below 1.
     sub_centres: None for one centre a class.
 
   Raises:
@@ -142,9 +142,10 @@ def make_head(
     penalty=penalty,
     num_classes=num_classes,
     scale=scale,
+    kept=kept,
     sub_centres=sub_centres,
   )
-  state = {'margin': whole, 'rule': whole, 'sub_centre_use': split}
+  state = dict(margin=whole, rule=whole, class_rows=split, sub_centre_use=split)
   return jax.shard_map(
     per_device,
     mesh=mesh,
@@ -166,6 +167,7 @@ def _head(
   penalty,
   num_classes,
   scale,
+  kept,
   sub_centres,
 ):
   """One device's part: its own rows and classes in, its own rows out."""
@@ -181,8 +183,8 @@ def _head(
   mine = _Classes(jax.lax.axis_index(AXIS) * count, count)
   real = mine.first + jnp.arange(mine.count) < num_classes
   state = jax.tree.map(lambda x: jnp.asarray(x, centres.dtype), state)
-  state, rule_state, use = (
-    state[name] for name in ('margin', 'rule', 'sub_centre_use')
+  rule_state, class_rows, use = (
+    state[name] for name in ('rule', 'class_rows', 'sub_centre_use')
   )
   cosine = _cosines(centres, unit)
   if sub_centres:
@@ -192,26 +194,32 @@ def _head(
     cosine = each.max(1)
   cosine = jnp.where(real[:, None], cosine, -jnp.inf)
 
-  state = margin.see_norms(norm, mask, state)
+  margin_state = margin.see_norms(norm, mask, state['margin'])
   label, weight = given, jnp.ones_like(norm)
   if rule is not None:
     seen, nearest = _see(
-      cosine, given, norm, mask, state, mine, margin, now.rule_margin
+      cosine, given, norm, mask, margin_state, mine, margin, now.rule_margin
     )
     decision, rule_state = rule.decide(seen, rule_state, num_classes)
+    if rule.guarded:
+      decision = _guard(decision, class_rows, given, nearest, mine)
     label = jnp.where(now.correcting & decision.accept, nearest, given)
     weight = jnp.where(now.correcting, decision.weight, weight)
+    if rule.guarded:
+      class_rows = kept * class_rows + _count_rows(given, label, mask, mine)
   target_cosine, cosine = _read(cosine, label, mine)
   rest = _hide(cosine, label, mine)
   other_cosine = _largest(rest)
   correct = (label == given) & (target_cosine > other_cosine)
-  state = margin.see_targets(jax.lax.stop_gradient(target_cosine), mask, state)
+  margin_state = margin.see_targets(
+    jax.lax.stop_gradient(target_cosine), mask, margin_state
+  )
   if sub_centres:
-    use = sub_centres.kept * use + _nearest_use(each, label, mask, mine)
+    use = kept * use + _nearest_use(each, label, mask, mine)
     far = target_cosine < math.cos(sub_centres.drop_angle)
     weight = jnp.where(now.dropping & far, 0, weight)
 
-  target_phi = margin.phi(target_cosine, norm, state)
+  target_phi = margin.phi(target_cosine, norm, margin_state)
   extra = jnp.zeros_like(target_phi)
   if penalty is not None:
     # Read where it lies, so that a tie gives its gradient to the lowest class.
@@ -221,7 +229,9 @@ def _head(
   largest = other_cosine
   if margin.others is not None:
     seen = rest >= -1  # neither hidden nor padding
-    others = margin.others(jnp.where(seen, rest, 0), target_cosine, state)
+    others = margin.others(
+      jnp.where(seen, rest, 0), target_cosine, margin_state
+    )
     rest = jnp.where(seen, others, -jnp.inf)
     largest = _largest(rest)
   # log(1 + sum_j exp(s z_j) / exp(s z_y)): the cross-entropy, without a
@@ -230,7 +240,12 @@ def _head(
   loss = jax.nn.softplus(others - scale * target_phi)
 
   rows = (loss, extra, label, weight, target_cosine, other_cosine, correct)
-  state = {'margin': state, 'rule': rule_state, 'sub_centre_use': use}
+  state = dict(
+    margin=margin_state,
+    rule=rule_state,
+    class_rows=class_rows,
+    sub_centre_use=use,
+  )
   return HeadOutput(*map(_own_rows, rows), state=state)
 
 
@@ -276,6 +291,52 @@ def _see(cosine, given, norm, mask, state, mine, margin, rule_margin):
   return seen, nearest
 
 
+# A guarded class may grow to so many times the rows that are given as it, and
+# some more, and lose all but such a part of them.
+_MOST, _MORE, _LEAST = 2, 2, 0.25
+
+
+def _guard(decision, class_rows, given, nearest, mine):
+  """Refuses corrections into a class that swallows others, or out of an empty.
+
+  A net that learns from its own corrections may come to take one class for that
+  of all rows; the noise rate that it then believes in makes it surer of it.
+  Rows of a refused correction are unsure ones.
+
+  Args:
+    decision: of the rule.
+    class_rows: [c, 2], of each class of this device the rows that were given as
+      it, and those that were trained as it, in about the last epoch.
+    given: int32 [n], the given labels.
+    nearest: int32 [n], the nearest class.
+    mine: the classes of this device.
+  """
+  given_as, trained_as = class_rows[:, 0], class_rows[:, 1]
+  is_swollen = _read_class(trained_as > _MOST * given_as + _MORE, nearest, mine)
+  is_empty = _read_class(trained_as < _LEAST * given_as, given, mine)
+  refused = (nearest != given) & decision.accept & (is_swollen | is_empty)
+  return corrections.Decision(
+    decision.accept & ~refused, jnp.where(refused, 0, decision.weight)
+  )
+
+
+def _read_class(is_such, label, mine):
+  """Whether the class of each label, of any device, is such: bool [n]."""
+  place, _ = mine.place(label)
+  found = is_such.at[place].get(mode='fill', fill_value=False)
+  return jax.lax.psum(found.astype(jnp.int32), AXIS) > 0
+
+
+def _count_rows(given, label, mask, mine):
+  """How many rows are given, and used, as each class of this device: [c, 2]."""
+  rows = jnp.zeros((mine.count, 2))
+  rows = jax.lax.pcast(rows, AXIS, to='varying')
+  for column, of_row in enumerate((given, label)):
+    place, _ = mine.place(of_row)
+    rows = rows.at[place, column].add(mask.astype(rows.dtype), mode='drop')
+  return rows
+
+
 def _is_dominant(use):
   """The sub-centre of each class that is used most: bool [c, k], one a row."""
   return jax.nn.one_hot(use.argmax(1), use.shape[1], dtype=bool)
@@ -302,20 +363,23 @@ def _nearest_use(each, label, mask, mine):
 def init_state(
   margin: margins.Margin,
   rule: corrections.Rule | None,
-  num_sub_centres: int = 0,
+  padded_classes: int,
+  sub_centres: SubCentres | None = None,
 ) -> dict:
-  """What a head carries along.
+  """What a head carries along: float32 arrays; {} where there is no need.
 
-  Args:
-    margin: whose state is 'margin' in it.
-    rule: whose state is 'rule'.
-    num_sub_centres: of all classes, padding included, if they have any:
-      'sub_centre_use' is how often each was the nearest of its class, f32.
+  'margin' and 'rule' are theirs. 'class_rows', [padded_classes, 2], is how many
+  rows were given as each class, and trained as it; 'sub_centre_use' [all
+  sub-centres] is how often each was the nearest of its class.
   """
+  is_guarded = rule and rule.guarded
   return {
     'margin': margin.init_state(),
     'rule': rule.init_state() if rule else {},
-    'sub_centre_use': jnp.zeros(num_sub_centres) if num_sub_centres else {},
+    'class_rows': jnp.zeros((padded_classes, 2)) if is_guarded else {},
+    'sub_centre_use': (
+      jnp.zeros(sub_centres.count * padded_classes) if sub_centres else {}
+    ),
   }
 
 

@@ -23,6 +23,7 @@ class Result(NamedTuple):
   other_cosine: np.ndarray
   correct: np.ndarray
   state: dict
+  refused: int
   embedding_gradient: np.ndarray
   centres_gradient: np.ndarray
 
@@ -177,7 +178,7 @@ def head(
   correcting,
   penalty_weight,
   grid=(),
-  tau=0.8,
+  kept=0.0,
   sub_centres=None,
   dropping=False,
 ):
@@ -186,6 +187,7 @@ def head(
   centres = torch.tensor(np.float64(centres), requires_grad=True)
   mask = torch.tensor(mask)
   likelihood, use = state['rule'].get('likelihood'), state['sub_centre_use']
+  class_rows, refused = state['class_rows'], 0
   state = {
     k: torch.tensor(float(v)).double() for k, v in state['margin'].items()
   }
@@ -206,7 +208,16 @@ def head(
     q, likelihood = posterior(cosine, label, mask.numpy(), likelihood, *grid)
     if correcting:
       used = np.where(q.max(1) > 0.5, q.argmax(1), label)
-      weight = np.float64(q.max(1) >= tau)
+      weight = np.maximum(2 * q.max(1) - 1, 0)
+      for i in np.flatnonzero(used != label):
+        given_as, trained_as = np.transpose(class_rows)
+        swells = trained_as[used[i]] > 2 * given_as[used[i]] + 2
+        if swells or trained_as[label[i]] < given_as[label[i]] / 4:
+          used[i], weight[i], refused = label[i], 0, refused + 1
+    class_rows = kept * np.array(class_rows)
+    for i in np.flatnonzero(mask):
+      class_rows[label[i], 0] += 1
+      class_rows[used[i], 1] += 1
   correct = np.zeros(n, bool)
   for i in range(n):
     k = best_other(label[i], cosine[i])
@@ -220,7 +231,7 @@ def head(
   target_cosine = (cosine * one_hot[used]).sum(1)
   state = see_targets(name, options, target_cosine, mask, state)
   if sub_centres:
-    use = sub_centres.kept * use
+    use = kept * use
     for i in np.flatnonzero(mask):
       own = hidden[i, used[i]].detach()
       use[used[i], own.argmax()] += 1
@@ -254,8 +265,10 @@ def head(
     {
       'margin': {k: float(v) for k, v in state.items()},
       'rule': {} if likelihood is None else {'likelihood': likelihood},
+      'class_rows': class_rows,
       'sub_centre_use': use,
     },
+    refused,
     embedding.grad.numpy(),
     centres.grad.numpy(),
   )

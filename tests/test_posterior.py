@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import corrections, errors, posterior
+from bfjax import posterior
 
 CLASSES = 40
 
@@ -111,8 +111,3 @@ def test_a_peak_lies_between_the_points_or_at_an_end():
   assert posterior._peak(places, places) == 6
   assert posterior._peak(-places, places) == 0
   assert posterior._peak(0 * places, places) == 0
-
-
-def test_a_threshold_that_is_none_is_refused():
-  with pytest.raises(errors.UserError, match=r'tau=0\.3'):
-    corrections.build_rule('posterior', tau=0.3)

@@ -106,6 +106,7 @@ def prepared(head, devices):
     head_state={
       'margin': {name: np.float64(T) for name in margin.init_state()},
       'rule': {},
+      'class_rows': {},
       'sub_centre_use': {},
     },
     table=labels.make(label, mesh),

@@ -98,7 +98,7 @@ def _our_step(embedding, centres, label, rule='boundary') -> Callable:
   mesh = sharding.make_mesh(jax.devices('cpu')[:1])
   margin = margins.build('arcface', m=MARGIN)
   rule = corrections.build_rule(rule)
-  state = softmax.init_state(margin, rule)
+  state = softmax.init_state(margin, rule, len(centres))
   head = softmax.make_head(
     mesh,
     margin=margin,
