@@ -53,6 +53,33 @@ class Decision(NamedTuple):
   weight: jax.Array
 
 
+class Past(NamedTuple):
+  """What earlier visits have left of n rows: int32 [n] each.
+
+  Attributes:
+    label: that the row was trained with at the last one.
+    proposed: that the rule proposed then.
+    times: how often in a row it has proposed that.
+  """
+
+  label: jax.Array
+  proposed: jax.Array
+  times: jax.Array
+
+
+def settle(past: Past, proposed: jax.Array, visits: int) -> Past:
+  """Changes labels, there and back, where enough visits in a row agree.
+
+  Args:
+    past: before this visit.
+    proposed: int32 [n], by the rule, now.
+    visits: how many have to agree; with 1 what is proposed is the label.
+  """
+  times = jnp.where(proposed == past.proposed, past.times + 1, 1)
+  changes = times >= visits
+  return Past(jnp.where(changes, proposed, past.label), proposed, times)
+
+
 class Rule(NamedTuple):
   """The functions a rule consists of.
 

@@ -107,6 +107,7 @@ def get_config() -> ml_collections.ConfigDict:
   # Of the rule 'boundary', apart from m: an angle, or pairs (epoch, angle)
   # joined linearly; None: the margin's.
   h.rule_margin = none(object)
+  h.visits = 1  # in a row that must agree for a label to change, and return
   h.epoch_start = 7  # labels are corrected in later epochs than this
   h.penalty_start = none(float)  # the penalty likewise; None: epoch_start
   h.lambda_ = math.pi  # weight of the penalty

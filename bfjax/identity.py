@@ -46,15 +46,15 @@ def fixed(config) -> dict[str, Any]:
     **{f'backbone.{k}': v for k, v in options.items()},
     'head.margin': config.head.margin,
     'head.rule': config.head.rule,
-    **_sub_centres(config.head),
+    **_carried(config.head),
     **_penalty_begins(config.head),
   }
 
 
-def _sub_centres(head):
-  # Only if there are any, as with augmentations.
-  count = head.sub_centres
-  return {} if count == 1 else {'head.sub_centres': count}
+def _carried(head):
+  """What the state has arrays for; only if it is on, as with augmentations."""
+  counts = {name: head[name] for name in ('sub_centres', 'visits')}
+  return {f'head.{name}': n for name, n in counts.items() if n > 1}
 
 
 def _penalty_begins(head):

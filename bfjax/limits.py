@@ -105,6 +105,7 @@ _LIMITS = {
     _is_scheduled,
   ),
   'head.filter': _number('a cosine, 0 (no filter) to 1', lambda x: 0 <= x < 1),
+  'head.visits': _ONE_OR_MORE,
   'head.sub_centres': _ONE_OR_MORE,
   'head.drop_start': _NOT_NEGATIVE,
   'head.drop_angle': _NOT_NEGATIVE,

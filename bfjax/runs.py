@@ -162,6 +162,7 @@ def open_run(
     scale=config.head.s,
     kept=0.5 ** (1 / steps_per_epoch),  # rows of an epoch ago count half
     sub_centres=sub_centres,
+    visits=config.head.visits,
   )
   learning_rate = optim.make_schedule(
     batch=batch,
@@ -227,6 +228,8 @@ _SGD_KEYS = ('momentum', 'nesterov', 'weight_decay', 'clip_norm')
 
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
+  no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
+  waits = config.head.visits > 1
 
   def init(key):
     params, stats = step.init_params(
@@ -242,8 +245,9 @@ def make_state(run: Run, config) -> step.TrainState:
       stats=stats,
       opt_state=run.recipe.optimizer.init(params),
       head_state=run.init_head_state(),
-      table=jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32),
+      table=no_rows,
       metrics=metrics.TrainMetrics.empty(),
+      past=dict(proposed=no_rows, times=no_rows) if waits else {},
     )
 
   key = jax.random.key(config.seed)

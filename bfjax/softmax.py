@@ -34,6 +34,7 @@ class HeadOutput(NamedTuple):
     target_cosine: [n], cosine of the label used.
     other_cosine: [n], cosine of the nearest class other than the label used.
     correct: bool [n], the given label is the nearest class; a tie is not.
+    past: `corrections.Past` of the next visit, int32 [n] each; None without.
     state: see `init_state`; of the margin and the rule it is replicated, what
       is of classes lies as the centres do.
   """
@@ -45,6 +46,7 @@ class HeadOutput(NamedTuple):
   target_cosine: jax.Array
   other_cosine: jax.Array
   correct: jax.Array
+  past: corrections.Past | None
   state: dict
 
 
@@ -89,10 +91,11 @@ def make_head(
   scale: float,
   kept: float = 0.0,
   sub_centres: SubCentres | None = None,
+  visits: int = 1,
 ) -> Callable:
   """Returns the head for this mesh, a pure function of arrays.
 
-    head(embedding, centres, label, mask, state, now) -> HeadOutput
+    head(embedding, centres, label, mask, state, now, past) -> HeadOutput
 
   With c_j = <e, w_j> / (|e| |w_j|) and y' the label after the rule,
 
@@ -115,6 +118,7 @@ def make_head(
     mask: bool [n], the rows that count in the state.
     state: what `init_state` gave, or the previous step's.
     now: what the epoch decides.
+    past: what earlier visits have left of the rows; None if visits is 1.
 
   Args:
     mesh: from sharding.make_mesh.
@@ -125,6 +129,8 @@ def make_head(
     scale: s.
     kept: what each step keeps of the counts of rows in the state, below 1.
     sub_centres: None for one centre a class.
+    visits: a label changes once so many visits in a row propose the same;
+      until then the row is an unsure one.
 
   Raises:
     UserError: if there are fewer than two classes.
@@ -144,14 +150,20 @@ def make_head(
     scale=scale,
     kept=kept,
     sub_centres=sub_centres,
+    visits=visits,
   )
   state = dict(margin=whole, rule=whole, class_rows=split, sub_centre_use=split)
-  return jax.shard_map(
+  mapped = jax.shard_map(
     per_device,
     mesh=mesh,
-    in_specs=(split, split, split, split, state, whole),
-    out_specs=HeadOutput(*[split] * 7, state=state),
+    in_specs=(split, split, split, split, state, whole, split),
+    out_specs=HeadOutput(*[split] * 8, state=state),
   )
+
+  def head(embedding, centres, label, mask, state, now, past=None):
+    return mapped(embedding, centres, label, mask, state, now, past)
+
+  return head
 
 
 def _head(
@@ -161,6 +173,7 @@ def _head(
   mask,
   state,
   now,
+  past,
   *,
   margin,
   rule,
@@ -169,16 +182,12 @@ def _head(
   scale,
   kept,
   sub_centres,
+  visits,
 ):
   """One device's part: its own rows and classes in, its own rows out."""
   unit, norm = _normalise(embedding.astype(centres.dtype))
   unit = jax.lax.all_gather(unit, AXIS, tiled=True)
-  norm, given, mask = (
-    jax.lax.all_gather(
-      jax.lax.stop_gradient(x), AXIS, tiled=True, to='invarying'
-    )
-    for x in (norm, label, mask)
-  )
+  norm, given, mask = map(_all_rows, (norm, label, mask))
   count = len(centres) // (sub_centres.count if sub_centres else 1)
   mine = _Classes(jax.lax.axis_index(AXIS) * count, count)
   real = mine.first + jnp.arange(mine.count) < num_classes
@@ -205,6 +214,11 @@ def _head(
       decision = _guard(decision, class_rows, given, nearest, mine)
     label = jnp.where(now.correcting & decision.accept, nearest, given)
     weight = jnp.where(now.correcting, decision.weight, weight)
+    if visits > 1:
+      past = corrections.settle(jax.tree.map(_all_rows, past), label, visits)
+      weight = jnp.where(label == past.label, weight, 0)
+      label = past.label
+      past = jax.tree.map(_own_rows, past)
     if rule.guarded:
       class_rows = kept * class_rows + _count_rows(given, label, mask, mine)
   target_cosine, cosine = _read(cosine, label, mine)
@@ -246,7 +260,7 @@ def _head(
     class_rows=class_rows,
     sub_centre_use=use,
   )
-  return HeadOutput(*map(_own_rows, rows), state=state)
+  return HeadOutput(*map(_own_rows, rows), past=past, state=state)
 
 
 class _Classes(NamedTuple):
@@ -474,6 +488,12 @@ def _log_sum_exp(values, largest, scale):
     return jnp.exp(scale * (values - largest[None])).sum(0)
 
   return jnp.log(jax.lax.psum(total(values), AXIS)) + scale * largest
+
+
+def _all_rows(values):
+  """The rows of all devices, which are the same on each; no gradient."""
+  values = jax.lax.stop_gradient(values)
+  return jax.lax.all_gather(values, AXIS, tiled=True, to='invarying')
 
 
 def _own_rows(values):

@@ -12,6 +12,7 @@ import optax
 
 from bfjax import (
   backbones,
+  corrections,
   labels,
   limits,
   metrics,
@@ -32,6 +33,8 @@ class TrainState:
     head_state: what the margin (CurricularFace's t, ...) and the rule carry.
     table: int32 [padded rows], the label table; see `labels`.
     metrics: averages since the last log line.
+    past: {} or, where labels wait for several visits, 'proposed' and 'times'
+      of `corrections.Past`, which lie as the table does.
   """
 
   step: jax.Array
@@ -41,6 +44,7 @@ class TrainState:
   head_state: Any
   table: jax.Array
   metrics: metrics.TrainMetrics
+  past: Any = flax.struct.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +136,10 @@ def init_params(key, backbone, *, num_centres, padded_centres, centres_init):
   return {'backbone': params, 'centres': centres}, stats
 
 
+# What lies over the devices, by class or by row.
+_SPREAD = {'centres', 'class_rows', 'past', 'sub_centre_use', 'table'}
+
+
 def state_shardings(state, mesh):
   """The sharding of every leaf: centres and table over the devices.
 
@@ -142,7 +150,13 @@ def state_shardings(state, mesh):
   def of(path, leaf):
     del leaf
     names = {str(getattr(k, 'key', getattr(k, 'name', ''))) for k in path}
-    over_devices = names & {'centres', 'class_rows', 'sub_centre_use', 'table'}
+    over_devices = names & {
+      'centres',
+      'class_rows',
+      'past',
+      'sub_centre_use',
+      'table',
+    }
     return sharding.rows(mesh) if over_devices else sharding.replicated(mesh)
 
   return jax.tree_util.tree_map_with_path(of, state)
@@ -196,10 +210,17 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
     num_rows=batch['mask'].sum(),
   )
   rows = {'image': batch['image'], 'label': label, 'mask': batch['mask']}
+  rows['past'] = None
+  if state.past:
+    tables = corrections.Past(state.table, **state.past)
+    rows['past'] = jax.tree.map(
+      lambda x: labels.look_up(x, batch['row'], recipe.mesh), tables
+    )
   grads, stats, head_state, out = _accumulate(run, state, rows, recipe)
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
+  past = out.pop('past')
   measured = metrics.TrainMetrics.single_from_model_output(
     mask=batch['mask'],
     corrected=out['label'] != batch['label'],
@@ -223,6 +244,16 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
       state.table, batch['row'], out['label'], batch['mask'], recipe.mesh
     ),
     metrics=_as(state.metrics, state.metrics.merge(measured)),
+    past={
+      name: labels.update(
+        table,
+        batch['row'],
+        getattr(past, name),
+        batch['mask'],
+        recipe.mesh,
+      )
+      for name, table in state.past.items()
+    },
   )
   return new_state, {'loss': loss, 'finite': finite}
 
@@ -254,6 +285,7 @@ def _forward_backward(recipe, state, *, now, penalising, weight, num_rows):
       rows['mask'],
       head_state,
       now,
+      rows['past'],
     )
     penalty = jnp.where(penalising, head.penalty, 0)
     total = head.weight * (head.loss + weight * penalty)
@@ -265,6 +297,7 @@ def _forward_backward(recipe, state, *, now, penalising, weight, num_rows):
       'cosine_other': head.other_cosine,
       'label': head.label,
       'unsure': 1 - head.weight,
+      'past': head.past,
     }
     mean = jnp.sum(jnp.where(rows['mask'], total, 0)) / num_rows
     return mean, (stats, head.state, out)

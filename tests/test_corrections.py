@@ -26,6 +26,18 @@ def test_rule_counts_negative_values_as_zero():
   assert state == {}
 
 
+def test_labels_change_there_and_back_after_agreeing_visits():
+  past = corrections.Past(*jnp.int32([[7] * 2, [0, 0], [0, 0]]))
+  seen = []
+  # The second row's visits do not agree until the end.
+  for proposed in ([3, 3], [3, 4], [7, 4], [7, 9], [9, 9]):
+    past = corrections.settle(past, jnp.int32(proposed), 2)
+    seen.append(past.label.tolist())
+  assert seen == [[7, 7], [3, 7], [3, 4], [7, 4], [7, 9]]
+  past = corrections.settle(past, jnp.int32([5, 5]), 1)
+  assert past.label.tolist() == [5, 5]
+
+
 def test_penalty_is_the_gap_of_the_positive_parts():
   penalty = corrections.PENALTIES['boundary']
   other_cosine = jnp.float32([0.5, 0.5, 0.2, -0.3, -0.3])

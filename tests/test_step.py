@@ -81,6 +81,34 @@ def test_accumulated_batches_are_one_large_batch(cache_dir):
     )
 
 
+@pytest.mark.parametrize('devices', [1, 8])
+def test_a_label_changes_once_enough_visits_agree(cache_dir, devices):
+  config = tiny.config(cache_dir)
+  config.head.m, config.head.epoch_start, config.head.visits = 0.0, 0, 2
+  config.optim.lr = 0.0  # so that every visit proposes the same
+  config.backbone.dropout = 0.0
+  run = runs.open_run(config, mesh_of(devices))
+  state = runs.make_state(run, config)
+  compiled = step.compile_step(run.recipe, state)
+  batch = next(batches(run, 1))
+  one, two = [
+    jax.device_get(state := compiled(state, batch)[0]) for _ in range(2)
+  ]
+  rows = batch['row'][batch['mask']]
+  others = np.setdiff1d(np.arange(len(run.given)), rows)
+  np.testing.assert_array_equal(one.table[: len(run.given)], run.given)
+  changed = two.table[rows] != run.given[rows]
+  assert changed.any()
+  np.testing.assert_array_equal(one.past['proposed'][rows], two.table[rows])
+  np.testing.assert_array_equal(one.past['times'][rows], 1)
+  np.testing.assert_array_equal(two.past['times'][rows], 2)
+  np.testing.assert_array_equal(two.past['times'][others], 0)
+  np.testing.assert_array_equal(two.table[others], run.given[others])
+  # Rows that wait have no loss.
+  unsure = one.metrics.unsure
+  np.testing.assert_allclose(unsure.total / unsure.count, changed.mean())
+
+
 def test_labels_are_corrected_from_the_epoch_after_epoch_start(cache_dir):
   config = tiny.config(cache_dir)
   config.head.m = 0.0
