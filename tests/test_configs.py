@@ -25,7 +25,7 @@ def load(argument, *overrides):
 
 def test_every_recipe_of_the_issue_is_there():
   assert [
-    *('casia', 'casia_noisy', 'ms1m', 'ms1mv2', 'small', 'synthetic'),
+    *('casia', 'casia_noisy', 'ms1m', 'ms1mv2', 'robust', 'small', 'synthetic'),
   ] == NAMES
 
 
@@ -55,6 +55,14 @@ def test_the_small_recipe_follows_from_the_number_of_images(images):
   first_drop = config.optim.milestones[0]
   assert config.optim.warmup_epochs < config.head.epoch_start < first_drop
   assert max(config.optim.milestones) <= config.epochs
+
+
+@pytest.mark.parametrize('other', ['small.py:7500', 'casia_noisy.py:c20o20'])
+def test_the_robust_recipe_is_another_with_the_rule_that_learns(other):
+  found, of = load(f'robust.py:{other}'), load(other)
+  assert found.head.rule == 'posterior'
+  of.head.rule = 'posterior'
+  assert found == of
 
 
 @pytest.mark.parametrize('images', ['0', '-5', 'many', '1e4', '7_500'])
