@@ -77,6 +77,13 @@ def join_processes(
     logging.getLogger('bfjax').setLevel(logging.WARNING)
 
 
+def has_accelerator_plugin() -> bool:
+  """Whether JAX may find an accelerator here, besides the CPU."""
+  is_off = os.environ.get('JAX_PLATFORMS') == 'cpu'
+  plugins = importlib.metadata.entry_points(group='jax_plugins')
+  return bool(plugins) and not is_off
+
+
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
@@ -92,7 +99,7 @@ def keep_memory() -> None:
   it does not reach threads that have allocated already.
   """
   mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-  if mallopt and not importlib.metadata.entry_points(group='jax_plugins'):
+  if mallopt and not has_accelerator_plugin():
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)
     mallopt(_M_ARENA_MAX, 1)

@@ -37,6 +37,7 @@ LAYERS = (
   ('compare', 'defaults'),
   ('evaluate',),
   ('configfile', 'preflight', 'recipes'),
+  ('study',),
   ('main',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

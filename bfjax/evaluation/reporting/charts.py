@@ -13,7 +13,7 @@ from matplotlib import figure, ticker
 from bfjax.data import files
 from bfjax.evaluation.reporting import results
 
-_COLOURS = (
+COLOURS = (
   '#0072B2',
   '#D55E00',
   '#009E73',
@@ -35,7 +35,7 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
   Returns:
     the PNG.
   """
-  sheet, axis = _new_chart(title)
+  sheet, axis = new_chart(title)
   first = next(iter(curves.values()))
   if first.log_x:
     axis.set_xscale('log')
@@ -46,7 +46,7 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
     axis.plot(
       curve.x,
       curve.y,
-      color=_COLOURS[i % len(_COLOURS)],
+      color=COLOURS[i % len(COLOURS)],
       linestyle=_DASHES[i % len(_DASHES)],
       linewidth=1.8,
     )[0]
@@ -59,34 +59,34 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
   if len(curves) > 1 or title != next(iter(curves)):
     # Given as they are: labels of lines may not begin with an underscore.
     axis.legend(lines, map(_plain, curves), fontsize=8)
-  return _png(sheet)
+  return png(sheet)
 
 
 def draw_histogram(histogram: results.Histogram, title: str = '') -> bytes:
   """Draws the kinds of pairs of a histogram over one another; the PNG."""
-  sheet, axis = _new_chart(title)
+  sheet, axis = new_chart(title)
   for i, (kind, counts) in enumerate(histogram.counts.items()):
     axis.stairs(
       counts,
       histogram.edges,
       fill=True,
-      color=_COLOURS[i % len(_COLOURS)],
+      color=COLOURS[i % len(COLOURS)],
       alpha=0.45,
     )
     axis.stairs(
       counts,
       histogram.edges,
-      color=_COLOURS[i % len(_COLOURS)],
+      color=COLOURS[i % len(COLOURS)],
       linestyle=_DASHES[i % len(_DASHES)],
       label=kind,
     )
   axis.set_xlabel(histogram.x_label)
   axis.set_ylabel('pairs')
   axis.legend(fontsize=8)
-  return _png(sheet)
+  return png(sheet)
 
 
-def _new_chart(title):
+def new_chart(title):
   sheet = figure.Figure(figsize=(5, 3.4), dpi=130, layout='constrained')
   axis = sheet.subplots()
   axis.set_title(_plain(title), fontsize=10)
@@ -100,7 +100,7 @@ def _plain(name: str) -> str:
   return files.printable(name).replace('$', r'\$')
 
 
-def _png(sheet) -> bytes:
+def png(sheet) -> bytes:
   file = io.BytesIO()
   sheet.savefig(file, format='png', metadata={'Software': None})
   return file.getvalue()

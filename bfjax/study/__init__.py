@@ -1,0 +1,1 @@
+"""A study: many trainings of one config file, their tables and charts."""

@@ -1,0 +1,134 @@
+"""The charts of a study."""
+
+from collections.abc import Callable
+
+from bfjax.evaluation.reporting import charts
+from bfjax.study import outcomes, tables
+
+_MARKERS = 'osD^vPX*'
+
+
+def draw(results: outcomes.Results) -> dict[str, bytes]:
+  """File name -> PNG, of all charts for which there is something to draw."""
+  drawn = {}
+  for name in dict.fromkeys(mix['set'] for mix in results.mixes.values()):
+    mixes = [m for m, mix in results.mixes.items() if mix['set'] == name]
+    closed = [m for m in mixes if not results.mixes[m]['open']]
+    stem = name.lower().replace(' ', '_')
+
+    def accuracy(outcome):
+      return tables.verification(outcome.scores, results.protocol)
+
+    if points := _points(results, closed, accuracy):
+      drawn[f'verification_{stem}.png'] = _lines(results, closed, points, name)
+    left = _points(results, mixes, _left_wrong)
+    if left:
+      drawn[f'left_wrong_{stem}.png'] = _bars(results, mixes, left, name)
+  told = _points(results, results.mixes, _told)
+  if told:
+    drawn['noise_rate.png'] = _told_against_true(results, told)
+  return drawn
+
+
+def _left_wrong(outcome):
+  if 'corrections/share' in outcome.scores:
+    return outcome.scores.get('corrections/wrong_labels')
+  return None
+
+
+def _told(outcome):
+  return outcome.scores.get('rule/noise_rate')
+
+
+def _points(results, mixes, of: Callable) -> dict[str, dict]:
+  """method -> mix -> the spread of a number, in per cent."""
+  cells = tables.by_cell(results.outcomes)
+  points = {}
+  for method in results.methods:
+    for mix in mixes:
+      values = [of(x) for x in cells.get((mix, method), ())]
+      values = [100 * x for x in values if x is not None]
+      if values:
+        points.setdefault(method, {})[mix] = tables.spread(values)
+  return points
+
+
+def _style(results, method):
+  i = list(results.methods).index(method)
+  colours = charts.COLOURS
+  return {
+    'color': colours[i % len(colours)],
+    'label': results.methods[method],
+  }, _MARKERS[i % len(_MARKERS)]
+
+
+def _errors(spreads):
+  return [0 if x.count == 1 else x.deviation for x in spreads]
+
+
+def _lines(results, mixes, points, name):
+  sheet, axis = charts.new_chart(f'Verification, {name}')
+  for method, of_mix in points.items():
+    shown = [m for m in mixes if m in of_mix]
+    style, marker = _style(results, method)
+    axis.errorbar(
+      [100 * results.mixes[m]['closed'] for m in shown],
+      [of_mix[m].mean for m in shown],
+      _errors(of_mix[m] for m in shown),
+      marker=marker,
+      markersize=4,
+      capsize=2,
+      linewidth=1.4,
+      **style,
+    )
+  axis.set_xlabel('labels flipped, per cent')
+  axis.set_ylabel('accuracy, per cent')
+  axis.legend(fontsize=7)
+  return charts.png(sheet)
+
+
+def _bars(results, mixes, points, name):
+  sheet, axis = charts.new_chart(f'Labels left wrong, {name}')
+  mixes = [m for m in mixes if any(m in of_mix for of_mix in points.values())]
+  width = 0.8 / len(points)
+  for i, (method, of_mix) in enumerate(points.items()):
+    shown = [(x, of_mix[m]) for x, m in enumerate(mixes) if m in of_mix]
+    axis.bar(
+      [x + (i - (len(points) - 1) / 2) * width for x, _ in shown],
+      [y.mean for _, y in shown],
+      width,
+      yerr=_errors(y for _, y in shown),
+      error_kw={'linewidth': 0.8},
+      **_style(results, method)[0],
+    )
+  axis.set_xticks(range(len(mixes)), mixes, rotation=30, ha='right', fontsize=8)
+  axis.set_ylabel('per cent')
+  axis.legend(fontsize=7)
+  return charts.png(sheet)
+
+
+def _told_against_true(results, points):
+  sheet, axis = charts.new_chart('Noise rate told by the rule')
+  true = {m: 100 * mix['closed'] for m, mix in results.mixes.items()}
+  highest = max(true.values())
+  axis.plot([0, highest], [0, highest], color='#888888', linewidth=1)
+  for method, of_mix in points.items():
+    style, marker = _style(results, method)
+    for is_open, fill in ((False, 'full'), (True, 'none')):
+      shown = [m for m in of_mix if bool(results.mixes[m]['open']) == is_open]
+      if not shown:
+        continue
+      label = style['label'] + (', strangers too' if is_open else '')
+      axis.errorbar(
+        [true[m] for m in shown],
+        [of_mix[m].mean for m in shown],
+        _errors(of_mix[m] for m in shown),
+        marker=marker,
+        fillstyle=fill,
+        linestyle='none',
+        **(style | {'label': label}),
+      )
+  axis.set_xlabel('labels flipped, per cent')
+  axis.set_ylabel('told, per cent')
+  axis.legend(fontsize=7)
+  return charts.png(sheet)
