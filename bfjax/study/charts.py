@@ -6,6 +6,7 @@ from bfjax.evaluation.reporting import charts
 from bfjax.study import outcomes, tables
 
 _MARKERS = 'osD^vPX*'
+_SIZE = 7, 3.6  # inches, the legend beside the axes
 
 
 def draw(results: outcomes.Results) -> dict[str, bytes]:
@@ -67,7 +68,7 @@ def _errors(spreads):
 
 
 def _lines(results, mixes, points, name):
-  sheet, axis = charts.new_chart(f'Verification, {name}')
+  sheet, axis = charts.new_chart(f'Verification, {name}', _SIZE)
   for method, of_mix in points.items():
     shown = [m for m in mixes if m in of_mix]
     style, marker = _style(results, method)
@@ -83,12 +84,11 @@ def _lines(results, mixes, points, name):
     )
   axis.set_xlabel('labels flipped, per cent')
   axis.set_ylabel('accuracy, per cent')
-  axis.legend(fontsize=7)
-  return charts.png(sheet)
+  return _with_legend(sheet, axis)
 
 
 def _bars(results, mixes, points, name):
-  sheet, axis = charts.new_chart(f'Labels left wrong, {name}')
+  sheet, axis = charts.new_chart(f'Labels left wrong, {name}', _SIZE)
   mixes = [m for m in mixes if any(m in of_mix for of_mix in points.values())]
   width = 0.8 / len(points)
   for i, (method, of_mix) in enumerate(points.items()):
@@ -103,12 +103,11 @@ def _bars(results, mixes, points, name):
     )
   axis.set_xticks(range(len(mixes)), mixes, rotation=30, ha='right', fontsize=8)
   axis.set_ylabel('per cent')
-  axis.legend(fontsize=7)
-  return charts.png(sheet)
+  return _with_legend(sheet, axis)
 
 
 def _told_against_true(results, points):
-  sheet, axis = charts.new_chart('Noise rate told by the rule')
+  sheet, axis = charts.new_chart('Noise rate told by the rule', _SIZE)
   true = {m: 100 * mix['closed'] for m, mix in results.mixes.items()}
   highest = max(true.values())
   axis.plot([0, highest], [0, highest], color='#888888', linewidth=1)
@@ -130,5 +129,9 @@ def _told_against_true(results, points):
       )
   axis.set_xlabel('labels flipped, per cent')
   axis.set_ylabel('told, per cent')
-  axis.legend(fontsize=7)
+  return _with_legend(sheet, axis)
+
+
+def _with_legend(sheet, axis):
+  axis.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
   return charts.png(sheet)

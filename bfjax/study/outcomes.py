@@ -158,12 +158,16 @@ def merge(several: Sequence[Results]) -> Results:
 
   Raises:
     UserError: if two finished ones of a method, mix and seed are of different
-      configs.
+      configs, or a mix is something else in one than in another.
   """
-  first = several[0]
   mixes, methods, found = {}, {}, {}
   for results in several:
-    mixes = {**results.mixes, **mixes}
+    for mix, about in results.mixes.items():
+      if mixes.setdefault(mix, about) != about:
+        raise errors.UserError(
+          f'{mix} is {mixes[mix]} in one of the results, {about} in another:'
+          ' they are not of one study.'
+        )
     methods = {**methods, **results.methods}
     for new in results.outcomes:
       key = new.mix, new.method, new.seed
@@ -176,9 +180,8 @@ def merge(several: Sequence[Results]) -> Results:
       if old is None or _told(old) < _told(new):
         found[key] = new
   compare = dict.fromkeys(tuple(x) for r in several for x in r.compare)
-  return first._replace(
-    title=' and '.join(dict.fromkeys(x.title for x in several)),
-    mixes={m: mixes[m] for r in several for m in r.mixes},
+  return several[0]._replace(
+    mixes=mixes,
     methods=methods,
     compare=tuple(compare),
     outcomes=list(found.values()),

@@ -11,9 +11,8 @@ from bfjax.study import outcomes
 
 _LEGEND = """\
 In per cent: the mean over the seeds +- their standard deviation (how many
-seeds). `†k` behind it: so many of these trainings collapsed, and what a
-collapsed training scores is no result of its method; it is counted here all
-the same."""
+seeds). What a collapsed training scores is no result of its method, but is
+counted all the same; `†k`: so many of these trainings collapsed."""
 
 
 class Spread(NamedTuple):
@@ -146,20 +145,23 @@ def _summary(found, of):
 
 def _shown(of: Spread, collapsed: int = 0) -> str:
   deviation = '' if of.count == 1 else f' +- {100 * of.deviation:.2f}'
-  mark = f' †{collapsed}' if collapsed else ''
-  return f'{100 * of.mean:.2f}{deviation} ({of.count}){mark}'
+  shown = f'{100 * of.mean:.2f}{deviation} ({of.count})'
+  if collapsed == of.count:
+    return f'collapsed: {shown}'
+  return f'{shown} †{collapsed}' if collapsed else shown
 
 
 _PAIRED = """\
 The difference in verification, seed by seed: its mean +- its deviation over the
 seeds. It is won or lost if the mean is further from 0 than that; even
-otherwise. Then the labels left wrong by both."""
+otherwise. Then the labels that both leave wrong, and how many times as many the
+second."""
 
 
 def paired(results: outcomes.Results, first: str, second: str) -> str:
   """A table of one method against another, a mix a line; '' without any."""
   cells = by_cell(results.outcomes)
-  rows = [['mix', 'difference', 'verdict', 'left wrong', 'and', 'ratio']]
+  rows = [['mix', 'difference', 'verdict', 'left wrong', 'second', 'factor']]
   for mix in results.mixes:
     ours, theirs = (
       {x.seed: x for x in cells.get((mix, method), ())}
@@ -227,15 +229,15 @@ def _not_there(found):
       f'- {x.mix}, {x.method}, seed {x.seed}: {" ".join(x.error.split())}'
       for x in failed
     )
-  missing = collections.defaultdict(list)
+  missing = collections.defaultdict(dict)
   for x in found:
     if not x.scores and not x.error:
-      missing[x.mix, x.method].append(str(x.seed))
+      missing[x.method, x.seed][x.mix] = None
   if missing:
     yield '## Not run'
     yield '\n'.join(
-      f'- {mix}, {method}: seed {", ".join(seeds)}'
-      for (mix, method), seeds in missing.items()
+      f'- {method}, seed {seed}: {", ".join(mixes)}'
+      for (method, seed), mixes in missing.items()
     )
 
 

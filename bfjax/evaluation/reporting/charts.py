@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import figure, ticker
+from matplotlib import axes, figure, ticker
 
 from bfjax.data import files
 from bfjax.evaluation.reporting import results
@@ -86,8 +86,11 @@ def draw_histogram(histogram: results.Histogram, title: str = '') -> bytes:
   return png(sheet)
 
 
-def new_chart(title):
-  sheet = figure.Figure(figsize=(5, 3.4), dpi=130, layout='constrained')
+def new_chart(
+  title: str, size: tuple[float, float] = (5, 3.4)
+) -> tuple[figure.Figure, axes.Axes]:
+  """A sheet of so many inches, 130 pixels each, and its axes."""
+  sheet = figure.Figure(figsize=size, dpi=130, layout='constrained')
   axis = sheet.subplots()
   axis.set_title(_plain(title), fontsize=10)
   axis.grid(alpha=0.3)
@@ -100,7 +103,8 @@ def _plain(name: str) -> str:
   return files.printable(name).replace('$', r'\$')
 
 
-def png(sheet) -> bytes:
+def png(sheet: figure.Figure) -> bytes:
+  """The sheet as a PNG file, the same bytes each time."""
   file = io.BytesIO()
   sheet.savefig(file, format='png', metadata={'Software': None})
   return file.getvalue()
