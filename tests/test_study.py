@@ -263,6 +263,16 @@ def test_every_part_of_our_study_is_whole():
     assert order == sorted(order)
 
 
+def test_ours_is_the_recipe():
+  study = defaults.load_config(f'{ROOT}/configs/study.py:claims')
+  study.base = f'{ROOT}/{study.base}'
+  recipe = defaults.load_config(f'{ROOT}/configs/robust.py:synthetic.py:1')
+  [ours] = cells.select(study, ['closed20'], ['ours'], [1])
+  changed = cells.differences(ours.config, recipe)
+  groups = {key.split('.')[0] for key in changed}
+  assert groups == {'checkpoint', 'eval', 'compare'}  # nothing that is learned
+
+
 def test_closed_set_noise_costs_true_labels_no_training_of_its_own():
   study = defaults.load_config(f'{ROOT}/configs/study.py:claims')
   study.base = f'{ROOT}/{study.base}'

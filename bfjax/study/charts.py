@@ -72,6 +72,7 @@ def _lines(results, mixes, points, name):
   for method, of_mix in points.items():
     shown = [m for m in mixes if m in of_mix]
     style, marker = _style(results, method)
+    rank = list(results.methods).index(method)
     axis.errorbar(
       [100 * results.mixes[m]['closed'] for m in shown],
       [of_mix[m].mean for m in shown],
@@ -80,6 +81,8 @@ def _lines(results, mixes, points, name):
       markersize=4,
       capsize=2,
       linewidth=1.4,
+      # Another where the colours begin again.
+      linestyle=charts.DASHES[rank // len(charts.COLOURS)],
       **style,
     )
   axis.set_xlabel('labels flipped, per cent')

@@ -22,7 +22,7 @@ COLOURS = (
   '#56B4E9',
   '#000000',
 )
-_DASHES = ('-', '--', '-.', ':')
+DASHES = ('-', '--', '-.', ':')
 
 
 def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
@@ -47,7 +47,7 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
       curve.x,
       curve.y,
       color=COLOURS[i % len(COLOURS)],
-      linestyle=_DASHES[i % len(_DASHES)],
+      linestyle=DASHES[i % len(DASHES)],
       linewidth=1.8,
     )[0]
     for i, curve in enumerate(curves.values())
@@ -77,7 +77,7 @@ def draw_histogram(histogram: results.Histogram, title: str = '') -> bytes:
       counts,
       histogram.edges,
       color=COLOURS[i % len(COLOURS)],
-      linestyle=_DASHES[i % len(_DASHES)],
+      linestyle=DASHES[i % len(DASHES)],
       label=kind,
     )
   axis.set_xlabel(histogram.x_label)
