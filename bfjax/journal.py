@@ -89,13 +89,16 @@ class Journal:
   def write_training(self, done: int, state) -> None:
     """Logs the averages of the stretch of training that ends at `done`.
 
-    And what the rule has learned of the labels: 'rule/noise_rate', ...
+    And 'train/kept', the share of rows trained with the given label; what is
+    neither kept nor corrected is unsure. And what the rule has learned of the
+    labels: 'rule/noise_rate', ...
     """
     speed, secs_left = self._clock.lap(done)
     epoch, _ = self._run.epoch_of(done)
     lr = float(self._run.learning_rate(done - 1))
     means = jax.device_get(state.metrics.compute())
     means = {name: float(mean) for name, mean in means.items()}
+    means['kept'] = 1 - means['corrected'] - means['unsure']
     rule, classes = self._run.rule, self._run.source.num_classes
     told = rule.tell(state.head_state['rule'], classes) if rule else {}
     scalars = {f'train/{name}': mean for name, mean in means.items()}

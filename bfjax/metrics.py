@@ -24,8 +24,9 @@ class TrainMetrics(clu_metrics.Collection):
     accuracy: share of rows whose label has the largest cosine.
     cosine_target: cosine between the embedding and the label's centre.
     cosine_other: the largest cosine to any other centre.
-    corrected: share of rows trained with a label that is not the given one.
-    unsure: one minus the weight that the rule gives the row's loss.
+    corrected: share of rows trained with a label that is not the given one, by
+      the weight that the rule gives the row's loss.
+    unsure: one minus that weight.
     skipped: unreadable images replaced, a batch.
   """
 

@@ -223,7 +223,7 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   past = out.pop('past')
   measured = metrics.TrainMetrics.single_from_model_output(
     mask=batch['mask'],
-    corrected=out['label'] != batch['label'],
+    corrected=(1 - out['unsure']) * (out['label'] != batch['label']),
     skipped=batch['skipped'],
     **{name: out[name] for name in out if name != 'label'},
   )

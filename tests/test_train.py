@@ -86,6 +86,36 @@ def test_interrupted_run_equals_uninterrupted_run(
   assert scores == train.train_and_evaluate(config, finished)
 
 
+def test_the_posterior_rule_tells_what_it_learns(cache_dir, tmp_path):
+  config = tiny.config(cache_dir)
+  config.head.rule = 'posterior'
+  config.data.stranger_rate = 0.2
+  scores = train.train_and_evaluate(config, tmp_path)
+  lines = [x for x in metrics_lines(tmp_path) if 'train/loss' in x]
+  shares = np.array(
+    [[x[f'train/{n}'] for n in ('kept', 'corrected', 'unsure')] for x in lines]
+  )
+  np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
+  epochs = np.array([x['epoch'] for x in lines])
+  np.testing.assert_allclose(shares[epochs == 1], [[1, 0, 0]] * 3, atol=1e-6)
+  assert (shares[epochs > 1] < 1).all() and (shares[epochs > 1, 2] > 0).all()
+  for line in lines:
+    assert 0 < line['rule/noise_rate'] < 1
+    assert line['rule/rule_margin'] > 0 and line['rule/kappa'] > 0
+  assert 0 <= scores['corrections/relabelled_strangers'] <= 1
+
+
+@pytest.mark.parametrize(('labels', 'rows'), [('true', 100), ('right', 70)])
+def test_bounds_leave_out_what_is_noise(cache_dir, labels, rows):
+  config = tiny.config(cache_dir)
+  config.data.stranger_rate, config.data.labels = 0.2, labels
+  source, given = runs.open_source(config)
+  np.testing.assert_array_equal(given, source.true_labels)
+  assert (source.true_labels >= 0).all()
+  assert source.num_rows == len(given) == rows
+  assert (source.labels == given).all() == (labels == 'right')
+
+
 def test_a_run_leaves_its_records(cache_dir, finished):
   config = tiny.config(cache_dir)
   run = runs.open_run(config)
