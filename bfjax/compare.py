@@ -19,6 +19,7 @@ _COLUMNS = {
   'corrections/precision': 'precision of corrections',
   'corrections/recall': 'recall',
   'corrections/wrong_labels': 'wrong labels left',
+  'rule/noise_rate': 'noise rate told',
 }
 
 
@@ -60,9 +61,9 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
 def table(results: Mapping[str, Mapping[str, float]]) -> str:
   """A Markdown table, a run a line: verification accuracy, corrections.
 
-  Rates are in per cent; '-' where a run has no such score. The corrections
-  of a run that corrects nothing have no precision. What a collapsed run
-  scores is no result.
+  Rates are in per cent; '-' where a run has no such score, and no column where
+  none has. The corrections of a run that corrects nothing have no precision.
+  What a collapsed run scores is no result.
   """
   accuracies = {
     name: 'accuracy on {} ({})'.format(*name.split('/'))
@@ -70,7 +71,8 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
     for name in scores
     if name.endswith('/accuracy')
   }
-  columns = accuracies | _COLUMNS
+  known = set().union(*results.values())
+  columns = accuracies | {k: v for k, v in _COLUMNS.items() if k in known}
   rows = [['run', *columns.values()]]
   for run, scores in results.items():
     shown = [_shown(scores, name) for name in columns]

@@ -133,7 +133,7 @@ def add_angle(cosine, m):
 _ROWS_REMEMBERED = 6400
 # ... of which so many a batch are looked at as keep it cheap: at least so many,
 # and more while rows x classes are below a number.
-_LEAST_ROWS, _CHEAP = 16, 2**18
+_LEAST_ROWS, _CHEAP = 4, 2**18
 
 
 def posterior_rule() -> Rule:

@@ -43,8 +43,8 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       goes on from its last complete checkpoint; if finished, nothing is done.
 
   Returns:
-    The scores at the last step: evaluations and corrections, and what
-    `collapse.verdicts` holds of the training.
+    The scores at the last step: evaluations, corrections, what the rule has
+    learned of the labels, and what `collapse.verdicts` holds of the training.
 
   Raises:
     UserError: for whatever is wrong with the config or the data, before
@@ -110,10 +110,17 @@ def final_scores(workdir: pathlib.Path) -> dict[str, float]:
   return collapse.verdicts(lines) | {
     name: value
     for line in lines
-    if line['step'] == last and 'train/loss' not in line
+    if line['step'] == last
     for name, value in line.items()
-    if not name.startswith(('eval/', 'verdict/'))  # what it took; see above
+    if _is_score(name, line)
   }
+
+
+def _is_score(name, line):
+  if 'train/loss' in line:
+    return name.startswith('rule/')
+  # Not what it took; verdicts are on any line.
+  return not name.startswith(('eval/', 'verdict/'))
 
 
 _STOPPED = (

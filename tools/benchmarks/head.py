@@ -76,7 +76,7 @@ def _times(names, classes, repeats):
 
 
 def _side(name, classes) -> dict[str, Callable]:
-  if name == 'ours':
+  if name != 'theirs':
     runtime.keep_memory()
     runtime.start()
   return {'step': _SIDES[name](*_arrays(classes))}
