@@ -7,7 +7,8 @@ devices or epochs. `None` stands for "do nothing of the kind".
 
 Source of `boundary`: BoundaryFace, Wu and Xue, ECCV 2022 (arXiv 2210.04567),
 as its published code computes it: negative values count as 0 there. Of
-`posterior`: see `bfjax.posterior`.
+`posterior`: see `bfjax.posterior`. Of `repface`: RepFace, Zhang, Gong and Sun,
+AAAI 2025 (arXiv 2412.12031), as far as its abstract says it.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,7 @@ class Seen(NamedTuple):
   """What a rule sees of n rows: f32 or f64 [n] without a gradient, or bool [n].
 
   Attributes:
+    given: the given labels, int32 [n].
     given_cosine: cosine of the given label.
     nearest_cosine: that of the nearest of all classes; where it is the given
       label itself, whatever the rule says of it changes nothing.
@@ -31,14 +33,20 @@ class Seen(NamedTuple):
     mask: the rows that count in a state.
     log_sum_exp: (kappa, r) -> [r], log sum_j exp(kappa c_j) over all classes
       of the first r rows; each call looks at all their cosines again.
+    cosine_of: int32 [n], a class for each row -> [n], its cosine.
+    times: int32 [n], how many visits in a row before this one have told the
+      nearest class too; None if they are not remembered.
   """
 
+  given: jax.Array
   given_cosine: jax.Array
   nearest_cosine: jax.Array
   nearest_phi: jax.Array
   margin: jax.Array | None
   mask: jax.Array
   log_sum_exp: Callable
+  cosine_of: Callable
+  times: jax.Array | None
 
 
 class Decision(NamedTuple):
@@ -47,10 +55,14 @@ class Decision(NamedTuple):
   Attributes:
     accept: bool [n], the nearest class is taken for the label.
     weight: [n], of the row's loss and penalty, from 0 to 1.
+    mix: [n], the share of the nearest class in a soft label, the rest being the
+      given one's: of the two cross-entropies in the row's loss; None where the
+      label alone is trained with.
   """
 
   accept: jax.Array
   weight: jax.Array
+  mix: jax.Array | None = None
 
 
 class Past(NamedTuple):
@@ -58,8 +70,9 @@ class Past(NamedTuple):
 
   Attributes:
     label: that the row was trained with at the last one.
-    proposed: that the rule proposed then.
-    times: how often in a row it has proposed that.
+    proposed: that the rule proposed then; of a rule that remembers visits, the
+      nearest class.
+    times: how often in a row that has been so.
   """
 
   label: jax.Array
@@ -90,12 +103,14 @@ class Rule(NamedTuple):
     tell: (state, number of classes) -> dict of scalars worth logging.
     guarded: whether corrections are refused by which a class would swallow
       others or lose nearly all its rows; see `softmax`.
+    remembers: whether it looks at `times`.
   """
 
   decide: Callable
   init_state: Callable = dict
   tell: Callable = lambda state, num_classes: {}
   guarded: bool = False
+  remembers: bool = False
 
 
 def boundary() -> Rule:
@@ -184,6 +199,52 @@ def posterior_rule() -> Rule:
   return Rule(decide, init_state, tell, guarded=True)
 
 
+# What the label of a noisy row keeps of the given one.
+_SMOOTHING = 0.1
+
+
+def repface() -> Rule:
+  """Clean, ambiguous and noisy rows, the last two with soft labels.
+
+  A row's gap, max_j c_j - c_y, is how much nearer its nearest class k is than
+  its given one. That of generated closed-set noise, rows with the label of
+  another one in the batch, tells how large it is where a label is wrong. With
+  t half of its mean over the last rows, a row is clean at gap 0, noisy above t
+  and ambiguous between. A noisy row is trained with k, smoothed by the given
+  label. For an ambiguous one the predictions that have gathered are fused with
+  the given label: that has one vote, and k one for each visit in a row, up to
+  this one, that k was nearest at. What has the larger share is the label.
+  """
+
+  def decide(seen, state, num_classes):
+    del num_classes
+    wrong = jnp.roll(seen.given, 1)
+    real = (seen.mask & (wrong != seen.given)).astype(seen.given_cosine.dtype)
+    gap = seen.nearest_cosine - seen.cosine_of(wrong)
+    kept = jnp.maximum(1 - real.sum() / _ROWS_REMEMBERED, 0)
+    state = {
+      'gap': kept * state['gap'] + (real * gap).sum(),
+      'rows': kept * state['rows'] + real.sum(),
+    }
+    gap = seen.nearest_cosine - seen.given_cosine
+    votes = (seen.times + 1).astype(gap.dtype)
+    fused = jnp.where(gap > 0, votes / (votes + 1), 0)
+    mix = jnp.where(gap > threshold(state), 1 - _SMOOTHING, fused)
+    return Decision(mix > 0.5, jnp.ones_like(gap), mix), state
+
+  def threshold(state):
+    return state['gap'] / jnp.maximum(state['rows'], 1) / 2
+
+  def init_state():
+    return {'gap': jnp.zeros(()), 'rows': jnp.zeros(())}
+
+  def tell(state, num_classes):
+    del num_classes
+    return {'rule_margin': threshold(state)}
+
+  return Rule(decide, init_state, tell, remembers=True)
+
+
 def boundary_penalty(other_cosine, target_phi):
   """How far a row is from its own side of the boundary.
 
@@ -205,6 +266,7 @@ RULES = {
   'none': lambda: None,
   'boundary': boundary,
   'posterior': posterior_rule,
+  'repface': repface,
 }
 PENALTIES = {'none': None, 'boundary': boundary_penalty}
 

@@ -208,7 +208,7 @@ class Journal:
 
 
 def _of_rule(means, told) -> str:
-  if not told:
+  if 'noise_rate' not in told:
     return ''
   unsure, rate = 100 * means['unsure'], 100 * told['noise_rate']
   return f'  unsure {unsure:.1f} %  noise {rate:.1f} %'

@@ -229,7 +229,7 @@ _SGD_KEYS = ('momentum', 'nesterov', 'weight_decay', 'clip_norm')
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
   no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
-  waits = config.head.visits > 1
+  remembers = config.head.visits > 1 or (run.rule and run.rule.remembers)
 
   def init(key):
     params, stats = step.init_params(
@@ -247,7 +247,7 @@ def make_state(run: Run, config) -> step.TrainState:
       head_state=run.init_head_state(),
       table=no_rows,
       metrics=metrics.TrainMetrics.empty(),
-      past=dict(proposed=no_rows, times=no_rows) if waits else {},
+      past=dict(proposed=no_rows, times=no_rows) if remembers else {},
     )
 
   key = jax.random.key(config.seed)

@@ -27,7 +27,8 @@ class HeadOutput(NamedTuple):
   """Per-row results, split over the devices by row, and the margin's state.
 
   Attributes:
-    loss: [n], cross-entropy of scale * logit at the label used.
+    loss: [n], cross-entropy of scale * logit at the label used, or, where the
+      rule has soft labels, at both of their classes, by their shares.
     penalty: [n], the penalty, not yet weighted by lambda; 0 without one.
     label: int32 [n], the label used: the given one, or its correction.
     weight: [n], of the row's loss and penalty, as the rule has it; else 1.
@@ -118,7 +119,8 @@ def make_head(
     mask: bool [n], the rows that count in the state.
     state: what `init_state` gave, or the previous step's.
     now: what the epoch decides.
-    past: what earlier visits have left of the rows; None if visits is 1.
+    past: what earlier visits have left of the rows; None if visits is 1 and
+      the rule does not remember them.
 
   Args:
     mesh: from sharding.make_mesh.
@@ -204,10 +206,19 @@ def _head(
   cosine = jnp.where(real[:, None], cosine, -jnp.inf)
 
   margin_state = margin.see_norms(norm, mask, state['margin'])
-  label, weight = given, jnp.ones_like(norm)
+  label, weight, second = given, jnp.ones_like(norm), None
   if rule is not None:
+    past = jax.tree.map(_all_rows, past)
     seen, nearest = _see(
-      cosine, given, norm, mask, margin_state, mine, margin, now.rule_margin
+      cosine,
+      given,
+      norm,
+      mask,
+      margin_state,
+      mine,
+      margin,
+      now.rule_margin,
+      past,
     )
     decision, rule_state = rule.decide(seen, rule_state, num_classes)
     if rule.guarded:
@@ -215,13 +226,21 @@ def _head(
     label = jnp.where(now.correcting & decision.accept, nearest, given)
     weight = jnp.where(now.correcting, decision.weight, weight)
     if visits > 1:
-      past = corrections.settle(jax.tree.map(_all_rows, past), label, visits)
+      past = corrections.settle(past, label, visits)
       weight = jnp.where(label == past.label, weight, 0)
       label = past.label
-      past = jax.tree.map(_own_rows, past)
+    elif rule.remembers:
+      past = corrections.settle(past, nearest, visits)
+    past = jax.tree.map(_own_rows, past)
+    if decision.mix is not None:
+      second = jnp.where(label == given, nearest, given)
+      share = jnp.where(label == given, decision.mix, 1 - decision.mix)
+      share = jnp.where(now.correcting, share, 0)
     if rule.guarded:
       class_rows = kept * class_rows + _count_rows(given, label, mask, mine)
   target_cosine, cosine = _read(cosine, label, mine)
+  if second is not None:
+    second_cosine, cosine = _read(cosine, second, mine)
   rest = _hide(cosine, label, mine)
   other_cosine = _largest(rest)
   correct = (label == given) & (target_cosine > other_cosine)
@@ -240,18 +259,15 @@ def _head(
     other = _lowest_equal(rest, other_cosine, mine)
     value, rest = _read(rest, other, mine)
     extra = penalty(value, target_phi)
-  largest = other_cosine
-  if margin.others is not None:
-    seen = rest >= -1  # neither hidden nor padding
-    others = margin.others(
-      jnp.where(seen, rest, 0), target_cosine, margin_state
-    )
-    rest = jnp.where(seen, others, -jnp.inf)
-    largest = _largest(rest)
-  # log(1 + sum_j exp(s z_j) / exp(s z_y)): the cross-entropy, without a
-  # difference of nearly equal numbers where the row is sure of its label.
-  others = _log_sum_exp(rest, largest, scale)
-  loss = jax.nn.softplus(others - scale * target_phi)
+  cross_entropy = functools.partial(
+    _cross_entropy, margin=margin, state=margin_state, scale=scale
+  )
+  loss = cross_entropy(rest, other_cosine, target_cosine, target_phi)
+  if second is not None:
+    rest = _hide(cosine, second, mine)
+    second_phi = margin.phi(second_cosine, norm, margin_state)
+    of_second = cross_entropy(rest, _largest(rest), second_cosine, second_phi)
+    loss = (1 - share) * loss + share * of_second
 
   rows = (loss, extra, label, weight, target_cosine, other_cosine, correct)
   state = dict(
@@ -261,6 +277,31 @@ def _head(
     sub_centre_use=use,
   )
   return HeadOutput(*map(_own_rows, rows), past=past, state=state)
+
+
+def _cross_entropy(
+  rest, largest, target_cosine, target_phi, *, margin, state, scale
+):
+  """The cross-entropy of each row's target: [n].
+
+  Args:
+    rest: cosines [c, n] of this device's classes, minus infinity at the target.
+    largest: [n], the largest of them on any device.
+    target_cosine: [n], cosine of the target.
+    target_phi: [n], phi of it.
+    margin: whose logits the others are.
+    state: the margin's.
+    scale: s.
+  """
+  if margin.others is not None:
+    seen = rest >= -1  # neither hidden nor padding
+    others = margin.others(jnp.where(seen, rest, 0), target_cosine, state)
+    rest = jnp.where(seen, others, -jnp.inf)
+    largest = _largest(rest)
+  # log(1 + sum_j exp(s z_j) / exp(s z_y)): the cross-entropy, without a
+  # difference of nearly equal numbers where the row is sure of its label.
+  others = _log_sum_exp(rest, largest, scale)
+  return jax.nn.softplus(others - scale * target_phi)
 
 
 class _Classes(NamedTuple):
@@ -279,7 +320,7 @@ class _Classes(NamedTuple):
     return jnp.where(inside, local, self.count), jnp.arange(len(label))
 
 
-def _see(cosine, given, norm, mask, state, mine, margin, rule_margin):
+def _see(cosine, given, norm, mask, state, mine, margin, rule_margin, past):
   """What a rule sees of the rows, and the nearest class of each: int32 [n].
 
   Where the given label is itself the nearest, taking it changes nothing. So
@@ -294,13 +335,19 @@ def _see(cosine, given, norm, mask, state, mine, margin, rule_margin):
   def log_sum_exp(kappa, rows):
     return _log_sum_exp(cosine[:, :rows], nearest_cosine[:rows], kappa)
 
+  times = None
+  if past is not None:
+    times = jnp.where(nearest == past.proposed, past.times, 0)
   seen = corrections.Seen(
+    given=given,
     given_cosine=given_cosine,
     nearest_cosine=nearest_cosine,
     nearest_phi=margin.phi(nearest_cosine, norm, state),
     margin=rule_margin,
     mask=mask,
     log_sum_exp=log_sum_exp,
+    cosine_of=lambda label: _read(cosine, label, mine)[0],
+    times=times,
   )
   return seen, nearest
 
@@ -329,8 +376,9 @@ def _guard(decision, class_rows, given, nearest, mine):
   is_swollen = _read_class(trained_as > _MOST * given_as + _MORE, nearest, mine)
   is_empty = _read_class(trained_as < _LEAST * given_as, given, mine)
   refused = (nearest != given) & decision.accept & (is_swollen | is_empty)
-  return corrections.Decision(
-    decision.accept & ~refused, jnp.where(refused, 0, decision.weight)
+  return decision._replace(
+    accept=decision.accept & ~refused,
+    weight=jnp.where(refused, 0, decision.weight),
   )
 
 

@@ -33,8 +33,8 @@ class TrainState:
     head_state: what the margin (CurricularFace's t, ...) and the rule carry.
     table: int32 [padded rows], the label table; see `labels`.
     metrics: averages since the last log line.
-    past: {} or, where labels wait for several visits, 'proposed' and 'times'
-      of `corrections.Past`, which lie as the table does.
+    past: {} or, where the rule remembers visits or labels wait for several,
+      'proposed' and 'times' of `corrections.Past`, which lie as the table does.
   """
 
   step: jax.Array

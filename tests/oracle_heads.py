@@ -24,6 +24,7 @@ class Result(NamedTuple):
   correct: np.ndarray
   state: dict
   refused: int
+  past: tuple | None
   embedding_gradient: np.ndarray
   centres_gradient: np.ndarray
 
@@ -85,6 +86,18 @@ def other_logits(name, o, cosine, target_cosine, state):
     hard = cosine.detach() > threshold.detach()
     return torch.where(hard, cosine * (state['t'] + cosine), cosine)
   return cosine
+
+
+def cross_entropy(name, o, cosine, j, norm, state, scale):
+  """That of one row, from its cosines [classes], with class j as target."""
+  hot = torch.eye(len(cosine), dtype=torch.float64)[j]
+  others = other_logits(name, o, cosine, cosine[j], state)
+  conflicting = cosine.detach() > (o.get('filter') or math.inf)
+  others = others * (~conflicting).double()
+  logits = scale * (
+    hot * phi(name, o, cosine[j], norm, state) + (1 - hot) * others
+  )
+  return torch.logsumexp(logits, 0) - logits[j]
 
 
 def see_norms(name, o, norm, mask, state):
@@ -156,6 +169,28 @@ def posterior(cosine, given, mask, likelihood, kappas, rates):
   return joint / joint.sum(1, keepdims=True), likelihood
 
 
+def repface(cosine, given, mask, gap, proposed, times):
+  """(soft labels [n, classes], nearest classes, state), a row at a time."""
+  cosine = cosine.detach().numpy()
+  n, classes = cosine.shape
+  # The first row has the last one's label for a wrong one.
+  real = [i for i in np.flatnonzero(mask) if given[i - 1] != given[i]]
+  total, rows = [float(x) * (1 - len(real) / 6400) for x in gap]
+  for i in real:
+    total += cosine[i].max() - cosine[i, given[i - 1]]
+  rows += len(real)
+  soft = np.eye(classes)[given]
+  nearest = cosine.argmax(1)
+  for i, k in enumerate(nearest):
+    votes = 1 + (times[i] if proposed[i] == k else 0)
+    ahead = cosine[i, k] - cosine[i, given[i]]
+    share = 0.9 if ahead > total / rows / 2 else votes / (1 + votes)
+    if ahead > 0:
+      soft[i] *= 1 - share
+      soft[i, k] += share
+  return soft, nearest, {'gap': total, 'rows': rows}
+
+
 def unit(x):
   """Rows of length 1; a zero row stays zero, without a gradient."""
   square = (x * x).sum(1, keepdim=True)
@@ -181,12 +216,13 @@ def head(
   kept=0.0,
   sub_centres=None,
   dropping=False,
+  past=None,
 ):
   """All a head returns, and the gradients of its masked mean objective."""
   embedding = torch.tensor(np.float64(embedding), requires_grad=True)
   centres = torch.tensor(np.float64(centres), requires_grad=True)
   mask = torch.tensor(mask)
-  likelihood, use = state['rule'].get('likelihood'), state['sub_centre_use']
+  rule_state, use = state['rule'], state['sub_centre_use']
   class_rows, refused = state['class_rows'], 0
   state = {
     k: torch.tensor(float(v)).double() for k, v in state['margin'].items()
@@ -204,8 +240,23 @@ def head(
   state = see_norms(name, options, norm, mask, state)
   one_hot = torch.eye(classes, dtype=torch.float64)
   used, weight = np.array(label), np.ones(n)
+  soft = None
+  if rule == 'repface':
+    gap = rule_state['gap'], rule_state['rows']
+    soft, nearest, rule_state = repface(
+      cosine, label, mask.numpy(), gap, past.proposed, past.times
+    )
+    times = np.where(past.proposed == nearest, past.times + 1, 1)
+    past = past._replace(label=nearest, proposed=nearest, times=times)
+    if correcting:
+      used = np.where(soft.max(1) > 0.5, soft.argmax(1), label)
+    else:
+      soft = None
   if rule == 'posterior':
-    q, likelihood = posterior(cosine, label, mask.numpy(), likelihood, *grid)
+    q, likelihood = posterior(
+      cosine, label, mask.numpy(), rule_state['likelihood'], *grid
+    )
+    rule_state = {'likelihood': likelihood}
     if correcting:
       used = np.where(q.max(1) > 0.5, q.argmax(1), label)
       weight = np.maximum(2 * q.max(1) - 1, 0)
@@ -241,12 +292,13 @@ def head(
   target_phi = phi(name, options, target_cosine, norm, state)
   loss, extra, other_cosine = [], [], []
   for i in range(n):
-    hot = one_hot[used[i]]
-    others = other_logits(name, options, cosine[i], target_cosine[i], state)
-    conflicting = cosine[i].detach() > (options.get('filter') or math.inf)
-    others = others * (~conflicting).double()
-    logits = scale * (hot * target_phi[i] + (1 - hot) * others)
-    loss.append(torch.logsumexp(logits, 0) - logits[used[i]])
+    shares = one_hot[used[i]].numpy() if soft is None else soft[i]
+    of_class = [
+      share * cross_entropy(name, options, cosine[i], j, norm[i], state, scale)
+      for j, share in enumerate(shares)
+      if share
+    ]
+    loss.append(sum(of_class))
     k = best_other(used[i], cosine[i])
     other_cosine.append(cosine[i, k].item())
     gap = torch.relu(cosine[i, k]) - torch.relu(target_phi[i])
@@ -264,11 +316,12 @@ def head(
     correct,
     {
       'margin': {k: float(v) for k, v in state.items()},
-      'rule': {} if likelihood is None else {'likelihood': likelihood},
+      'rule': rule_state,
       'class_rows': class_rows,
       'sub_centre_use': use,
     },
     refused,
+    past,
     embedding.grad.numpy(),
     centres.grad.numpy(),
   )

@@ -13,12 +13,15 @@ def test_rule_counts_negative_values_as_zero():
   target_cosine = jnp.float32([0.2, 0.3, 0.3, -0.5, -0.5, -0.5])
   want = [True, False, False, False, True, False]
   seen = corrections.Seen(
+    given=None,
     given_cosine=target_cosine,
     nearest_cosine=other_phi,
     nearest_phi=other_phi,
     margin=None,
     mask=np.ones(6, bool),
     log_sum_exp=None,
+    cosine_of=None,
+    times=None,
   )
   decision, state = decide(seen, {}, 9)
   np.testing.assert_array_equal(decision.accept, want)
@@ -36,6 +39,37 @@ def test_labels_change_there_and_back_after_agreeing_visits():
   assert seen == [[7, 7], [3, 7], [3, 4], [7, 4], [7, 9]]
   past = corrections.settle(past, jnp.int32([5, 5]), 1)
   assert past.label.tolist() == [5, 5]
+
+
+def test_repface_splits_rows_by_the_gap_of_generated_noise():
+  rule = corrections.build_rule('repface')
+
+  def cosine_of(label):
+    assert label.tolist() == [8, 4, 5, 6, 6, 7]  # of the rows before
+    return np.float32([0.1, 0.2, 0, 9, 0.1, 9])
+
+  seen = corrections.Seen(
+    given=np.int32([4, 5, 6, 6, 7, 8]),
+    given_cosine=np.float32([0.7, 0.1, 0.5, 0.5, 0.6, 0.0]),
+    nearest_cosine=np.float32([0.7, 0.7, 0.6, 0.6, 0.6, 0.7]),
+    nearest_phi=None,
+    margin=None,
+    mask=np.arange(6) < 5,
+    log_sum_exp=None,
+    cosine_of=cosine_of,
+    times=np.int32([3, 0, 0, 2, 0, 0]),
+  )
+  decision, state = rule.decide(seen, rule.init_state(), 9)
+  # Neither the fourth row, whose label is the third's, nor the last counts.
+  assert state['rows'] == 4
+  np.testing.assert_allclose(state['gap'], 0.6 + 0.5 + 0.6 + 0.5, rtol=1e-6)
+  np.testing.assert_allclose(rule.tell(state, 9)['rule_margin'], 0.275)
+  # Clean, noisy, ambiguous with one vote and with three, a tie, noisy.
+  np.testing.assert_allclose(decision.mix, [0, 0.9, 0.5, 0.75, 0, 0.9])
+  np.testing.assert_array_equal(decision.accept, [0, 1, 0, 1, 0, 1])
+  np.testing.assert_array_equal(decision.weight, 1)
+  _, later = rule.decide(seen, state, 9)
+  np.testing.assert_allclose(later['rows'], 4 * (1 - 4 / 6400) + 4)
 
 
 def test_penalty_is_the_gap_of_the_positive_parts():

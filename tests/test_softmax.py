@@ -47,7 +47,21 @@ def init_state(name, rule, padded=CLASSES):
     counts = np.zeros((padded, 2))
     counts[:CLASSES] = np.random.default_rng(6).uniform(0, 9, (CLASSES, 2))
     state['class_rows'] = counts
+  if rule and rule.remembers:
+    state['rule'] = {'gap': np.float32(45), 'rows': np.float32(100)}
   return state
+
+
+def past_of(case, rule):
+  """What a rule remembers: every other row has told its nearest class."""
+  if rule != 'repface':
+    return None
+  embedding, centres, label = case
+  unit = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+  nearest = (embedding @ unit.T).argmax(1).astype('i4')
+  rows = np.arange(ROWS, dtype='i4')
+  proposed = np.where(rows % 2, nearest, (nearest + 1) % CLASSES)
+  return corrections.Past(label, proposed, 1 + rows % 4)
 
 
 @functools.cache
@@ -67,10 +81,10 @@ def compiled(devices, name, options, rule, penalty, dtype):
   compiler = {'xla_backend_optimization_level': 0} if dtype == 'f8' else {}
 
   @functools.partial(jax.jit, compiler_options=compiler)
-  def run(embedding, centres, label, mask, state, correcting):
+  def run(embedding, centres, label, mask, state, correcting, past):
     def objective(embedding, centres):
       now = softmax.Now(correcting)
-      out = head(embedding, centres, label, mask, state, now)
+      out = head(embedding, centres, label, mask, state, now, past)
       per_row = out.weight * (out.loss + WEIGHT * out.penalty)
       return jnp.where(mask, per_row, 0).sum() / ROWS, out
 
@@ -97,6 +111,7 @@ def run(
     MASK,
     state,
     correcting,
+    past_of(case, rule),
   )
   dw = np.asarray(dw)
   np.testing.assert_array_equal(dw[CLASSES:], 0)
@@ -167,6 +182,7 @@ def expected(case, name, rule, penalty, correcting, options):
     penalty_weight=WEIGHT,
     kept=KEPT,
     grid=(posterior.KAPPAS, posterior.RATES),
+    past=past_of(CASES[case](), rule),
   )
 
 
@@ -193,7 +209,7 @@ def check(case, devices, name, rule, penalty, *, tol, dtype, options=()):
     close(out.other_cosine, want.other_cosine)
     rows = out.state['class_rows']
     out.state['class_rows'] = rows[:CLASSES] if len(rows) else rows
-    jax.tree.map(close, out.state, want.state)
+    jax.tree.map(close, (out.state, out.past), (want.state, want.past))
     # Relative to the largest entry: small ones are differences of large ones.
     close(de, want.embedding_gradient, atol=tol * abs(de).max())
     close(dw, want.centres_gradient, atol=tol * abs(dw).max())
@@ -264,6 +280,18 @@ def test_posterior_heads_equal_the_oracle(name, devices):
       refused += want.refused
   # Or nothing was tested.
   assert 2 < corrected < 3 * ROWS and 2 < unsure < 3 * ROWS and refused > 2
+
+
+@pytest.mark.parametrize('devices', [1, 2, 8])
+@pytest.mark.parametrize('name', ['arcface', 'curricularface'])
+def test_repface_heads_equal_the_oracle(name, devices):
+  corrected = 0
+  with jax.enable_x64(True):
+    for case in CASES:
+      how = dict(tol=1e-10, dtype='f8')
+      want = check(case, devices, name, 'repface', 'boundary', **how)
+      corrected += (want.label != CASES[case]()[2]).sum()
+  assert 2 < corrected < 3 * ROWS  # or nothing was tested
 
 
 def test_noise_is_learned_from_some_rows_where_there_are_many(monkeypatch):
@@ -406,43 +434,42 @@ def test_masked_rows_leave_no_trace_in_the_state():
     assert before.state == after.state
 
 
-def lowered(rows, dim, classes):
-  """The gradient of BoundaryFace for 8 devices, compiled, class-sharded."""
+def lowered(rows, dim, classes, rule):
+  """The gradient of a head for 8 devices, compiled, class-sharded."""
   mesh = mesh_of(8)
+  margin, rule = margins.build('curricularface'), corrections.build_rule(rule)
   head = softmax.make_head(
     mesh,
-    margin=margins.build('curricularface'),
-    rule=corrections.build_rule('boundary'),
+    margin=margin,
+    rule=rule,
     penalty=corrections.PENALTIES['boundary'],
     num_classes=classes - 1,
     scale=SCALE,
   )
 
-  def objective(embedding, centres, label, mask, state):
-    out = head(embedding, centres, label, mask, state, softmax.Now(True))
+  def objective(embedding, centres, label, mask, state, past):
+    out = head(embedding, centres, label, mask, state, softmax.Now(True), past)
     return (out.loss + out.penalty).mean()
 
   split, whole = sharding.rows(mesh), sharding.replicated(mesh)
+  numbers = jax.ShapeDtypeStruct((rows,), 'i4')
   return jax.jit(
     jax.grad(objective, (0, 1)),
-    in_shardings=(split, split, split, split, whole),
+    in_shardings=(split, split, split, split, whole, split),
   ).lower(
     jax.ShapeDtypeStruct((rows, dim), 'f4'),
     jax.ShapeDtypeStruct((classes, dim), 'f4'),
-    jax.ShapeDtypeStruct((rows,), 'i4'),
+    numbers,
     jax.ShapeDtypeStruct((rows,), '?'),
-    {
-      'margin': {'t': jax.ShapeDtypeStruct((), 'f4')},
-      'rule': {},
-      'class_rows': {},
-      'sub_centre_use': {},
-    },
+    jax.eval_shape(lambda: softmax.init_state(margin, rule, classes)),
+    corrections.Past(*[numbers] * 3) if rule.remembers else None,
   )
 
 
-def test_nothing_of_the_size_of_the_classes_crosses_devices():
+@pytest.mark.parametrize('rule', ['boundary', 'repface'])
+def test_nothing_of_the_size_of_the_classes_crosses_devices(rule):
   rows, dim, classes = 16, 8, 4096
-  text = lowered(rows, dim, classes).compile().as_text()
+  text = lowered(rows, dim, classes, rule).compile().as_text()
   kinds = 'all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute'
   sent = re.findall(rf'= (.*?) ({kinds})(?:-start)?\(', text)
   assert {kind for _, kind in sent} >= {'all-gather', 'reduce-scatter'}

@@ -109,6 +109,32 @@ def test_a_label_changes_once_enough_visits_agree(cache_dir, devices):
   np.testing.assert_allclose(unsure.total / unsure.count, changed.mean())
 
 
+@pytest.mark.parametrize('devices', [1, 8])
+def test_repface_remembers_predictions_from_the_start(cache_dir, devices):
+  config = tiny.config(cache_dir)
+  config.head.rule, config.head.epoch_start = 'repface', 1
+  config.optim.lr = 0.0  # so that every visit predicts the same
+  config.backbone.dropout = 0.0
+  run = runs.open_run(config, mesh_of(devices))
+  state = runs.make_state(run, config)
+  compiled = step.compile_step(run.recipe, state)
+  batch = next(batches(run, 1))
+  states = [
+    jax.device_get(state := compiled(state, batch)[0])
+    for _ in range(run.steps_per_epoch + 1)
+  ]
+  rows = batch['row'][batch['mask']]
+  others = np.setdiff1d(np.arange(len(run.given)), rows)
+  for visits, now in enumerate(states, 1):
+    np.testing.assert_array_equal(now.past['times'][rows], visits)
+    np.testing.assert_array_equal(now.past['times'][others], 0)
+  before, last = states[-2:]
+  np.testing.assert_array_equal(before.table[: len(run.given)], run.given)
+  assert (last.table[rows] != run.given[rows]).any()
+  np.testing.assert_array_equal(last.table[rows], last.past['proposed'][rows])
+  assert compiled._cache_size() == 1
+
+
 def test_labels_are_corrected_from_the_epoch_after_epoch_start(cache_dir):
   config = tiny.config(cache_dir)
   config.head.m = 0.0
