@@ -47,7 +47,8 @@ class Model(NamedTuple):
     stats: the running statistics, likewise.
     scale: uint8 images [n, h, w, 3] in RGB -> what `backbone.apply` takes.
     image_size: pixels of a side.
-    centres: float32 [num_classes, embedding_dim], or None.
+    centres: float32 [num_classes, embedding_dim], or None; of a run with
+      sub-centres that of each class which most rows were nearest to.
     class_names: of each centre, or None.
     description: what model.json says; of a run, the same keys.
   """
@@ -184,9 +185,9 @@ def load_model(
       )
     description = _read_description(path / 'model.json')
     wholeness.check(path, 'Convert or copy the model again.')
-    folder = path / 'arrays'
+    folder, sub_centres = path / 'arrays', 1
   elif (path / 'run.json').exists():
-    description, folder = _open_run(path, str(step))
+    description, folder, sub_centres = _open_run(path, str(step))
   else:
     raise errors.UserError(
       f'{path} holds no model: there is neither a model.json (a converted'
@@ -195,7 +196,9 @@ def load_model(
   backbone = build_backbone(description)
   params, stats = jax.eval_shape(backbone.init, jax.random.key(0))
   num_classes = description['num_classes'] if with_centres else None
-  params, stats, centres = _read(folder, params, stats, num_classes is not None)
+  params, stats, centres = _read(
+    folder, params, stats, 0 if num_classes is None else sub_centres
+  )
   names = path / 'classes.tsv'
   return Model(
     backbone=backbone,
@@ -239,7 +242,7 @@ def _read_description(path):
 
 
 def _open_run(path, step):
-  """The description of a run's checkpoint and the folder of its state."""
+  """A run's checkpoint: description, folder of its state, centres a class."""
   settings = path / 'config.json'
   best_metric = ''
   if step == 'best' and settings.exists():
@@ -252,7 +255,6 @@ def _open_run(path, step):
     for name, value in fixed.items()
     if name.startswith('backbone.')
   }
-  several = 'head.sub_centres' in fixed
   description = describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
@@ -260,15 +262,21 @@ def _open_run(path, step):
       fixed.get('data.input_scaling', scalings.STANDARD)
     ),
     embedding_dim=backbone['embedding_dim'],
-    # Of several centres a class none stands for it.
-    num_classes=None if several else fixed['number of classes'],
+    num_classes=fixed['number of classes'],
     source={'workdir': str(path), 'step': done},
   )
-  return description, folder / 'state'
+  return description, folder / 'state', fixed.get('head.sub_centres', 1)
 
 
-def _read(folder, params, stats, with_centres):
-  """Reads (params, stats, centres or None), once the names are right."""
+def _read(folder, params, stats, of_class):
+  """Reads (params, stats, centres or None), once the names are right.
+
+  Args:
+    folder: of the arrays.
+    params: shapes of the backbone's.
+    stats: likewise.
+    of_class: how many centres a class has there; 0: they are not read.
+  """
   saved = arrays.saved(folder)
   found = saved.get('params', {})
   arrays.check_same_shapes(
@@ -277,13 +285,20 @@ def _read(folder, params, stats, with_centres):
     str(folder),
   )
   like = {'params': {'backbone': params}, 'stats': stats}
-  if with_centres:
+  if of_class:
     if 'centres' not in found:
       raise errors.UserError(f'{folder} holds no class centres.')
     like['params']['centres'] = found['centres']
+  if of_class > 1:
+    use = saved['head_state']['sub_centre_use']
+    like['head_state'] = {'sub_centre_use': use}
   state = arrays.read(folder, like)
-  params = state['params']
-  return params['backbone'], state['stats'], params.get('centres')
+  params, centres = state['params'], state['params'].get('centres')
+  if of_class > 1:
+    use = state['head_state']['sub_centre_use'].reshape(-1, of_class)
+    each = centres.reshape(*use.shape, -1)
+    centres = each[np.arange(len(use)), use.argmax(1)]
+  return params['backbone'], state['stats'], centres
 
 
 def _tuples(value):

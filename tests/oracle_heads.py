@@ -172,14 +172,13 @@ def posterior(cosine, given, mask, likelihood, kappas, rates):
 def repface(cosine, given, mask, gap, proposed, times):
   """(soft labels [n, classes], nearest classes, state), a row at a time."""
   cosine = cosine.detach().numpy()
-  n, classes = cosine.shape
   # The first row has the last one's label for a wrong one.
   real = [i for i in np.flatnonzero(mask) if given[i - 1] != given[i]]
   total, rows = [float(x) * (1 - len(real) / 6400) for x in gap]
   for i in real:
     total += cosine[i].max() - cosine[i, given[i - 1]]
   rows += len(real)
-  soft = np.eye(classes)[given]
+  soft = np.eye(cosine.shape[1])[given]
   nearest = cosine.argmax(1)
   for i, k in enumerate(nearest):
     votes = 1 + (times[i] if proposed[i] == k else 0)

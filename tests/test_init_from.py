@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import errors, initial, model, runs, train
+from bfjax import checkpoint, errors, initial, model, runs, train
+from tools import convert_checkpoint
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 
@@ -70,6 +71,37 @@ def test_centres_alone_are_taken_over(cache_dir, first):
   fresh, state = begin(config)
   assert_same(state.params['backbone'], fresh.params['backbone'])
   assert_same(state.params['centres'][:10], model.load_model(first).centres)
+
+
+def test_dominant_sub_centres_stand_for_their_classes(cache_dir, tmp_path):
+  config = quick(cache_dir)
+  config.head.sub_centres = 3
+  workdir = tmp_path / 'run'
+  train.train_and_evaluate(config, workdir)
+  run = runs.open_run(config)
+  with checkpoint.open_manager(workdir, read_only=True) as manager:
+    old = jax.device_get(
+      checkpoint.restore(manager, 8, runs.make_state(run, config))
+    )
+  expected = []
+  for index in range(10):
+    mine = range(3 * index, 3 * index + 3)
+    used = max(mine, key=lambda i: old.head_state['sub_centre_use'][i])
+    expected.append(old.params['centres'][used])
+  assert not np.array_equal(expected, old.params['centres'][:30:3])
+  assert_same(model.load_model(workdir).centres, np.stack(expected))
+  converted = tmp_path / 'net'
+  convert_checkpoint.main(
+    convert_checkpoint.parse_arguments(
+      ['--from', str(workdir), '--to', str(converted)]
+    )
+  )
+  assert_same(model.load_model(converted).centres, np.stack(expected))
+  for origin in (workdir, converted):
+    _, state = begin(
+      quick(cache_dir, init_from=str(origin), init_centres='all', seed=1)
+    )
+    assert_same(state.params['centres'][:10], np.stack(expected))
 
 
 def test_new_identities_get_a_head_of_their_own(cache_dir, first):
