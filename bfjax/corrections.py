@@ -1,9 +1,9 @@
 """Label correction: when a label is replaced, and the term beside the loss.
 
 A rule looks at a row's given label and its nearest class and says which of
-the two the row is trained with, and with what weight; a penalty looks at one
-number of the target class and one of the nearest other. Neither knows of
-devices or epochs. `None` stands for "do nothing of the kind".
+the two the row is trained with, or how much of each, and with what weight; a
+penalty looks at one number of the target class and one of the nearest other.
+Neither knows of devices or epochs. `None` stands for "do nothing of the kind".
 
 Source of `boundary`: BoundaryFace, Wu and Xue, ECCV 2022 (arXiv 2210.04567),
 as its published code computes it: negative values count as 0 there. Of
@@ -242,7 +242,7 @@ def repface() -> Rule:
     del num_classes
     return {'rule_margin': threshold(state)}
 
-  return Rule(decide, init_state, tell, remembers=True)
+  return Rule(decide, init_state, tell, guarded=True, remembers=True)
 
 
 def boundary_penalty(other_cosine, target_phi):

@@ -240,6 +240,14 @@ def head(
   one_hot = torch.eye(classes, dtype=torch.float64)
   used, weight = np.array(label), np.ones(n)
   soft = None
+  if rule == 'posterior':
+    q, likelihood = posterior(
+      cosine, label, mask.numpy(), rule_state['likelihood'], *grid
+    )
+    rule_state = {'likelihood': likelihood}
+    if correcting:
+      used = np.where(q.max(1) > 0.5, q.argmax(1), label)
+      weight = np.maximum(2 * q.max(1) - 1, 0)
   if rule == 'repface':
     gap = rule_state['gap'], rule_state['rows']
     soft, nearest, rule_state = repface(
@@ -251,19 +259,12 @@ def head(
       used = np.where(soft.max(1) > 0.5, soft.argmax(1), label)
     else:
       soft = None
-  if rule == 'posterior':
-    q, likelihood = posterior(
-      cosine, label, mask.numpy(), rule_state['likelihood'], *grid
-    )
-    rule_state = {'likelihood': likelihood}
-    if correcting:
-      used = np.where(q.max(1) > 0.5, q.argmax(1), label)
-      weight = np.maximum(2 * q.max(1) - 1, 0)
-      for i in np.flatnonzero(used != label):
-        given_as, trained_as = np.transpose(class_rows)
-        swells = trained_as[used[i]] > 2 * given_as[used[i]] + 2
-        if swells or trained_as[label[i]] < given_as[label[i]] / 4:
-          used[i], weight[i], refused = label[i], 0, refused + 1
+  if rule in ('posterior', 'repface'):
+    for i in np.flatnonzero(used != label):
+      given_as, trained_as = np.transpose(class_rows)
+      swells = trained_as[used[i]] > 2 * given_as[used[i]] + 2
+      if swells or trained_as[label[i]] < given_as[label[i]] / 4:
+        used[i], weight[i], refused = label[i], 0, refused + 1
     class_rows = kept * np.array(class_rows)
     for i in np.flatnonzero(mask):
       class_rows[label[i], 0] += 1
