@@ -64,6 +64,10 @@ _METHODS = {
     {'head': {**_NOTHING, 'sub_centres': 3, 'drop_start': 9.0}},
   ),
   'filter': ('ArcFace, filter', {'head': {**_NOTHING, 'filter': 0.4}}),
+  'repface': (
+    'RepFace, as we read it',
+    {'head': {'rule': 'repface', 'penalty': 'none'}},
+  ),
 }
 _TRUE_LABELS = 'ArcFace, true labels'
 _RIGHT_ROWS = 'ArcFace, right rows only'
