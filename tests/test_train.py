@@ -57,11 +57,7 @@ class Killed(BaseException):
   """Stands for a kill: nothing of the run may catch it."""
 
 
-@pytest.mark.parametrize('killed_at', [5, 13])
-def test_interrupted_run_equals_uninterrupted_run(
-  cache_dir, finished, tmp_path, monkeypatch, killed_at
-):
-  config = tiny.config(cache_dir, checkpoint={'every_steps': 3})
+def train_until_killed(config, workdir, monkeypatch, killed_at):
   write = journal.Journal.note_skipped
   done = []
 
@@ -74,16 +70,44 @@ def test_interrupted_run_equals_uninterrupted_run(
   with monkeypatch.context() as patch:
     patch.setattr(journal.Journal, 'note_skipped', write_until_killed)
     with pytest.raises(Killed):
-      train.train_and_evaluate(config, tmp_path)
-  scores = train.train_and_evaluate(config, tmp_path)
+      train.train_and_evaluate(config, workdir)
   assert len(done) == killed_at
+
+
+def assert_same(config, workdir, other):
+  """Two runs have ended alike, to the last bit."""
   jax.tree.map(
     np.testing.assert_array_equal,
-    last_state(config, tmp_path),
-    last_state(config, finished),
+    last_state(config, workdir),
+    last_state(config, other),
   )
-  assert metrics_lines(tmp_path) == metrics_lines(finished)
+  assert metrics_lines(workdir) == metrics_lines(other)
+
+
+@pytest.mark.parametrize('killed_at', [5, 13])
+def test_interrupted_run_equals_uninterrupted_run(
+  cache_dir, finished, tmp_path, monkeypatch, killed_at
+):
+  config = tiny.config(cache_dir, checkpoint={'every_steps': 3})
+  train_until_killed(config, tmp_path, monkeypatch, killed_at)
+  scores = train.train_and_evaluate(config, tmp_path)
+  assert_same(config, tmp_path, finished)
   assert scores == train.train_and_evaluate(config, finished)
+
+
+def test_a_head_with_all_it_can_carry_goes_on_as_it_was(
+  cache_dir, tmp_path, monkeypatch
+):
+  config = tiny.config(cache_dir, checkpoint={'every_steps': 3})
+  config.head.update({'rule': 'posterior', 'visits': 2, 'sub_centres': 2})
+  config.head.drop_start = 1.0
+  train.train_and_evaluate(config, tmp_path / 'whole')
+  train_until_killed(config, tmp_path / 'killed', monkeypatch, 13)
+  train.train_and_evaluate(config, tmp_path / 'killed')
+  assert_same(config, tmp_path / 'killed', tmp_path / 'whole')
+  state = last_state(config, tmp_path / 'whole')
+  carried = state.head_state['sub_centre_use'], state.past['times']
+  assert all(np.any(x) for x in (state.head_state['class_rows'], *carried))
 
 
 def test_the_posterior_rule_tells_what_it_learns(cache_dir, tmp_path):

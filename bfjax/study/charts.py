@@ -111,7 +111,9 @@ def _bars(results, mixes, points, name):
 
 def _told_against_true(results, points):
   sheet, axis = charts.new_chart('Noise rate told by the rule', _SIZE)
-  true = {m: 100 * mix['closed'] for m, mix in results.mixes.items()}
+  true = {
+    m: 100 * (mix['closed'] + mix['open']) for m, mix in results.mixes.items()
+  }
   highest = max(true.values())
   axis.plot([0, highest], [0, highest], color='#888888', linewidth=1)
   for method, of_mix in points.items():
@@ -130,7 +132,7 @@ def _told_against_true(results, points):
         linestyle='none',
         **(style | {'label': label}),
       )
-  axis.set_xlabel('labels flipped, per cent')
+  axis.set_xlabel('wrong labels, flipped or of strangers, per cent')
   axis.set_ylabel('told, per cent')
   return _with_legend(sheet, axis)
 
