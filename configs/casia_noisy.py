@@ -29,7 +29,11 @@ To expect: 30 epochs of 7,100 steps. Not trained by us yet. Published (Wu and
   c20o20 (m = 0.3)
     ArcFace         98.75 90.13 89.56 90.83 83.90 95.07 81.50 88.45 85.70 79.92
     BoundaryFace    99.13 92.63 92.89 92.43 87.03 97.03 84.55 91.63 88.27 84.77
+lambda = pi (head.lambda_) did harm in our study where a fifth of the labels are
+flipped and more are of nobody, or at 40 % flips: docs/study.md. There use
+BoundaryF1, or ours.
 The other heads:
+  ours            --config=configs/robust.py:casia_noisy.py:MIX
   ArcFace         --config.head.rule=none --config.head.penalty=none
   BoundaryF1      --config.head.penalty=none
   MV-Arc-Softmax  as ArcFace and --config.head.margin=mv_arc_softmax

@@ -12,7 +12,8 @@ To expect: 24 epochs of 22,700 steps. Not trained by us yet. Published (Wu and
   Xue, ECCV 2022, PyTorch), MegaFace rank-1 and IJB-C at FAR 1e-4:
     ArcFace                    97.31 94.51
     BoundaryFace, lambda = pi  97.41 94.49
-  lambda = pi fits labels as clean as these; for MS1M see configs/ms1m.py.
+  lambda = pi fits labels as clean as these; for MS1M see configs/ms1m.py, and
+  docs/study.md for what lambda does.
 """
 
 import ml_collections
