@@ -1,7 +1,6 @@
 """The parts that a config names, built without its data: network and head."""
 
 import inspect
-from collections.abc import Callable
 
 from bfjax import backbones, corrections, errors, margins, settings
 
@@ -15,7 +14,7 @@ def check(config) -> None:
   for one in settings.run_configs(config).values() or [config]:
     open_backbone(one)
     open_margin(one.head)
-    open_rule(one.head)
+    corrections.build_rule(one.head.rule)
 
 
 def open_backbone(config) -> backbones.Backbone:
@@ -37,20 +36,8 @@ def open_margin(head) -> margins.Margin:
     UserError: if there is no such margin or it refuses a number.
   """
   make = errors.choose('margin', head.margin, margins.MARGINS)
-  margin = margins.build(head.margin, **_numbers_of(head, make))
-  return margins.filtered(margin, head.filter)
-
-
-def open_rule(head) -> corrections.Rule | None:
-  """The rule of `config.head`, likewise.
-
-  Raises:
-    UserError: if there is no such rule or it refuses a number.
-  """
-  make = errors.choose('rule', head.rule, corrections.RULES)
-  return corrections.build_rule(head.rule, **_numbers_of(head, make))
-
-
-def _numbers_of(head, make: Callable):
   known = inspect.signature(make).parameters
-  return {name: head[name] for name in known if name in head}
+  margin = margins.build(
+    head.margin, **{k: head[k] for k in known if k in head}
+  )
+  return margins.filtered(margin, head.filter)

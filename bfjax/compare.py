@@ -5,7 +5,7 @@ import logging
 import pathlib
 from collections.abc import Mapping
 
-from bfjax import collapse, reports, settings, train
+from bfjax import collapse, markdown, reports, settings, train
 
 _log = logging.getLogger(__name__)
 
@@ -77,13 +77,7 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
   for run, scores in results.items():
     shown = [_shown(scores, name) for name in columns]
     rows.append([run, *shown])
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = [
-    '| ' + ' | '.join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + ' |'
-    for r in rows
-  ]
-  rule = '|' + '|'.join('-' * (w + 2) for w in widths) + '|'
-  return '\n'.join([lines[0], rule, *lines[1:]])
+  return markdown.table(rows)
 
 
 def _shown(scores, name):

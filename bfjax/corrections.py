@@ -271,10 +271,10 @@ RULES = {
 PENALTIES = {'none': None, 'boundary': boundary_penalty}
 
 
-def build_rule(name: str, **options: float) -> Rule | None:
+def build_rule(name: str) -> Rule | None:
   """The rule called `name`; None for 'none'.
 
   Raises:
     UserError: if there is no such rule.
   """
-  return errors.choose('rule', name, RULES)(**options)
+  return errors.choose('rule', name, RULES)()

@@ -4,6 +4,7 @@ A config is a `ConfigDict`: groups of keys, one in the other. `config.head.m`
 is the key 'head.m', and a message about it names its group and what is there.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,12 @@ def flat(config) -> Iterator[tuple[str, Any]]:
         yield f'{name}.{key}', inner
     else:
       yield name, value
+
+
+def written_order(group) -> list[str]:
+  """The keys of a group as they were written; iterating sorts them."""
+  # Alone among its methods this one does not sort the keys.
+  return list(json.loads(group.to_json_best_effort(sort_keys=False)))
 
 
 def find(config, key: str, title: str = 'config') -> tuple[Any, str]:

@@ -5,7 +5,6 @@ is right to a factor of two or three; it is there to tell minutes from days.
 """
 
 import glob
-import importlib.metadata
 import math
 import os
 import pathlib
@@ -13,7 +12,7 @@ import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bfjax import defaults, errors
+from bfjax import defaults, errors, runtime
 
 DEVICES = ('cpu', 'gpu')
 _CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
@@ -45,7 +44,7 @@ class Recipe(NamedTuple):
 
 def find_device() -> str:
   """'gpu' if JAX can use one, else 'cpu'; JAX itself is not started."""
-  return 'gpu' if _has_plugin() and count_gpus() else 'cpu'
+  return 'gpu' if runtime.has_accelerator_plugin() and count_gpus() else 'cpu'
 
 
 def count_gpus() -> int:
@@ -76,7 +75,7 @@ def recommend(num_images: int, device: str = '') -> Recipe:
       f'on {cores} CPU cores, at {_SMALL_PER_CORE} images/s each as in'
       ' docs/performance.md'
     )
-    if count_gpus() and not is_given and not _has_plugin():
+    if count_gpus() and not is_given and not runtime.has_accelerator_plugin():
       time += "; for the GPU, first: pip install -e '.[cuda]'"
   elif num_images <= _SMALL_SET:
     name, rate = small, _DECODED_PER_CORE
@@ -111,9 +110,3 @@ def _about(secs: float) -> str:
       number = max(1, math.floor(secs / size + 0.5))
       return f'about {number} {unit}{"s" if number > 1 else ""}'
   raise AssertionError
-
-
-def _has_plugin() -> bool:
-  """Whether JAX has been given more than the CPU, and may use it."""
-  plugins = importlib.metadata.entry_points(group='jax_plugins')
-  return bool(plugins) and os.environ.get('JAX_PLATFORMS') != 'cpu'

@@ -136,7 +136,7 @@ def open_run(
   batch = config.batch * config.accumulate
   backbone = builders.open_backbone(config)
   margin = builders.open_margin(config.head)
-  rule = builders.open_rule(config.head)
+  rule = corrections.build_rule(config.head.rule)
   source, given = open_source(config, workdir)
   if batch > source.num_rows:
     raise errors.UserError(

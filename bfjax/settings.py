@@ -1,6 +1,5 @@
 """What a config alone says of a run, read without JAX or TensorFlow."""
 
-import json
 from typing import Any
 
 from bfjax import declared, errors, keys, limits, plugins
@@ -16,9 +15,7 @@ def run_configs(config) -> dict[str, Any]:
       another type, or its name cannot be that of a folder.
   """
   configs = {}
-  # Alone among its methods this one does not sort the keys.
-  written = config.compare.to_json_best_effort(sort_keys=False)
-  for name in json.loads(written):
+  for name in keys.written_order(config.compare):
     changes = config.compare[name]
     if name in ('', '.', '..') or '/' in name:
       raise errors.UserError(

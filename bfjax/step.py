@@ -150,14 +150,7 @@ def state_shardings(state, mesh):
   def of(path, leaf):
     del leaf
     names = {str(getattr(k, 'key', getattr(k, 'name', ''))) for k in path}
-    over_devices = names & {
-      'centres',
-      'class_rows',
-      'past',
-      'sub_centre_use',
-      'table',
-    }
-    return sharding.rows(mesh) if over_devices else sharding.replicated(mesh)
+    return sharding.rows(mesh) if names & _SPREAD else sharding.replicated(mesh)
 
   return jax.tree_util.tree_map_with_path(of, state)
 

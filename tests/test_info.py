@@ -357,7 +357,7 @@ def test_a_gpu_is_one_that_jax_can_use(monkeypatch):
   monkeypatch.setattr(recipes.glob, 'glob', lambda _: ['/dev/nvidia0'])
   plugins = []
   monkeypatch.setattr(
-    recipes.importlib.metadata, 'entry_points', lambda group: plugins
+    recipes.runtime.importlib.metadata, 'entry_points', lambda group: plugins
   )
   assert recipes.find_device() == 'cpu'
   assert "pip install -e '.[cuda]'" in recipes.recommend(1000).time

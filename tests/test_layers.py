@@ -10,7 +10,7 @@ FILES = sorted(ROOT.rglob('*.py'))
 
 # A module imports only from its own layer's folder and the layers above it.
 LAYERS = (
-  ('atomic', 'errors', 'posterior', 'runtime', 'sharding'),
+  ('atomic', 'errors', 'markdown', 'posterior', 'runtime', 'sharding'),
   ('declared', 'keys', 'limits'),
   (
     'command',

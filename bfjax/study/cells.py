@@ -41,11 +41,6 @@ class Training(NamedTuple):
     return f'{self.mix}-{self.method}-seed{self.seed}-{self.digest}'
 
 
-def written_order(group) -> list[str]:
-  """The keys of a group as they were written; iterating sorts them."""
-  return list(json.loads(group.to_json_best_effort(sort_keys=False)))
-
-
 def select(
   study,
   mixes: Collection[str] = (),
@@ -75,8 +70,8 @@ def select(
   return [
     _training(study, mix, method, seed)
     for seed in seeds or study.seeds
-    for mix in written_order(study.mixes)
-    for method in written_order(study.methods)
+    for mix in keys.written_order(study.mixes)
+    for method in keys.written_order(study.methods)
     if mix in (mixes or study.mixes) and method in (methods or study.methods)
     if method in study.cells[mix]
   ]

@@ -22,23 +22,11 @@ def draw(results: outcomes.Results) -> dict[str, bytes]:
 
     if points := _points(results, closed, accuracy):
       drawn[f'verification_{stem}.png'] = _lines(results, closed, points, name)
-    left = _points(results, mixes, _left_wrong)
-    if left:
+    if left := _points(results, mixes, tables.score('wrong_labels')):
       drawn[f'left_wrong_{stem}.png'] = _bars(results, mixes, left, name)
-  told = _points(results, results.mixes, _told)
-  if told:
+  if told := _points(results, results.mixes, tables.told):
     drawn['noise_rate.png'] = _told_against_true(results, told)
   return drawn
-
-
-def _left_wrong(outcome):
-  if 'corrections/share' in outcome.scores:
-    return outcome.scores.get('corrections/wrong_labels')
-  return None
-
-
-def _told(outcome):
-  return outcome.scores.get('rule/noise_rate')
 
 
 def _points(results, mixes, of: Callable) -> dict[str, dict]:

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bfjax import atomic, errors
+from bfjax import atomic, errors, keys
 from bfjax.study import cells
 
 FILE = 'study.json'
@@ -100,9 +100,9 @@ def collect(
     found.append(new if scores else finished.get(key, new))
   mixes = {
     mix: {k: study.mixes[mix][k] for k in ('set', 'closed', 'open')}
-    for mix in cells.written_order(study.mixes)
+    for mix in keys.written_order(study.mixes)
   }
-  methods = {x: study.methods[x] for x in cells.written_order(study.methods)}
+  methods = {x: study.methods[x] for x in keys.written_order(study.methods)}
   return Results(
     *(study.title, study.base, study.protocol, mixes, methods),
     *(study.compare, found),

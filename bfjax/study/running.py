@@ -183,7 +183,7 @@ def _run(job) -> str:
 
 
 def last_of_training(folder: pathlib.Path) -> dict[str, float]:
-  """What the last line of training says: 'train/...' and 'rule/...'."""
+  """What the last line of training says: 'train/...'."""
   from bfjax import metrics
 
   lines = metrics.read_metrics(folder / 'metrics.jsonl')
@@ -192,5 +192,5 @@ def last_of_training(folder: pathlib.Path) -> dict[str, float]:
     name: value
     for line in last
     for name, value in line.items()
-    if name.startswith(('train/', 'rule/'))
+    if name.startswith('train/')
   }

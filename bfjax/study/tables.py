@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from bfjax import collapse
+from bfjax import collapse, markdown
 from bfjax.study import outcomes
 
 _LEGEND = """\
@@ -66,29 +66,28 @@ def render(results: outcomes.Results) -> str:
       'Labels left wrong',
       'Of the rows whose true label is in the set; without corrections it is'
       ' the share of wrong labels itself.',
-      _score('wrong_labels'),
+      score('wrong_labels'),
     ),
     (
       'Right labels corrected all the same',
       'Of the rows whose given label is the true one.',
-      _score('unjust'),
+      score('unjust'),
     ),
     (
       'Strangers relabelled',
       'Of the images of nobody in the set.',
-      _score('relabelled_strangers'),
+      score('relabelled_strangers'),
     ),
-    ('Precision of the corrections', '', _score('precision')),
-    ('Recall of the corrections', '', _score('recall')),
+    ('Precision of the corrections', '', score('precision')),
+    ('Recall of the corrections', '', score('recall')),
     (
       'Noise rate told',
       'At the end of training, by rules that learn it.',
-      lambda x: x.scores.get('rule/noise_rate'),
+      told,
     ),
   )
   for title, text, of in grids:
-    is_rate = title.startswith('Noise')
-    if table := grid(results, of, noise=is_rate):
+    if table := grid(results, of, noise=of is told):
       parts += [f'## {title}', text, table]
   for pair in results.compare:
     if table := paired(results, *pair):
@@ -99,8 +98,13 @@ def render(results: outcomes.Results) -> str:
   return '\n\n'.join(filter(None, parts)) + '\n'
 
 
-def _score(name) -> Callable:
-  """Of trainings that correct labels."""
+def told(outcome: outcomes.Outcome) -> float | None:
+  """The noise rate that a rule has learned; None if it learns none."""
+  return outcome.scores.get('rule/noise_rate')
+
+
+def score(name: str) -> Callable:
+  """Outcome -> a score of its corrections; None if it corrects no labels."""
   return lambda x: (
     x.scores.get(f'corrections/{name}')
     if 'corrections/share' in x.scores
@@ -132,7 +136,7 @@ def grid(results: outcomes.Results, of: Callable, noise: bool = False) -> str:
       [mix, *(shares if noise else [])]
       + [cells.get((mix, method), '-') for method in methods]
     )
-  return markdown(rows) if cells else ''
+  return markdown.table(rows) if cells else ''
 
 
 def _summary(found, of):
@@ -177,7 +181,7 @@ def paired(results: outcomes.Results, first: str, second: str) -> str:
       bad = sum(any(collapse.COLLAPSED in x.scores for x in p) for p in pairs)
       left = _left_wrong(pairs)
       rows.append([mix, _shown(gap, bad), verdict(gap), *left])
-  return markdown(rows) if len(rows) > 1 else ''
+  return markdown.table(rows) if len(rows) > 1 else ''
 
 
 def verdict(gap: Spread) -> str:
@@ -217,7 +221,7 @@ def _by_benchmark(results):
       ends = [f'{name}/{results.protocol}/accuracy' for name in names]
       shown = [_summary(found, lambda x, e=e: x.scores.get(e)) for e in ends]
       rows.append([results.methods[method], *(x or '-' for x in shown)])
-    yield from (f'## {mix}', markdown(rows))
+    yield from (f'## {mix}', markdown.table(rows))
 
 
 def _not_there(found):
@@ -239,14 +243,3 @@ def _not_there(found):
       f'- {method}, seed {seed}: {", ".join(mixes)}'
       for (method, seed), mixes in missing.items()
     )
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-  """A table whose first row is its heading, aligned as it stands."""
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  heading, *others = (
-    '| ' + ' | '.join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + ' |'
-    for r in rows
-  )
-  rule = '|' + '|'.join('-' * (w + 2) for w in widths) + '|'
-  return '\n'.join([heading, rule, *others])
