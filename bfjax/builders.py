@@ -2,7 +2,9 @@
 
 import inspect
 
-from bfjax import backbones, corrections, errors, margins, settings
+from bfjax import backbones, errors
+from bfjax.config import settings
+from bfjax.heads import corrections, margins
 
 
 def check(config) -> None:

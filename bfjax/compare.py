@@ -5,7 +5,9 @@ import logging
 import pathlib
 from collections.abc import Mapping
 
-from bfjax import collapse, markdown, reports, settings, train
+from bfjax import text, train
+from bfjax.config import settings
+from bfjax.logbook import collapse, curves
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +52,8 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   }
   if absent:
     shown += f'\nAbsent, and not evaluated on: {", ".join(absent)}.'
-  reports.write_text(workdir / 'comparison.md', shown + '\n')
-  reports.write_text(
+  curves.write_text(workdir / 'comparison.md', shown + '\n')
+  curves.write_text(
     workdir / 'comparison.json', json.dumps(results, indent=2) + '\n'
   )
   print('\n' + shown + '\n')
@@ -77,7 +79,7 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
   for run, scores in results.items():
     shown = [_shown(scores, name) for name in columns]
     rows.append([run, *shown])
-  return markdown.table(rows)
+  return text.table(rows)
 
 
 def _shown(scores, name):

@@ -94,9 +94,11 @@ def get_config() -> ml_collections.ConfigDict:
   b.batch_norm_momentum = none(float)  # of a batch, in the running statistics
 
   c.head = h = ml_collections.ConfigDict()
-  h.margin = 'arcface'  # see bfjax/margins.py
+  h.margin = 'arcface'  # see heads/margins.py
   h.filter = 0.0  # other classes with a larger cosine do not count; 0: none
-  h.rule = 'boundary'  # or 'none', 'posterior', 'repface': bfjax/corrections.py
+  h.rule = (
+    'boundary'  # or 'none', 'posterior', 'repface': see heads/corrections.py
+  )
   h.penalty = 'boundary'  # 'none' or 'boundary'
   h.s = 32.0  # scale of the logits
   h.m = 0.5  # margin, of all margins but 'combined'; radians

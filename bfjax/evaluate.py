@@ -14,19 +14,13 @@ from typing import Any
 
 import jax
 
-from bfjax import (
-  collapse,
-  defaults,
-  diskerrors,
-  errors,
-  metrics,
-  model,
-  settings,
-  sharding,
-)
+from bfjax import defaults, errors, metrics, model, sharding
+from bfjax.config import settings
 from bfjax.evaluation import suite
 from bfjax.evaluation.features import extraction
-from bfjax.evaluation.reporting import record, report
+from bfjax.logbook import collapse
+from bfjax.report import record, report
+from bfjax.storage import diskerrors
 
 _log = logging.getLogger(__name__)
 _LIBRARIES = ('bfjax', 'jax', 'flax', 'numpy', 'opencv-python-headless')

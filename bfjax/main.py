@@ -8,14 +8,9 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from bfjax import (
-  configfile,
-  defaults,
-  diskerrors,
-  errors,
-  preflight,
-  runtime,
-)
+from bfjax import defaults, errors, runtime
+from bfjax.config import configfile, preflight
+from bfjax.storage import diskerrors
 
 _log = logging.getLogger('bfjax.main')
 

@@ -22,17 +22,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bfjax import (
-  arrays,
-  atomic,
-  backbones,
-  digests,
-  diskerrors,
-  errors,
-  scalings,
-  wholeness,
-)
+from bfjax import atomic, backbones, errors, scalings
 from bfjax.data import sources
+from bfjax.storage import arrays, digests, diskerrors, wholeness
 
 FORMAT = 'bfjax-model'
 VERSION = 1

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 import optax
 
-from bfjax import errors, limits
+from bfjax import errors
+from bfjax.config import limits
 
 
 def multistep(total_steps, steps_per_epoch, *, milestones, factor):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from bfjax import backbones, limits
+from bfjax import backbones
+from bfjax.config import limits
 
 
 class Scaling(NamedTuple):

@@ -10,15 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bfjax import (
-  backbones,
-  corrections,
-  labels,
-  limits,
-  metrics,
-  sharding,
-  softmax,
-)
+from bfjax import backbones, labels, metrics, sharding
+from bfjax.config import limits
+from bfjax.heads import corrections, softmax
 
 
 @flax.struct.dataclass

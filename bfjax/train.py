@@ -10,22 +10,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from bfjax import (
-  checkpoint,
-  collapse,
-  diskerrors,
-  errors,
-  initial,
-  journal,
-  metrics,
-  progress,
-  runs,
-  sharding,
-  step,
-  wholeness,
-)
+from bfjax import errors, metrics, pretrained, setup, sharding, step
 from bfjax.data import pipeline, streams
 from bfjax.evaluation import suite
+from bfjax.logbook import collapse, journal, progress
+from bfjax.storage import checkpoint, diskerrors, wholeness
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +40,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       training starts where it can be known then.
     Preempted: after SIGTERM.
   """
-  run = runs.open_run(config, workdir=workdir)
+  run = setup.open_run(config, workdir=workdir)
   benchmarks = suite.open_suite(
     config,
     run.recipe.backbone,
@@ -68,8 +57,8 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
     )
   start = None
   if config.init_from and not wholeness.has_begun(workdir):
-    start = initial.load(config, run)
-    run = dataclasses.replace(run, record=initial.note(run.record, start))
+    start = pretrained.load(config, run)
+    run = dataclasses.replace(run, record=pretrained.note(run.record, start))
   with contextlib.ExitStack() as stack:
     stack.enter_context(
       diskerrors.writing_to(
@@ -93,12 +82,12 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
     elif config.on_collapse == 'stop' and _has_collapsed(workdir, first_step):
       _log.warning(_STOPPED, workdir, first_step)
     else:
-      state = runs.make_state(run, config)
+      state = setup.make_state(run, config)
       if first_step:
         _log.info('Going on from the checkpoint of step %d.', first_step)
         state = checkpoint.restore(manager, first_step, state)
       elif start is not None:
-        state = initial.fill(state, start, run)
+        state = pretrained.fill(state, start, run)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
     return final_scores(workdir)
 

@@ -4,7 +4,7 @@ import ctypes
 import time
 
 from bfjax import errors
-from bfjax.data.fuzzing import targets
+from fuzzing import targets
 
 _kept = []
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from bfjax.data import sources
-from bfjax.data.records import recordio
+from bfjax.formats import recordio
 
 MAGIC = b'\x0a\x23\xd7\xce'
 

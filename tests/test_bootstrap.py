@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation.reporting import bootstrap, results
+from bfjax.report import bootstrap, results
 
 
 def make_models(seed=0, num_pairs=600, folds=10, rates=(0.95, 0.9, 0.95)):

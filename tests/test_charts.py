@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax.evaluation.reporting import charts, results
 from bfjax.evaluation.verification import curves
+from bfjax.report import charts, results
 
 
 def pixels(png):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding
 
-from bfjax import checkpoint, errors, sharding
+from bfjax import errors, sharding
+from bfjax.storage import checkpoint
 
 CLASSES = 11
 

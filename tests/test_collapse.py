@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import collapse, margins
+from bfjax.heads import margins
+from bfjax.logbook import collapse
 
 # optim.lr=0.1 optim.lr_batch=64 optim.warmup_epochs=0, ArcFace, 40 % flips.
 HOT = """

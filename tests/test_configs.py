@@ -7,7 +7,8 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from bfjax import builders, errors, optim, runs, settings
+from bfjax import builders, errors, optim, setup
+from bfjax.config import settings
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
 # study.py is of many runs: see test_study.py.
@@ -37,7 +38,7 @@ def test_a_config_describes_a_run(name):
   params, _ = jax.eval_shape(backbone.init, jax.random.key(0))
   assert jax.tree.leaves(params)
   assert builders.open_margin(config.head)
-  options = {k: config.optim[k] for k in runs.SCHEDULE_KEYS}
+  options = {k: config.optim[k] for k in setup.SCHEDULE_KEYS}
   optim.make_schedule(
     batch=config.batch, total_steps=1000, steps_per_epoch=10, **options
   )

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax import errors, reports
-from bfjax.data.labelnoise import correctionlog
+from bfjax import errors
+from bfjax.logbook import correctionlog, curves
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -54,7 +54,7 @@ class Source:
 def test_reads_the_logs_of_our_runs(tmp_path):
   path = tmp_path / 'corrections' / 'epoch_003.tsv'
   given, table = np.array([0, 1, 2]), np.array([2, 0, 1])
-  reports.write_corrections(path, Source(), given, table)
+  curves.write_corrections(path, Source(), given, table)
   assert correctionlog.read_log(path) == {
     b'a b.jpg': '30',
     b'tab\there.jpg': '10',

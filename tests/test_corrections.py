@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bfjax import corrections
+from bfjax.heads import corrections
 
 
 def test_rule_counts_negative_values_as_zero():

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 import damages
-from bfjax import digests
+from bfjax.storage import digests
 
 
 @pytest.fixture

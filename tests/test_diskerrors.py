@@ -11,16 +11,8 @@ import sys
 import pytest
 
 import tiny
-from bfjax import (
-  atomic,
-  checkpoint,
-  digests,
-  diskerrors,
-  errors,
-  metrics,
-  train,
-  wholeness,
-)
+from bfjax import atomic, errors, metrics, train
+from bfjax.storage import checkpoint, digests, diskerrors, wholeness
 from test_checkpoint import state_on
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import backbones, checkpoint, errors, model, runs, sharding
+from bfjax import backbones, errors, model, setup, sharding
 from bfjax.data import files
 from bfjax.evaluation.features import embed, extraction, imagesets, store
+from bfjax.storage import checkpoint
 from tools import embed as embed_tool
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -339,12 +340,12 @@ def environment():
 
 def test_a_run_is_told_by_its_weights(tmp_path, saved):
   config = tiny.config(saved.parent / 'faces')
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   checkpoint.claim_workdir(tmp_path / 'run', run.record)
   with checkpoint.open_manager(tmp_path / 'run') as manager:
     for step, seed in ((1, 0), (2, 1)):
       config.seed = seed
-      state = runs.make_state(run, config)
+      state = setup.make_state(run, config)
       checkpoint.save(manager, step, state, run.record, {})
   images = imagesets.open_source(
     'synthetic',

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax import errors
-from bfjax.data import faces
-from bfjax.data.faces import (
+from bfjax import errors, faces
+from bfjax.faces import (
   curves,
   difficulties,
   drawing,

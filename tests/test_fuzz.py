@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from bfjax import errors
-from bfjax.data.fuzzing import mutations, supervisor, targets, worker
+from fuzzing import mutations, supervisor, targets, worker
 from tools import fuzz
 
 COUNTS = {'records': 1000, 'packs': 4000, 'images': 4000}

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bfjax import defaults, errors, recipes
-from bfjax.data.inspection import inspection, looking
-from bfjax.data.packs import packs
+from bfjax import defaults, errors
+from bfjax.config import recipes
 from bfjax.data.sources import imagelist
+from bfjax.datasets.inspection import inspection, looking
 from bfjax.evaluation.benchmarks import pairs
+from bfjax.formats import packs
 from tests import records
 
 ROOT = pathlib.Path(__file__).parents[1]

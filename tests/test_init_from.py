@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import checkpoint, errors, initial, model, runs, train
+from bfjax import errors, model, pretrained, setup, train
+from bfjax.storage import checkpoint
 from tools import convert_checkpoint
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -37,10 +38,10 @@ def quick(cache_dir, **changes):
 
 def begin(config):
   """(run, its state before and after taking over what it starts from)."""
-  run = runs.open_run(config)
-  start = initial.load(config, run)
-  fresh = runs.make_state(run, config)
-  filled = initial.fill(fresh, start, run)
+  run = setup.open_run(config)
+  start = pretrained.load(config, run)
+  fresh = setup.make_state(run, config)
+  filled = pretrained.fill(fresh, start, run)
   jax.tree.map(lambda a, b: a.sharding == b.sharding or 1 / 0, filled, fresh)
   return jax.device_get(fresh), jax.device_get(filled)
 
@@ -78,10 +79,10 @@ def test_dominant_sub_centres_stand_for_their_classes(cache_dir, tmp_path):
   config.head.sub_centres = 3
   workdir = tmp_path / 'run'
   train.train_and_evaluate(config, workdir)
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   with checkpoint.open_manager(workdir, read_only=True) as manager:
     old = jax.device_get(
-      checkpoint.restore(manager, 8, runs.make_state(run, config))
+      checkpoint.restore(manager, 8, setup.make_state(run, config))
     )
   expected = []
   for index in range(10):
@@ -225,7 +226,7 @@ def test_a_frozen_backbone_keeps_every_bit_also_over_a_kill(
     with pytest.raises(Killed):
       train.train_and_evaluate(config, killed)
   # Going on needs the checkpoint alone.
-  monkeypatch.setattr(initial, 'load', lambda *_: pytest.fail('read again'))
+  monkeypatch.setattr(pretrained, 'load', lambda *_: pytest.fail('read again'))
   train.train_and_evaluate(config, killed)
   again = model.load_model(killed)
   assert_same((again.params, again.centres), (new.params, new.centres))

@@ -7,8 +7,8 @@ import pytest
 
 from bfjax import errors
 from bfjax.data import lists
-from bfjax.data.labelnoise import listnoise
 from bfjax.data.sources import imagelist
+from bfjax.datasets import listnoise
 
 NAMES = ['p 0/1.jpg', 'p1/12.jpg', 'p1/2.jpg', '3/4']
 LABELS = [7, 0, 0, 12]

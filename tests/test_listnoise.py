@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data.labelnoise import listnoise, outliers
+from bfjax.datasets import listnoise, outliers
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZES = {0: 10, 3: 7, 4: 1, 9: 33}

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import errors, margins
+from bfjax import errors
+from bfjax.heads import margins
 
 NORM = jnp.float32(20)
 EDGES = np.float32([-1, np.nextafter(-1, 0, dtype='f'), 0, 1 - 6e-8, 1])

@@ -10,17 +10,8 @@ import pytest
 
 import damages
 import tiny
-from bfjax import (
-  backbones,
-  checkpoint,
-  digests,
-  errors,
-  model,
-  runs,
-  scalings,
-  train,
-  wholeness,
-)
+from bfjax import backbones, errors, model, scalings, setup, train
+from bfjax.storage import checkpoint, digests, wholeness
 
 NET = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,), 'embedding_dim': 4}
 SIZE = 8
@@ -176,12 +167,12 @@ def workdir(tmp_path_factory):
 
 def test_a_run_loads_as_a_model(workdir):
   config = tiny.config(workdir.parent / 'faces')
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   for name in ('last', 'best'):
     loaded = model.load_model(workdir, name)
     step = wholeness.choose_step(workdir, name, config.checkpoint.best_metric)
     with checkpoint.open_manager(workdir, read_only=True) as manager:
-      state = checkpoint.restore(manager, step, runs.make_state(run, config))
+      state = checkpoint.restore(manager, step, setup.make_state(run, config))
     jax.tree.map(
       np.testing.assert_array_equal, loaded.params, state.params['backbone']
     )

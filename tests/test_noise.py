@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bfjax import errors
-from bfjax.data.labelnoise import noise
+from bfjax.data import noise
 
 
 def test_flips_the_floor_of_the_share_of_every_class():

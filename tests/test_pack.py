@@ -20,10 +20,9 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import writers
-from bfjax.data.conversion import formats, image_paths, packing, partial
-from bfjax.data.records import recordio
 from bfjax.data.sources import imagelist
+from bfjax.datasets import image_paths, packing, partial, targets, writers
+from bfjax.formats import recordio
 from tests import records
 
 TOOL = pathlib.Path(__file__).parents[1] / 'tools' / 'pack.py'
@@ -113,8 +112,8 @@ def sets(images, pack, tmp_path_factory):
 
 
 def open_set(root, truth='', **options):
-  found = formats.detect(str(root), **options)
-  return formats.open_source(found, truth=str(truth), check='decode')
+  found = targets.detect(str(root), **options)
+  return targets.open_source(found, truth=str(truth), check='decode')
 
 
 def rows(source):
@@ -319,11 +318,11 @@ def test_a_killed_run_is_gone_on_with(
   [made] = out.parent.rglob('*.partial')
   if name == 'tfds':
     with pytest.raises(errors.UserError, match='no sets'):
-      formats.detect(str(out), format='tfds')
+      targets.detect(str(out), format='tfds')
   else:
     assert not out.exists()
     with pytest.raises(errors.UserError, match='is not complete'):
-      formats.detect(str(made))
+      targets.detect(str(made))
   other = tool.parse_arguments(
     [*arguments, '--check', 'none', '--out', str(out)]
   )
@@ -345,7 +344,7 @@ def test_a_run_killed_at_its_last_step_has_made_the_set(images, tool, tmp_path):
   whole, out = tmp_path / 'whole', tmp_path / 'out'
   tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
   kill('imagelist', [*arguments, '--out', out], 'rename', 1)
-  assert formats.detect(str(out)).format == 'list'
+  assert targets.detect(str(out)).format == 'list'
   with pytest.raises(errors.UserError, match='already'):
     tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
   assert same_files(whole, out)
@@ -582,7 +581,7 @@ def test_a_set_that_differs_is_found_out(images, name, tmp_path, monkeypatch):
   """Of each format, if one image is written wrongly."""
   source = imagelist.build(root=str(images), list='all.txt')
   options = {'dataset': 'x', 'version': '1.0.0'} if name == 'tfds' else {}
-  writer = writers.build(formats.FORMATS.get(name, name), **options)
+  writer = writers.build(targets.FORMATS.get(name, name), **options)
   if name == 'folder':
     writer = writers.build('folder')
   opened = writer.open
@@ -631,8 +630,8 @@ def test_a_full_disk_is_a_clear_error(images, name, tmp_path):
 
 def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   for name in FORMATS:
-    assert formats.detect(str(sets[name]['root'])).format == name
-  found = formats.detect(str(images / 'all.txt'))
+    assert targets.detect(str(sets[name]['root'])).format == name
+  found = targets.detect(str(images / 'all.txt'))
   assert found.options == {
     'source': 'imagelist',
     'root': str(images),
@@ -641,17 +640,17 @@ def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   for name in ('train.rec', 'train.txt'):
     (tmp_path / name).touch()
   with pytest.raises(errors.UserError, match=r'recordio .*, list .*Say which'):
-    formats.detect(str(tmp_path))
-  assert formats.detect(str(tmp_path), format='list').format == 'list'
+    targets.detect(str(tmp_path))
+  assert targets.detect(str(tmp_path), format='list').format == 'list'
   (tmp_path / 'empty').mkdir()
   with pytest.raises(errors.UserError, match='is none of'):
-    formats.detect(str(tmp_path / 'empty'))
+    targets.detect(str(tmp_path / 'empty'))
   with pytest.raises(errors.UserError, match='There is nothing at'):
-    formats.detect(str(tmp_path / 'gone'))
+    targets.detect(str(tmp_path / 'gone'))
   (tmp_path / 'a.txt').write_text('a 0\n')
   (tmp_path / 'classes.tsv').write_text('1\tann\n')
   with pytest.raises(errors.UserError, match=r'no line for the label 0'):
-    formats.open_source(formats.detect(str(tmp_path / 'a.txt')), check='none')
+    targets.open_source(targets.detect(str(tmp_path / 'a.txt')), check='none')
 
 
 def test_the_command_says_how_to_train_on_what_it_wrote(images, tmp_path):

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import strategies as st
 
 from bfjax import errors
-from bfjax.data.packs import packs, pickles
 from bfjax.evaluation import benchmarks, fieldsets
 from bfjax.evaluation.benchmarks import pairs
+from bfjax.formats import packs, pickles
 
 IMAGES = [b'\xff\xd8one', b'\xff\n\'\\\0\x1a"', b'', b'three']
 FLAGS = [True, False]

@@ -5,8 +5,8 @@ import pytest
 
 from bfjax import errors
 from bfjax.data import places
-from bfjax.data.conversion import formats
 from bfjax.data.sources import imagelist
+from bfjax.datasets import targets
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_training_and_tools_take_both(root):
   options = {'list': 'list.txt', 'check': 'none'}
   source = imagelist.build(root='../root', truth='flips.txt', **options)
   np.testing.assert_array_equal(source.true_labels, [1, 1])
-  found = formats.detect('../root', list='list.txt')
+  found = targets.detect('../root', list='list.txt')
   assert found.options['list'] == str(here / 'list.txt')
-  source = formats.open_source(found, truth='flips.txt', check='none')
+  source = targets.open_source(found, truth='flips.txt', check='none')
   np.testing.assert_array_equal(source.true_labels, [1, 1])

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import posterior
+from bfjax.heads import posterior
 
 CLASSES = 40
 

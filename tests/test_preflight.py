@@ -7,18 +7,10 @@ import sys
 
 import pytest
 
-from bfjax import (
-  configfile,
-  declared,
-  defaults,
-  errors,
-  identity,
-  margins,
-  optim,
-  plugins,
-  preflight,
-)
+from bfjax import declared, defaults, errors, optim, plugins
+from bfjax.config import configfile, identity, preflight
 from bfjax.evaluation.benchmarks import pairs
+from bfjax.heads import margins
 
 ROOT = pathlib.Path(__file__).parents[1]
 CASIA = f'--config={ROOT}/configs/casia.py'
@@ -250,9 +242,11 @@ def test_the_workdir_of_another_run_is_refused(tmp_path):
 
 
 def test_what_modules_declare_is_what_they_have():
-  assert {*declared.functions('bfjax.margins', 'MARGINS')} == {*margins.MARGINS}
+  assert {*declared.functions('bfjax.heads.margins', 'MARGINS')} == {
+    *margins.MARGINS
+  }
   assert {*declared.functions('bfjax.optim', 'SCHEDULES')} == {*optim.SCHEDULES}
-  found = declared.parameters('bfjax.margins', 'combined')
+  found = declared.parameters('bfjax.heads.margins', 'combined')
   assert {
     k: p.default for k, p in found.items()
   } == margins.combined.__kwdefaults__

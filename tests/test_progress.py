@@ -2,7 +2,7 @@
 
 import pytest
 
-from bfjax import progress
+from bfjax.logbook import progress
 
 
 @pytest.fixture

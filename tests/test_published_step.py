@@ -9,16 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from bfjax import (
-  backbones,
-  corrections,
-  labels,
-  margins,
-  metrics,
-  sharding,
-  softmax,
-  step,
-)
+from bfjax import backbones, labels, metrics, sharding, step
+from bfjax.heads import corrections, margins, softmax
 
 oracle = pytest.importorskip('oracle_step', reason='it is written in PyTorch')
 torch = pytest.importorskip('torch')

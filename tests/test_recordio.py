@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from bfjax import errors, runs
+from bfjax import errors, setup
 from bfjax.data import pipeline, sources
-from bfjax.data.records import recordfiles, recordio, recordscan
+from bfjax.formats import recordfiles, recordio, recordscan
 from tests import records, tiny
 
 
@@ -300,12 +300,12 @@ def test_a_run_keeps_a_rebuilt_index_in_its_workdir(tmp_path):
   records.write(tmp_path, records.FIVE, index=False)
   config = tiny.config(tmp_path)
   config.data.source, config.data.root = 'recordio', str(tmp_path)
-  source, _ = runs.open_source(config, tmp_path / 'workdir')
+  source, _ = setup.open_source(config, tmp_path / 'workdir')
   assert source.num_rows == 5
   kept = list((tmp_path / 'workdir').iterdir())
   assert [path.name[:10] for path in kept] == ['train.rec.']
   config.data.index_dir = str(tmp_path / 'shared')
-  runs.open_source(config, tmp_path / 'workdir2')
+  setup.open_source(config, tmp_path / 'workdir2')
   assert (tmp_path / 'shared').is_dir()
   assert not (tmp_path / 'workdir2').exists()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data.records import recordfiles, recordindex, recordio, recordlabels
+from bfjax.formats import recordfiles, recordindex, recordio, recordlabels
 from tests import records
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation.reporting import record, report, results, tables
 from bfjax.evaluation.verification import imagepairs
+from bfjax.report import record, report, results, tables
 
 NAUGHTY = '<script>alert(1)</script> & "a|b"'
 

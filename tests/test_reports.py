@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax import reports
+from bfjax.logbook import curves
 
 
 def make_source(true_labels, names=('3', '7', '9')):
@@ -25,15 +25,15 @@ def draw(tmp_path, monkeypatch):
   """Draws a sheet and returns all that is written on it."""
   sheets = []
 
-  class Figure(reports.figure.Figure):
+  class Figure(curves.figure.Figure):
     def __init__(self, *args, **kwargs):
       super().__init__(*args, **kwargs)
       sheets.append(self)
 
-  monkeypatch.setattr(reports.figure, 'Figure', Figure)
+  monkeypatch.setattr(curves.figure, 'Figure', Figure)
 
   def draw(source, given, table):
-    picture = reports.picture_corrections(
+    picture = curves.picture_corrections(
       tmp_path / 'sheet.png', source, given, table, seed=0
     )
     assert picture.std() > 10

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from bfjax.evaluation.reporting import results
 from bfjax.evaluation.verification import curves, imagepairs, verification
+from bfjax.report import results
 
 KINDS = ('random', 'tied', 'constant', 'all same', 'all different')
 

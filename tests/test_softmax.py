@@ -9,14 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import (
-  corrections,
-  errors,
-  margins,
-  posterior,
-  sharding,
-  softmax,
-)
+from bfjax import errors, sharding
+from bfjax.heads import corrections, margins, posterior, softmax
 
 ROWS, DIM, CLASSES, SCALE, WEIGHT = 16, 24, 61, 32.0, 3.14
 KEPT = 0.9

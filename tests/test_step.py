@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import tiny
-from bfjax import errors, runs, sharding, step
+from bfjax import errors, setup, sharding, step
 
 
 @pytest.fixture(scope='module')
@@ -34,8 +34,8 @@ def batches(run, count, size=16):
 
 
 def train(config, devices, count=3, size=16):
-  run = runs.open_run(config, mesh_of(devices))
-  state = runs.make_state(run, config)
+  run = setup.open_run(config, mesh_of(devices))
+  state = setup.make_state(run, config)
   take = step.compile_step(run.recipe, state)
   for batch in batches(run, count, size):
     state, outcome = take(state, jax.device_put(batch, sharding.rows(run.mesh)))
@@ -87,8 +87,8 @@ def test_a_label_changes_once_enough_visits_agree(cache_dir, devices):
   config.head.m, config.head.epoch_start, config.head.visits = 0.0, 0, 2
   config.optim.lr = 0.0  # so that every visit proposes the same
   config.backbone.dropout = 0.0
-  run = runs.open_run(config, mesh_of(devices))
-  state = runs.make_state(run, config)
+  run = setup.open_run(config, mesh_of(devices))
+  state = setup.make_state(run, config)
   compiled = step.compile_step(run.recipe, state)
   batch = next(batches(run, 1))
   one, two = [
@@ -115,8 +115,8 @@ def test_repface_remembers_predictions_from_the_start(cache_dir, devices):
   config.head.rule, config.head.epoch_start = 'repface', 1
   config.optim.lr = 0.0  # so that every visit predicts the same
   config.backbone.dropout = 0.0
-  run = runs.open_run(config, mesh_of(devices))
-  state = runs.make_state(run, config)
+  run = setup.open_run(config, mesh_of(devices))
+  state = setup.make_state(run, config)
   compiled = step.compile_step(run.recipe, state)
   batch = next(batches(run, 1))
   states = [
@@ -139,9 +139,9 @@ def test_labels_are_corrected_from_the_epoch_after_epoch_start(cache_dir):
   config = tiny.config(cache_dir)
   config.head.m = 0.0
   config.head.epoch_start = 1
-  run = runs.open_run(config, mesh_of(1))
+  run = setup.open_run(config, mesh_of(1))
   assert run.steps_per_epoch == 8
-  state = runs.make_state(run, config)
+  state = setup.make_state(run, config)
   compiled = step.compile_step(run.recipe, state)
   corrected = []
   for batch in batches(run, 9):
@@ -163,8 +163,8 @@ def test_updates_are_published_sgd_on_every_parameter(cache_dir):
   # A hundred times the usual decay, for whatever lacks it to be seen.
   momentum, decay = 0.9, 0.05
   config.optim.weight_decay = decay
-  run = runs.open_run(config, mesh_of(1))
-  state = runs.make_state(run, config)
+  run = setup.open_run(config, mesh_of(1))
+  state = setup.make_state(run, config)
   take = step.compile_step(run.recipe, state)
   # One that moves by the gradient itself, to read it off.
   bare = dataclasses.replace(run.recipe, optimizer=optax.sgd(1.0))
@@ -203,8 +203,8 @@ def test_updates_are_published_sgd_on_every_parameter(cache_dir):
 
 def test_the_centres_are_spread_over_the_devices_and_the_net_is_not(cache_dir):
   config = tiny.config(cache_dir)
-  run = runs.open_run(config, mesh_of(8))
-  state = runs.make_state(run, config)
+  run = setup.open_run(config, mesh_of(8))
+  state = setup.make_state(run, config)
   assert len(state.params['centres']) == 16  # 10 classes, padded
   assert state.params['centres'].sharding == sharding.rows(run.mesh)
   momentum = [
@@ -232,11 +232,11 @@ def test_64_bit_mode_changes_no_type_of_the_state(cache_dir, changes):
   def types(state):
     return jax.tree.map(lambda x: x.dtype, state)
 
-  run = runs.open_run(config, mesh_of(2))
-  plain = types(runs.make_state(run, config))
+  run = setup.open_run(config, mesh_of(2))
+  plain = types(setup.make_state(run, config))
   with jax.enable_x64(True):
-    run = runs.open_run(config, mesh_of(2))
-    state = runs.make_state(run, config)
+    run = setup.open_run(config, mesh_of(2))
+    state = setup.make_state(run, config)
     assert types(state) == plain
     take = functools.partial(step.train_step, recipe=run.recipe)
     state, _ = jax.eval_shape(take, state, next(batches(run, 1)))

@@ -8,8 +8,9 @@ from unittest import mock
 
 import pytest
 
-from bfjax import collapse, defaults, errors
-from bfjax.study import cells, charts, outcomes, running, tables
+from bfjax import defaults, errors
+from bfjax.logbook import collapse
+from studies import cells, charts, outcomes, running, tables
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTHING = {'rule': 'none', 'penalty': 'none'}

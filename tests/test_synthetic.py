@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax import errors
-from bfjax.data import faces, sources
-from bfjax.data.faces import folder, pairs, sets
+from bfjax import errors, faces
+from bfjax.data import sources
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks import pairs as pair_benchmark
+from bfjax.faces import folder, pairs, sets
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = sets.FaceSet(

@@ -12,13 +12,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from bfjax import errors
-from bfjax.data import sources, tfds_builders, writers
-from bfjax.data.conversion import formats, packing
+from bfjax.data import sources, tfds_builders
 from bfjax.data.sources import imagelist
 from bfjax.data.sources import tfds as tfds_source
-from bfjax.data.tfds import tfds_columns
 from bfjax.data.tfds_builders.faces import faces_dataset_builder
-from bfjax.data.writers import tfds as tfds_writer
+from bfjax.datasets import packing, targets, writers
+from bfjax.datasets.writers import tfds as tfds_writer
+from bfjax.formats import tfds_columns
 
 NAMES = ('ann', 'bob', 'cy d')
 
@@ -138,8 +138,8 @@ def test_splits_are_sliced_and_features_named(foreign):
   assert part.read(range(20)) == [encoded(age) for age in ages]
   assert sorted(ages) == [int(x) for x in part.class_names]
   assert part.fingerprint != whole.fingerprint
-  found = formats.detect(str(foreign))
-  again = formats.open_source(found, split='train[25%:75%]', label_key='age')
+  found = targets.detect(str(foreign))
+  again = targets.open_source(found, split='train[25%:75%]', label_key='age')
   assert again.fingerprint == part.fingerprint
 
 
@@ -206,7 +206,7 @@ def test_the_builder_of_tfds_prepares_any_source(listed, tmp_path):
   assert copy.read(range(10)) == listed.read(range(10))
   assert copy.fingerprint == listed.fingerprint
   assert copy.true_labels is None
-  assert formats.detect(str(tmp_path)).folder.endswith('faces/mine/1.0.0')
+  assert targets.detect(str(tmp_path)).folder.endswith('faces/mine/1.0.0')
 
 
 def test_the_newest_version_is_taken_and_others_can_be_named(listed, tmp_path):

@@ -8,17 +8,10 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import (
-  checkpoint,
-  collapse,
-  compare,
-  errors,
-  evaluate,
-  journal,
-  runs,
-  settings,
-  train,
-)
+from bfjax import compare, errors, evaluate, setup, train
+from bfjax.config import settings
+from bfjax.logbook import collapse, journal
+from bfjax.storage import checkpoint
 
 # Not the same from run to run, and not meant to be.
 TIMINGS = ('images_per_sec', 'eval/secs', 'eval/share_of_time')
@@ -38,10 +31,10 @@ def finished(cache_dir, tmp_path_factory):
 
 
 def last_state(config, workdir):
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   with checkpoint.open_manager(workdir, read_only=True) as manager:
     step = manager.latest_step()
-    state = checkpoint.restore(manager, step, runs.make_state(run, config))
+    state = checkpoint.restore(manager, step, setup.make_state(run, config))
   return jax.device_get(state)
 
 
@@ -133,7 +126,7 @@ def test_the_posterior_rule_tells_what_it_learns(cache_dir, tmp_path):
 def test_bounds_leave_out_what_is_noise(cache_dir, labels, rows):
   config = tiny.config(cache_dir)
   config.data.stranger_rate, config.data.labels = 0.2, labels
-  source, given = runs.open_source(config)
+  source, given = setup.open_source(config)
   np.testing.assert_array_equal(given, source.true_labels)
   assert (source.true_labels >= 0).all()
   assert source.num_rows == len(given) == rows
@@ -142,7 +135,7 @@ def test_bounds_leave_out_what_is_noise(cache_dir, labels, rows):
 
 def test_a_run_leaves_its_records(cache_dir, finished):
   config = tiny.config(cache_dir)
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   lines = metrics_lines(finished)
   training = [line for line in lines if 'train/loss' in line]
   assert [line['step'] for line in training] == [3, 6, 8, 11, 14, 16]
@@ -170,7 +163,7 @@ def test_a_run_leaves_its_records(cache_dir, finished):
 
 def test_the_correction_log_is_the_label_table(cache_dir, finished):
   config = tiny.config(cache_dir)
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   table = last_state(config, finished).table[: run.source.num_rows]
   logs = finished / 'corrections'
   # Nothing is corrected up to epoch_start = 1: a header and no line.
@@ -227,17 +220,17 @@ def test_a_run_of_before_the_penalty_had_a_start_goes_on_only_as_it_was(
   cache_dir, tmp_path
 ):
   config = tiny.config(cache_dir)
-  record = runs.open_run(config).record
+  record = setup.open_run(config).record
   old = {**record, 'fixed': dict(record['fixed'])}
   del old['fixed']['start of the penalty']
   checkpoint.claim_workdir(tmp_path, old)
   with pytest.raises(errors.UserError, match=r'older bfjax.*penalty_start=0'):
     train.train_and_evaluate(config, tmp_path)
   config.head.penalty_start = 0.0
-  checkpoint.claim_workdir(tmp_path, runs.open_run(config).record)
+  checkpoint.claim_workdir(tmp_path, setup.open_run(config).record)
   # Without a penalty nothing has changed.
   config = tiny.config(cache_dir, head={'penalty': 'none'})
-  assert 'start of the penalty' not in runs.open_run(config).record['fixed']
+  assert 'start of the penalty' not in setup.open_run(config).record['fixed']
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(
@@ -293,7 +286,7 @@ def test_augmentations_are_recorded_if_on_and_checked_before_the_workdir(
   assert not [name for name in record['fixed'] if 'augment' in name]
   config = tiny.config(cache_dir)
   config.data.augment.blur = 0.5
-  assert runs.open_run(config).record['fixed']['data.augment.blur'] == 0.5
+  assert setup.open_run(config).record['fixed']['data.augment.blur'] == 0.5
   with pytest.raises(
     errors.UserError, match=r'augment\.blur was None, now 0.5'
   ):
@@ -308,7 +301,7 @@ def test_an_unreadable_image_is_skipped_counted_and_listed_if_so_wished(
   tmp_path,
 ):
   config = tiny.config(tmp_path / 'faces', epochs=1)
-  source, _ = runs.open_source(config)
+  source, _ = setup.open_source(config)
   pathlib.Path(source.path(30)).write_bytes(b'no image')
   with pytest.raises(errors.UserError, match=source.name(30)):
     train.train_and_evaluate(config, tmp_path / 'strict')

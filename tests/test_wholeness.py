@@ -13,17 +13,8 @@ import pytest
 
 import damages
 import tiny
-from bfjax import (
-  checkpoint,
-  errors,
-  evaluate,
-  initial,
-  metrics,
-  model,
-  runs,
-  train,
-  wholeness,
-)
+from bfjax import errors, evaluate, metrics, model, pretrained, setup, train
+from bfjax.storage import checkpoint, wholeness
 
 TIMINGS = ('images_per_sec', 'eval/secs', 'eval/share_of_time')
 
@@ -58,10 +49,10 @@ def names(workdir):
 
 
 def state_of(config, workdir):
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   with checkpoint.open_manager(workdir, read_only=True) as manager:
     step = manager.latest_step()
-    state = checkpoint.restore(manager, step, runs.make_state(run, config))
+    state = checkpoint.restore(manager, step, setup.make_state(run, config))
   return jax.device_get(state)
 
 
@@ -144,11 +135,11 @@ def test_names_of_damaged_checkpoints_are_not_used_twice(workdir, finished):
 def readers(config, workdir):
   """Whoever reads a checkpoint otherwise than to go on training."""
   config.init_from = str(workdir)
-  run = runs.open_run(config)
+  run = setup.open_run(config)
   return {
     'load_model': lambda: model.load_model(workdir),
     'eval': lambda: evaluate.evaluate(config, workdir),
-    'init_from': lambda: initial.load(config, run),
+    'init_from': lambda: pretrained.load(config, run),
   }
 
 

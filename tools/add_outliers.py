@@ -21,7 +21,7 @@ import argparse
 
 from bfjax import command, errors
 from bfjax.data import places
-from bfjax.data.labelnoise import listnoise, outliers
+from bfjax.datasets import listnoise, outliers
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -15,7 +15,7 @@ import argparse
 
 from bfjax import command
 from bfjax.data import places
-from bfjax.data.labelnoise import listnoise
+from bfjax.datasets import listnoise
 
 
 def parse_arguments() -> argparse.Namespace:

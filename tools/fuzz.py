@@ -16,7 +16,7 @@ import json
 import pathlib
 
 from bfjax import command, errors
-from bfjax.data.fuzzing import supervisor, worker
+from fuzzing import supervisor, worker
 
 _READERS = ('records', 'packs', 'images')
 

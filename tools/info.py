@@ -23,17 +23,18 @@ import os
 import pathlib
 import shlex
 
-from bfjax import atomic, command, defaults, recipes
-from bfjax.data.conversion import formats
+from bfjax import atomic, command, defaults
+from bfjax.config import recipes
 from bfjax.data.files import printable
-from bfjax.data.inspection import (
+from bfjax.datasets import targets
+from bfjax.datasets.inspection import (
   inspection,
   inspection_chart,
   problems,
   summary,
 )
-from bfjax.data.packs import packs
 from bfjax.evaluation.verification import pairinspection, pairlist
+from bfjax.formats import packs
 
 _SAMPLE = 10_000
 
@@ -46,7 +47,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add = parser.add_argument
   add('path', help='a folder, list, .rec, TFDS folder, pair list or .bin pack')
   add('--root', default='', help='the folder that a list is relative to')
-  add('--format', default='', help=f'one of {", ".join(formats.FORMATS)}')
+  add('--format', default='', help=f'one of {", ".join(targets.FORMATS)}')
   add('--truth', default='', help='flipped images with their true labels')
   add(
     '--device',
@@ -90,12 +91,12 @@ def _holds_pairs(arguments) -> bool:
 
 def _tell_set(arguments):
   """(report, in words, what its command is for) of a training set."""
-  found = formats.detect(
+  found = targets.detect(
     arguments.root or arguments.path,
     list=arguments.path if arguments.root else '',
     format=arguments.format,
   )
-  source = formats.open_source(
+  source = targets.open_source(
     found, truth=arguments.truth, check='none', on_error='skip'
   )
   sample = 0 if arguments.all else _SAMPLE

@@ -20,9 +20,10 @@ import shutil
 
 import numpy as np
 
-from bfjax import command, errors, recipes
-from bfjax.data.faces import difficulties, folder, pairs, sets
-from bfjax.data.labelnoise import noise
+from bfjax import command, errors
+from bfjax.config import recipes
+from bfjax.data import noise
+from bfjax.faces import difficulties, folder, pairs, sets
 
 _FOLDS = 10
 

@@ -33,15 +33,16 @@ import pathlib
 
 import numpy as np
 
-from bfjax import command, errors, recipes
-from bfjax.data import writers
-from bfjax.data.conversion import formats, packing, selection
-from bfjax.data.labelnoise import correctionlog
-from bfjax.data.writers import bin as pack_writer
-from bfjax.data.writers import imagelist as list_writer
-from bfjax.data.writers import recordio as record_writer
-from bfjax.data.writers import tfds as tfds_writer
+from bfjax import command, errors
+from bfjax.config import recipes
+from bfjax.data import selection
+from bfjax.datasets import packing, targets, writers
+from bfjax.datasets.writers import bin as pack_writer
+from bfjax.datasets.writers import imagelist as list_writer
+from bfjax.datasets.writers import recordio as record_writer
+from bfjax.datasets.writers import tfds as tfds_writer
 from bfjax.evaluation.verification import pairlist
+from bfjax.logbook import correctionlog
 
 _WRITERS = {
   'list': 'imagelist',
@@ -79,7 +80,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     '--from',
     dest='format',
     default='',
-    choices=sorted(formats.FORMATS),
+    choices=sorted(targets.FORMATS),
     help='the format, where it cannot be found out',
   )
   add(
@@ -217,13 +218,13 @@ def _open_set(arguments):
   """The source with its labels corrected and images dropped, as asked."""
   if arguments.pairs:
     raise errors.UserError('--pairs is for --to bin.')
-  found = formats.detect(
+  found = targets.detect(
     arguments.root,
     list=arguments.list,
     dataset=arguments.dataset,
     format=arguments.format,
   )
-  source = formats.open_source(
+  source = targets.open_source(
     found,
     truth=arguments.truth,
     # Otherwise files that are missing are refused.

@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
     UserError: if a model cannot be read or evaluated, or the benchmarks were
       not run in one way for all of them.
   """
-  from bfjax.evaluation.reporting import record, report
+  from bfjax.report import record, report
 
   several = []
   for given, name in zip(
@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments, path, checkpoint, name):
   from bfjax import defaults, evaluate
-  from bfjax.evaluation.reporting import record
+  from bfjax.report import record
 
   config = defaults.get_config()
   if arguments.config:

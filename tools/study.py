@@ -96,8 +96,9 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _train(arguments, study) -> list[str]:
   """Trains what is not finished; returns what failed, in words."""
-  from bfjax import defaults, preflight
-  from bfjax.study import cells, outcomes, running
+  from bfjax import defaults
+  from bfjax.config import preflight
+  from studies import cells, outcomes, running
 
   runs = arguments.workdir / 'runs'
   wanted = cells.select(
@@ -153,7 +154,7 @@ def _remove(arguments, study, folder):
 def _write(arguments, study, with_charts=False) -> str:
   """Writes tables, numbers and charts of what there is; returns the tables."""
   from bfjax import atomic
-  from bfjax.study import cells, charts, outcomes, tables
+  from studies import cells, charts, outcomes, tables
 
   workdir = arguments.workdir
   several = [outcomes.read(path) for path in arguments.results]

@@ -20,7 +20,7 @@ import pathlib
 
 from bfjax import command, defaults, errors
 from bfjax.data import places
-from bfjax.data.labelnoise import correctionlog
+from bfjax.logbook import correctionlog
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from bfjax import errors, model
-from bfjax.data import faces
+from bfjax import errors, faces, model
 
 IMAGES = 32
 TOLERANCE = 1e-4

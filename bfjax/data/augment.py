@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 
-from bfjax import limits
+from bfjax.config import limits
 
 _INTERPOLATIONS = (
   cv2.INTER_NEAREST,

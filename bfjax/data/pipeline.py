@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bfjax import errors, limits
+from bfjax import errors
+from bfjax.config import limits
 from bfjax.data import augment as augmentation
 from bfjax.data import files as image_files
 from bfjax.data import order, sources, streams

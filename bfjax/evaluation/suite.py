@@ -13,7 +13,7 @@ from bfjax import backbones, errors, sharding
 from bfjax.evaluation import benchmarks as benchmarks_lib
 from bfjax.evaluation import fieldsets
 from bfjax.evaluation.features import distinct, embed
-from bfjax.evaluation.reporting import results
+from bfjax.report import results
 
 _log = logging.getLogger(__name__)
 

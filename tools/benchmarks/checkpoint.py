@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import timing
-from bfjax import backbones, checkpoint, digests, runtime, sharding, wholeness
+from bfjax import backbones, runtime, sharding
+from bfjax.storage import checkpoint, digests, wholeness
 
 NET = {'name': 'iresnet', 'image_size': 112}
 CLASSES = 30_000

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from benchmarks import timing
-from bfjax import corrections, margins, runtime, sharding, softmax
+from bfjax import runtime, sharding
+from bfjax.heads import corrections, margins, softmax
 
 ROWS, DIM = 256, 512
 CLASSES = (10_000, 100_000)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bfjax import errors, limits
+from bfjax import errors
+from bfjax.config import limits
 from bfjax.data import (
   files,
   folders,

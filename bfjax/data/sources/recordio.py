@@ -8,9 +8,10 @@ import os
 
 import numpy as np
 
-from bfjax import errors, limits
+from bfjax import errors
+from bfjax.config import limits
 from bfjax.data import files, images, lists, names, places, sources
-from bfjax.data.records import recordfiles, recordindex, recordlabels
+from bfjax.formats import recordfiles, recordindex, recordlabels
 
 _log = logging.getLogger(__name__)
 

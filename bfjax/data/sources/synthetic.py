@@ -9,10 +9,9 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, sources
-from bfjax.data.faces import folder, sets
-from bfjax.data.labelnoise import noise
+from bfjax.data import files, noise, sources
 from bfjax.data.sources import imagelist
+from bfjax.faces import folder, sets
 
 
 def build(

@@ -9,10 +9,11 @@ TensorFlow Datasets takes seconds to import, so that is done when it is needed.
 import os
 from collections.abc import Sequence
 
-from bfjax import errors, limits
+from bfjax import errors
+from bfjax.config import limits
 from bfjax.data import images, places
 from bfjax.data.files import printable
-from bfjax.data.tfds import array_records, tfds_columns, tfds_sets
+from bfjax.formats import array_records, tfds_columns, tfds_sets
 
 
 class TfdsImages:

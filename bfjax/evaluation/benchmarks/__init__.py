@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from bfjax import errors, plugins
-from bfjax.evaluation.reporting import results
+from bfjax.report import results
 
 
 class Absent(errors.UserError):

@@ -12,9 +12,9 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.data.packs import packs
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.verification import imagepairs, pairlist, verification
+from bfjax.formats import packs
 
 _log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ each fold pairs of one person, half pairs of two.
 from collections.abc import Sequence
 
 from bfjax import errors
-from bfjax.data.faces import folder, sets
-from bfjax.data.faces import pairs as face_pairs
 from bfjax.evaluation.benchmarks import pairs
 from bfjax.evaluation.verification import imagepairs
+from bfjax.faces import folder, sets
+from bfjax.faces import pairs as face_pairs
 
 
 def build(

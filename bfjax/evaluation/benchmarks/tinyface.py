@@ -23,8 +23,8 @@ from bfjax.evaluation.identification import (
   fusion,
   identification,
 )
-from bfjax.evaluation.reporting import results
 from bfjax.evaluation.search import products, search
+from bfjax.report import results
 
 _FOLDERS = ('Probe', 'Gallery_Match', 'Gallery_Distractor')
 _RANKS = (1, 5, 10, 20)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from bfjax import errors
 from bfjax.data import files, folders, sources
-from bfjax.data.conversion import formats
-from bfjax.data.packs import packs
+from bfjax.datasets import targets
+from bfjax.formats import packs
 
 
 class ImageSet(NamedTuple):
@@ -45,8 +45,8 @@ def open_set(
   if os.path.isfile(root) and not list and packs.is_pack(root):
     pack = packs.read(root)
     return ImageSet(packs.PackFiles(root, pack.images), _no_label)
-  found = formats.detect(root, list=list, dataset=dataset, format=format)
-  return _labelled(formats.open_source(found, split=split))
+  found = targets.detect(root, list=list, dataset=dataset, format=format)
+  return _labelled(targets.open_source(found, split=split))
 
 
 def open_source(name: str, options: Mapping[str, Any]) -> ImageSet:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax.evaluation.identification import identification
-from bfjax.evaluation.reporting import results
 from bfjax.evaluation.search import products, search
 from bfjax.evaluation.verification import curves, roc
+from bfjax.report import results
 
 _BINS = 60
 _RANK, _RATE = 'rank', 'identification rate'

@@ -12,7 +12,7 @@ from bfjax.evaluation.identification import (
   identification,
 )
 from bfjax.evaluation.ijb import template_pairs
-from bfjax.evaluation.reporting import results
+from bfjax.report import results
 
 _RANKS = 10
 _CMC_RANKS = 1000

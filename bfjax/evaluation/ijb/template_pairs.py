@@ -6,8 +6,8 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.evaluation.ijb import pair_scores
-from bfjax.evaluation.reporting import results
 from bfjax.evaluation.verification import curves, roc
+from bfjax.report import results
 
 _BINS = 100
 _HARDEST = 8  # pairs of each kind

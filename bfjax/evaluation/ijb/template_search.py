@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.reporting import results
 from bfjax.evaluation.search import products, search
+from bfjax.report import results
 
 _MAX_RANK = 50  # that the curve goes to
 _MAX_POINTS = 2000

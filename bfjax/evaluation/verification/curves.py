@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bfjax.evaluation.reporting import results
+from bfjax.report import results
 
 FAR, TAR = 'false accept rate', 'true accept rate'
 _BINS = 60

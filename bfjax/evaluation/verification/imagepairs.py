@@ -6,8 +6,8 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation.reporting import results
 from bfjax.evaluation.verification import curves, verification
+from bfjax.report import results
 
 _HARDEST = 8  # pairs of each kind
 _SCORES = {'boundaryface': 'cosine', 'insightface': 'squared distance'}

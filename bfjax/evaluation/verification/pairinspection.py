@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax.data import files, folders
-from bfjax.data.inspection import looking
-from bfjax.data.packs import packs
+from bfjax.datasets.inspection import looking
 from bfjax.evaluation.verification import pairlist
+from bfjax.formats import packs
 
 _FOLDS, _SUFFIX = 10, '.jpg'  # of the field's lists
 

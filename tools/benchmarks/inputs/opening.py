@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks import timing
 from bfjax.data import sources
-from bfjax.data.records import recordio
+from bfjax.formats import recordio
 
 _CHUNK = 100_000
 _IMAGES_PER_CLASS = 10

@@ -6,7 +6,8 @@ import pathlib
 import cv2
 import numpy as np
 
-from bfjax.data import sources, writers
+from bfjax.data import sources
+from bfjax.datasets import writers
 
 IMAGE_SIZE = 112
 _CLASSES = 8

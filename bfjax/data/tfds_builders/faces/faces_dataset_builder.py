@@ -13,7 +13,7 @@ import dataclasses
 import tensorflow_datasets as tfds
 
 from bfjax.data import sources, tfds_builders
-from bfjax.data.conversion import packing
+from bfjax.datasets import packing
 
 
 @dataclasses.dataclass(kw_only=True)

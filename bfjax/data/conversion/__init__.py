@@ -1,1 +1,0 @@
-"""Data sets from one format to another."""

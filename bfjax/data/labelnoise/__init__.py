@@ -1,1 +1,0 @@
-"""Wrong labels: put in on purpose, and what a run has corrected."""

@@ -1,1 +1,0 @@
-"""Verification packs, `lfw.bin`, read without running what they hold."""

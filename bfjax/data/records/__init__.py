@@ -1,1 +1,0 @@
-"""RecordIO: `train.rec` and its index."""

@@ -1,1 +1,0 @@
-"""Sets of TensorFlow Datasets, read by random access."""

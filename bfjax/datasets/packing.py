@@ -1,0 +1,229 @@
+"""Writes a source in another format: whole or not there, and resumable."""
+
+import concurrent.futures
+import hashlib
+import itertools
+import pathlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+
+from bfjax import atomic, errors
+from bfjax.data import images, selection, sources
+from bfjax.data.files import first_lines, printable
+from bfjax.datasets import partial
+
+_SKIPPED = 'skipped_images.tsv'
+# Images that a thread reads at a time: few, as some are of megabytes.
+_CHUNK = 16
+_THREADS = 4
+_SAMPLE = 1000
+
+
+def read_ahead(
+  source: sources.Source, rows: Iterable[int]
+) -> Iterator[tuple[int, bytes]]:
+  """Yields (row, encoded image) of `rows`, in order, read by threads ahead.
+
+  Raises:
+    UserError: if an image cannot be read; the message names it.
+  """
+  rows = iter(rows)
+
+  def read(chunk):
+    return list(zip(chunk, source.read(np.array(chunk)), strict=True))
+
+  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+    waiting = []
+    try:
+      while True:
+        while len(waiting) <= _THREADS and (
+          chunk := [int(row) for row in itertools.islice(rows, _CHUNK)]
+        ):
+          waiting.append(pool.submit(read, chunk))
+        if not waiting:
+          return
+        yield from waiting.pop(0).result()
+    finally:
+      for future in waiting:
+        future.cancel()
+
+
+def _bar(what: str, total: int, done: int, progress: bool):
+  return tqdm.tqdm(
+    total=total,
+    initial=done,
+    desc=what,
+    unit='image',
+    unit_scale=True,
+    disable=not progress,
+  )
+
+
+class Packed(NamedTuple):
+  """What was written.
+
+  Attributes:
+    num_rows: images.
+    num_classes: classes.
+    num_skipped: images that could not be read.
+  """
+
+  num_rows: int
+  num_classes: int
+  num_skipped: int
+
+
+def pack(
+  source: sources.Source,
+  writer,
+  out: pathlib.Path,
+  *,
+  command: Mapping,
+  file: str = '',
+  check: str = 'decode',
+  on_error: str = 'error',
+  verify: bool = False,
+  save_secs: float = 5.0,
+  progress: bool = True,
+) -> Packed:
+  """Writes a source in another format, or goes on with that.
+
+  Then reads the set back and compares the number of images, all labels and the
+  bytes of a sample of 1000.
+
+  Args:
+    source: what is written.
+    writer: a `writers.Writer`.
+    out: the new set; must not be there.
+    command: what else than the source tells this set from others: JSON.
+    file: the file that is the set, where it is not the folder.
+    check: 'decode' decodes every image before the first is written; 'none'.
+    on_error: 'error', or 'skip' to leave images out that cannot be decoded and
+      list them in `skipped_images.tsv`.
+    verify: whether to compare the bytes of all images.
+    save_secs: how much time a kill may cost.
+    progress: whether to show progress bars, with the time left.
+
+  Raises:
+    UserError: if the format cannot hold the source, an image cannot be read,
+      the set cannot be written, or what is read back is not what was written.
+  """
+  errors.choose('check', check, dict.fromkeys(('decode', 'none')))
+  errors.choose('on_error', on_error, dict.fromkeys(('error', 'skip')))
+  order = writer.order(source)
+  classes = '\n'.join(source.class_names).encode('utf-8', 'surrogateescape')
+  record = {
+    'images and labels': source.fingerprint,
+    'classes': hashlib.sha256(classes).hexdigest(),
+    **command,
+  }
+  with partial.folder(out, record) as folder:
+    bad = {}
+    if check == 'decode':
+      bad = _unreadable_once(source, folder, on_error, progress)
+    if bad:
+      rows = np.delete(np.arange(source.num_rows), list(bad))
+      names = {row: source.name(row) for row in bad}
+      if not len(rows):
+        raise errors.UserError('No image of the set can be decoded.')
+      source = selection.Selection(source, rows=rows)
+      order = writer.order(source)
+    _write(source, writer, order, folder, save_secs, progress)
+    compare(source, writer.read(folder), order, verify, progress)
+    if bad:
+      lines = (f'{row}\t{printable(name)}\n' for row, name in names.items())
+      atomic.write_text(folder / _SKIPPED, ''.join(lines))
+    partial.complete(folder, out, file)
+  return Packed(source.num_rows, source.num_classes, len(bad))
+
+
+def _unreadable_once(source, folder, on_error, progress) -> dict[int, str]:
+  """The bad images, from the journal if they were looked for before."""
+  journal = partial.read_journal(folder)
+  if 'bad' not in journal:
+    bad = dict(images.all_problems(source, progress))
+    if bad and on_error == 'error':
+      raise errors.UserError(
+        f'{len(bad)} of {source.num_rows} images cannot be used:\n'
+        + first_lines(bad.values())
+        + '\nRestore them, or leave them out with --on-error=skip.'
+      )
+    journal['bad'] = {str(row): problem for row, problem in bad.items()}
+    partial.write_journal(folder, journal)
+  return {int(row): problem for row, problem in journal['bad'].items()}
+
+
+def _write(source, writer, order, folder, save_secs, progress) -> None:
+  journal = partial.read_journal(folder)
+  state = journal.get('state') or {}
+  done = state.get('rows', 0)
+  with (
+    writer.open(folder, source, order, state) as sink,
+    _bar('Writing', source.num_rows, done, progress) as bar,
+  ):
+    saved = time.monotonic()
+    for _, encoded in read_ahead(source, order[done:]):
+      sink.add(encoded)
+      bar.update()
+      if time.monotonic() - saved >= save_secs:
+        partial.write_journal(folder, journal | {'state': sink.save()})
+        saved = time.monotonic()
+    partial.write_journal(folder, journal | {'state': sink.save()})
+    sink.finish()
+
+
+def compare(
+  source: sources.Source,
+  copy: sources.Source,
+  order: np.ndarray,
+  verify: bool = False,
+  progress: bool = True,
+) -> None:
+  """Checks that row i of `copy` is row order[i] of `source`.
+
+  Labels are compared by the names of their classes, or by number where the
+  format has no names.
+
+  Raises:
+    UserError: if it is not; the first difference is named.
+  """
+  if copy.num_rows != source.num_rows:
+    raise _differs(
+      f'it has {copy.num_rows} images instead of {source.num_rows}'
+    )
+  number = {name: i for i, name in enumerate(source.class_names)}
+  classes = np.array([number.get(x, -1) for x in copy.class_names])
+  wrong = np.flatnonzero(classes[copy.labels] != source.labels[order])
+  if len(wrong):
+    raise _differs(
+      f'the label of {printable(copy.name(int(wrong[0])))} is another one, and '
+      f'those of {len(wrong) - 1} other images'
+    )
+  if source.true_labels is not None and copy.true_labels is not None:
+    here, there = source.true_labels[order], copy.true_labels
+    known = here != sources.NOBODY  # not every format has a word for nobody
+    true = classes[there][known] != here[known]
+    if true.any():
+      raise _differs(f'{true.sum()} true labels are other ones')
+  rows = np.arange(source.num_rows)
+  if not verify and len(rows) > _SAMPLE:
+    rows = np.random.default_rng(0).choice(rows, _SAMPLE, replace=False)
+    rows.sort()
+  with _bar('Comparing', len(rows), 0, progress) as bar:
+    for (row, new), (_, old) in zip(
+      read_ahead(copy, rows), read_ahead(source, order[rows]), strict=True
+    ):
+      if new != old:
+        raise _differs(f'the bytes of {printable(copy.name(row))} differ')
+      bar.update()
+
+
+def _differs(how: str) -> errors.UserError:
+  return errors.UserError(
+    f'The set read back is not what was to be written: {how}. Has the source '
+    'changed, or is the disk faulty? Remove the partial set and start again.'
+  )

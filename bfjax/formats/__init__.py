@@ -1,0 +1,1 @@
+"""The bytes of others' files: RecordIO, verification packs, TFDS sets."""

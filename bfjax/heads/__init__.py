@@ -1,0 +1,1 @@
+"""What is between cosines and a loss: margins, rules, penalties, softmax."""

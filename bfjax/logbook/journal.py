@@ -1,0 +1,231 @@
+"""What a run writes down: numbers, correction logs, pictures, console lines."""
+
+import contextlib
+import logging
+import math
+import pathlib
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from bfjax import labels, metrics
+from bfjax.data import sources
+from bfjax.logbook import collapse, curves, progress
+
+_log = logging.getLogger(__name__)
+
+# Scores that are no rates, or too many: in the metrics file alone.
+_NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far', '/absent')
+# Evaluation during training should take less than this share of the time.
+_CHEAP = 0.02
+
+
+class Journal:
+  """The journal of one run; only the first process writes files."""
+
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    first_step: int,
+    run,
+    config,
+    *,
+    eval_period: int,
+    eval_images: int,
+  ):
+    """Opens the files of a run.
+
+    Args:
+      workdir: of the run.
+      first_step: that it goes on from; what the files say of later is dropped.
+      run: see `runs.Run`.
+      config: see `defaults.get_config`.
+      eval_period: epochs from an evaluation to the next.
+      eval_images: that an evaluation embeds.
+    """
+    self._writes = jax.process_index() == 0
+    self._writer = metrics.make_writer(workdir, first_step, self._writes)
+    self._workdir, self._run, self._config = workdir, run, config
+    plan = progress.Plan(
+      total_steps=run.total_steps,
+      steps_per_epoch=run.steps_per_epoch,
+      images_per_step=run.batch,
+      eval_period=eval_period,
+      eval_images=eval_images,
+    )
+    self._clock = progress.Progress(first_step, plan)
+    self._began = time.monotonic()
+    self._evaluation_secs = 0.0
+    self._skipped_path = workdir / 'skipped_images.tsv'
+    self.skipped = curves.read_skipped(self._skipped_path)
+    lines = metrics.read_metrics(workdir / 'metrics.jsonl')
+    self._watch = collapse.Watch(
+      _task(run, config), [x for x in lines if x['step'] <= first_step]
+    )
+
+  @property
+  def has_collapsed(self) -> bool:
+    """Whether the training has, and has not recovered."""
+    return self._watch.has_collapsed
+
+  def __enter__(self):
+    """Writes the config and the class names beside the run."""
+    if self._writes:
+      settings = self._config.to_json_best_effort(indent=2, sort_keys=True)
+      curves.write_text(self._workdir / 'config.json', settings + '\n')
+      sources.save_class_names(
+        self._workdir / 'classes.tsv', self._run.source.class_names
+      )
+    return self
+
+  def __exit__(self, *exception):
+    self._writer.close()
+
+  def note_compiled(self) -> None:
+    """Starts the clock: the first step is compiled and on its way."""
+    self._clock.begin()
+
+  def write_training(self, done: int, state) -> None:
+    """Logs the averages of the stretch of training that ends at `done`.
+
+    And 'train/kept', the share of rows trained with the given label; what is
+    neither kept nor corrected is unsure. And what the rule has learned of the
+    labels: 'rule/noise_rate', ...
+    """
+    speed, secs_left = self._clock.lap(done)
+    epoch, _ = self._run.epoch_of(done)
+    lr = float(self._run.learning_rate(done - 1))
+    means = jax.device_get(state.metrics.compute())
+    means = {name: float(mean) for name, mean in means.items()}
+    means['kept'] = 1 - means['corrected'] - means['unsure']
+    rule, classes = self._run.rule, self._run.source.num_classes
+    told = rule.tell(state.head_state['rule'], classes) if rule else {}
+    scalars = {f'train/{name}': mean for name, mean in means.items()}
+    scalars |= {f'rule/{name}': float(x) for name, x in told.items()}
+    scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
+    self._writer.write_scalars(done, scalars)
+    _log.info(
+      'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
+      '%s  lr %.3g  %.0f images/s  ETA %s',
+      *(epoch, self._config.epochs, done, self._run.total_steps),
+      *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
+      _of_rule(means, told),
+      *(lr, speed, progress.clock(secs_left)),
+    )
+    verdict, words = self._watch.see(scalars, done == self._run.total_steps)
+    if verdict:
+      self._writer.write_scalars(done, verdict)
+      _log.warning('%s', words)
+
+  def write_corrections(self, done: int, table) -> dict[str, float]:
+    """Writes the correction log of the epoch that ends at `done`.
+
+    Returns:
+      'corrections/share' (of all rows) and, where the true labels are known,
+      the scores of `labels.score_corrections`. Where nothing is corrected, or
+      not yet, the share of wrong labels alone.
+    """
+    run, config = self._run, self._config
+    epoch, _ = run.epoch_of(done)
+    table = curves.fetch_table(table, run.source.num_rows)
+    num_corrected = int(np.sum(table != run.given))
+    corrects = config.head.rule != 'none' and epoch > config.head.epoch_start
+    scores = {}
+    if corrects:
+      scores['corrections/share'] = num_corrected / run.source.num_rows
+    if run.source.true_labels is not None:
+      known = labels.score_corrections(run.given, table, run.source.true_labels)
+      shown = known._asdict()
+      if not corrects:
+        shown = {'wrong_labels': known.wrong_labels}
+      scores |= {
+        f'corrections/{name}': rate
+        for name, rate in shown.items()
+        if not math.isnan(rate)
+      }
+    if self._writes and config.head.rule != 'none':
+      path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
+      curves.write_corrections(path, run.source, run.given, table)
+      if num_corrected:
+        picture = curves.picture_corrections(
+          path.with_suffix('.png'),
+          run.source,
+          run.given,
+          table,
+          seed=config.seed,
+        )
+        self._writer.write_images(done, {'corrections': picture[None]})
+    return scores
+
+  def write_scores(self, done: int, scores: dict[str, float]) -> None:
+    """Logs what was measured at the end of an epoch."""
+    self._writer.write_scalars(done, scores)
+    shown = '  '.join(
+      f'{name} {100 * value:.2f} %'
+      for name, value in scores.items()
+      if not name.endswith(_NOT_ON_CONSOLE)
+    )
+    if shown:
+      _log.info('epoch %d ends: %s', self._run.epoch_of(done)[0], shown)
+    self._clock.resume()
+
+  @contextlib.contextmanager
+  def timing_evaluation(self, done: int) -> Iterator[None]:
+    """Logs what the evaluation in its body takes of the time since the start.
+
+    As 'eval/secs' and 'eval/share_of_time': that of all evaluations of this
+    process, compilation included, in the time since training began in it.
+    """
+    before = time.monotonic()
+    yield
+    now = time.monotonic()
+    self._evaluation_secs += now - before
+    self._clock.note_evaluation(now - before)
+    share = self._evaluation_secs / (now - self._began)
+    self._writer.write_scalars(
+      done, {'eval/secs': now - before, 'eval/share_of_time': share}
+    )
+    _log.info(
+      'Evaluation took %.1f s; %.1f %% of the time so far went into it.%s',
+      *(now - before, 100 * share),
+      ''
+      if share < _CHEAP or not self._config.eval.every_epochs
+      else ' config.eval.every_epochs=0 would keep it below 2 % of a long run.',
+    )
+
+  def note_skipped(self, rows) -> None:
+    """Lists the unreadable images that have been replaced so far."""
+    if len(rows) == len(self.skipped):
+      return
+    self.skipped = list(rows)
+    if self._writes:
+      curves.write_skipped(self._skipped_path, self._run.source, rows)
+    _log.warning('%d unreadable images, see %s', len(rows), self._skipped_path)
+
+  def flush(self) -> None:
+    self._writer.flush()
+
+
+def _of_rule(means, told) -> str:
+  if 'noise_rate' not in told:
+    return ''
+  unsure, rate = 100 * means['unsure'], 100 * told['noise_rate']
+  return f'  unsure {unsure:.1f} %  noise {rate:.1f} %'
+
+
+def _task(run, config) -> collapse.Task:
+  """What the training is about, for its watch."""
+  true, noise = run.source.true_labels, None
+  if true is not None:
+    is_corrected = config.head.rule != 'none'
+    noise = 0.0 if is_corrected else float(np.mean(run.given != true))
+  return collapse.Task(
+    run.margin,
+    config.head.s,
+    run.source.num_classes,
+    collapse.first_epoch(config.optim.warmup_epochs, run.steps_per_epoch),
+    noise,
+    collapse.cures(config),
+  )

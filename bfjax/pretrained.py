@@ -1,0 +1,232 @@
+"""Where a run starts: another model's backbone, and class centres of it.
+
+A run whose config names a model in `init_from` takes its backbone, statistics
+included, and, as `init_centres` says, its class centres: of none of its
+classes, of all of them in their order, or of those with the same name. The
+model is needed at the start alone: a run that goes on has its own checkpoint.
+"""
+
+import functools
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bfjax import (
+  backbones,
+  errors,
+  matching,
+  model,
+  plugins,
+  scalings,
+  setup,
+  step,
+)
+from bfjax.config import settings
+from bfjax.storage import arrays
+
+_log = logging.getLogger(__name__)
+
+# Random images that two backbones are compared on, and how close they must be.
+_IMAGES = 2
+_TOLERANCE = 1e-4
+# Options of backbones that change nothing in inference: the new run's affair.
+_OF_TRAINING = (
+  'batch_norm_momentum',
+  'batch_norm_rows',
+  'drop_path',
+  'dropout',
+  'mask_ratio',
+)
+
+
+class Start(NamedTuple):
+  """What a run starts from.
+
+  Attributes:
+    weights: parameters and running statistics of the backbone, on the host;
+      None to leave it as it is drawn.
+    centres: float32 [classes that start from a centre, d].
+    classes: int32 of these, of this run.
+    origin: what the model says of itself; JSON values.
+  """
+
+  weights: Any
+  centres: np.ndarray
+  classes: np.ndarray
+  origin: Mapping[str, Any]
+
+
+def load(config, run: setup.Run) -> Start:
+  """Reads the model of `config.init_from` and fits it to the run.
+
+  Raises:
+    UserError: if there is no model, its backbone is another one (all names
+      and shapes that differ are listed) or takes other images, or its centres
+      cannot be had as asked for.
+  """
+  wanted = config.init_centres
+  loaded = model.load_model(
+    config.init_from, str(config.init_step), with_centres=wanted != 'none'
+  )
+  if config.init_backbone:
+    _check_images(loaded, config)
+    _check_backbone(loaded, config, run.recipe.backbone)
+  theirs = ours = np.zeros(0, np.int32)
+  if wanted != 'none':
+    _check_centres(loaded, config, run.recipe.backbone.embedding_dim)
+    theirs, ours = _matched(loaded, config, run.source)
+  _log.info(
+    'Starting from %s; %d of %d classes start from a centre of it.',
+    *(config.init_from, len(ours), run.source.num_classes),
+  )
+  description = loaded.description
+  return Start(
+    weights=(loaded.params, loaded.stats) if config.init_backbone else None,
+    centres=loaded.centres[theirs] if len(theirs) else np.zeros((0, 0)),
+    classes=ours,
+    origin={
+      'source': description['source'],
+      'backbone': description['backbone'],
+      'classes_with_centres': len(ours),
+    },
+  )
+
+
+def _matched(loaded, config, source):
+  """Classes of the model, and the same of the data set: int32 [n] each."""
+  names, origin = loaded.class_names, config.init_from
+  if config.init_centres == 'all':
+    return matching.in_order(names, len(loaded.centres), source, origin=origin)
+  return matching.by_name(
+    names, source, origin=origin, renamed=config.init_renamed
+  )
+
+
+def note(record: Mapping[str, Any], start: Start) -> dict[str, Any]:
+  """The record of a run with what it starts from."""
+  about = {**record['about'], 'initialised_from': dict(start.origin)}
+  return {**record, 'about': about}
+
+
+def fill(
+  state: step.TrainState, start: Start, run: setup.Run
+) -> step.TrainState:
+  """A new state with the arrays of `start` in the places they have here."""
+
+  def place(value, like):
+    return jax.make_array_from_callback(
+      like.shape, like.sharding, lambda index: np.asarray(value)[index]
+    )
+
+  params, stats = dict(state.params), state.stats
+  if start.weights is not None:
+    params['backbone'], stats = jax.tree.map(
+      place, start.weights, (params['backbone'], stats)
+    )
+  if len(start.classes):
+    params['centres'] = _set_rows(params['centres'], start)
+  return state.replace(params=params, stats=stats)
+
+
+def _set_rows(centres, start):
+  """Each device sets those rows that it has."""
+  order = np.argsort(start.classes)
+  classes, values = start.classes[order], start.centres[order]
+
+  def part(data, index):
+    rows = range(len(centres))[index[0]]
+    begin, end = np.searchsorted(classes, [rows.start, rows.stop])
+    mine = np.array(data)
+    mine[classes[begin:end] - rows.start] = values[begin:end]
+    return mine
+
+  shards = [
+    jax.device_put(part(shard.data, shard.index), shard.device)
+    for shard in centres.addressable_shards
+  ]
+  return jax.make_array_from_single_device_arrays(
+    centres.shape, centres.sharding, shards
+  )
+
+
+def _check_images(loaded, config):
+  if loaded.image_size != config.data.image_size:
+    raise errors.UserError(
+      f'{config.init_from} takes images of {loaded.image_size} pixels, this run'
+      f' has data.image_size={config.data.image_size}.'
+    )
+  scaling = scalings.from_config(config.data.input_scaling)
+  if loaded.scale != scaling:
+    raise errors.UserError(
+      f'{config.init_from} takes pixels scaled as {loaded.scale.formula}, this'
+      f' run scales them as {scaling.formula}. Give'
+      f' --config.data.input_scaling="{tuple(loaded.scale)}".'
+    )
+
+
+def _check_backbone(loaded, config, backbone):
+  theirs = _options(loaded.description['backbone'])
+  ours = _options(settings.backbone_options(config))
+  different = [
+    k for k in theirs if theirs[k] != ours.get(k) and k not in _OF_TRAINING
+  ]
+  remedy = 'To have the same: ' + ' '.join(
+    f'--config.backbone.{k}="{_in_config(theirs[k])}"' for k in different
+  )
+  params, stats = jax.eval_shape(backbone.init, jax.random.key(0))
+  try:
+    arrays.check_same_shapes(
+      {'params': loaded.params, 'stats': loaded.stats},
+      {'params': params, 'stats': stats},
+      config.init_from,
+    )
+  except errors.UserError as error:
+    raise errors.UserError(f'{error}\n{remedy}') from error
+  # Options may differ and the function be the same: `blocks`, for a `depth`.
+  if different and not _same_function(loaded, backbone):
+    raise errors.UserError(
+      f'The backbone of {config.init_from} has the same arrays as this one, but'
+      f' is another function.\n{remedy}'
+    )
+
+
+def _options(given):
+  """A backbone's options, those that are left out too, as JSON has them."""
+  known = plugins.options('backbone', backbones.__name__, given['name'])
+  defaults = {k: p.default for k, p in known.items() if k != 'image_size'}
+  return json.loads(json.dumps(defaults | dict(given)))
+
+
+def _in_config(value):
+  return tuple(value) if isinstance(value, list) else value
+
+
+def _same_function(loaded, backbone):
+  size = loaded.image_size
+  shape = (_IMAGES, size, size, 3)
+  images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+  ours, theirs = (
+    np.asarray(infer(loaded.params, loaded.stats, images)[0])
+    for infer in (
+      jax.jit(functools.partial(net.apply, train=False))
+      for net in (backbone, loaded.backbone)
+    )
+  )
+  return np.abs(ours - theirs).max() <= _TOLERANCE * np.abs(theirs).max()
+
+
+def _check_centres(loaded, config, embedding_dim):
+  if loaded.centres is None:
+    raise errors.UserError(
+      f'init_centres={config.init_centres!r}, but {config.init_from} holds no'
+      " class centres. Give init_centres='none'."
+    )
+  if loaded.centres.shape[1] != embedding_dim:
+    raise errors.UserError(
+      f'The class centres of {config.init_from} have {loaded.centres.shape[1]}'
+      f' numbers, embeddings of this run {embedding_dim}.'
+    )

@@ -1,0 +1,116 @@
+"""How far scores may be trusted: intervals by resampling the pairs."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bfjax import errors
+from bfjax.report import results
+
+_IN_MEMORY = 4_000_000  # numbers drawn at a time
+# To draw how often a combination comes takes as long as to draw so many rows.
+_COUNT_COST = 30
+
+
+class Intervals(NamedTuple):
+  """Scores of some models on one benchmark, with intervals.
+
+  Attributes:
+    score: float64 [models].
+    low: float64 [models], the lower end of each score's interval.
+    high: float64 [models], the upper one.
+    best: the model of the highest score; the first of several.
+    below: float64 [models, 2], the interval of score - score of the best;
+      (0, 0) for the best itself. Where it holds 0 the two may be equally good.
+  """
+
+  score: np.ndarray
+  low: np.ndarray
+  high: np.ndarray
+  best: int
+  below: np.ndarray
+
+
+def intervals(
+  models: Sequence[results.Outcomes],
+  *,
+  resamples: int = 2000,
+  level: float = 0.95,
+  seed: int = 0,
+) -> Intervals:
+  """Percentile bootstrap intervals of scores and of their differences.
+
+  A resample draws, with replacement, as many pairs (or probes) from each
+  stratum (fold) as it has, and takes the outcomes of all models on the same
+  pairs, so that the differences between models are paired; the score of the
+  resample is the mean over the strata of the mean outcome. The thresholds, and
+  so the outcomes, stay as the protocol has set them on all pairs. The interval
+  is from the quantile (1 - level) / 2 of the resamples to 1 minus that, of
+  linear interpolation.
+
+  Only the mean is wanted, so it is counted how often each combination of
+  outcomes (one a model) is drawn, which is multinomial: the same distribution
+  as drawing the pairs, without touching them. Where there are many, as of
+  outcomes that are no bits, pairs are drawn.
+
+  Args:
+    models: the outcomes of each model on the same pairs in the same order.
+    resamples: how many.
+    level: the probability that an interval is to cover the score.
+    seed: of the draws.
+
+  Raises:
+    UserError: if the models do not have the same strata.
+  """
+  strata, num_strata = models[0].strata, models[0].num_strata
+  if any(
+    x.num_strata != num_strata or not np.array_equal(x.strata, strata)
+    for x in models
+  ):
+    raise errors.UserError(
+      'Scores on different pairs or in different folds cannot be compared: '
+      f'{[len(x.values) for x in models]} pairs. Evaluate all models anew.'
+    )
+  ends = [(1 - level) / 2, (1 + level) / 2]
+  score = np.array([x.score() for x in models])
+  best = int(np.argmax(score))
+  values = np.stack([np.asarray(x.values, np.float64) for x in models], axis=1)
+  # Each model by itself, so that its interval does not depend on the others.
+  alone = [
+    np.quantile(_resample(column, models[0], resamples, seed), ends)
+    for column in values.T
+  ]
+  drawn = _resample(values, models[0], resamples, seed)
+  below = np.quantile(drawn - drawn[:, best : best + 1], ends, axis=0)
+  return Intervals(score, *np.array(alone).T, best, below.T)
+
+
+def _resample(values, like, resamples, seed) -> np.ndarray:
+  """float64 [resamples, models]: scores of resampled values [n, models]."""
+  values = values.reshape(len(values), -1)
+  rng = np.random.default_rng(seed)
+  drawn = np.zeros((resamples, values.shape[1]))
+  for stratum in range(like.num_strata):
+    own = values[like.strata == stratum]
+    if len(own):
+      drawn += _resampled_means(rng, own, resamples)
+  return drawn / like.num_strata
+
+
+def _resampled_means(rng, values, resamples) -> np.ndarray:
+  """float64 [resamples, models]: means of resampled rows of `values`."""
+  num_rows = len(values)
+  combinations, counts = np.unique(values, axis=0, return_counts=True)
+  by_count = _COUNT_COST * len(counts) < num_rows
+  means = np.empty((resamples, values.shape[1]))
+  block = max(1, _IN_MEMORY // (len(counts) if by_count else num_rows))
+  for start in range(0, resamples, block):
+    size = min(block, resamples - start)
+    if by_count:
+      drawn = rng.multinomial(num_rows, counts / num_rows, size)
+      means[start : start + size] = drawn @ combinations / num_rows
+    else:
+      rows = rng.integers(num_rows, size=(size, num_rows))
+      means[start : start + size] = values[rows].mean(axis=1)
+  return means

@@ -1,0 +1,125 @@
+"""Charts of curves and histograms, as PNG files.
+
+The colours are Okabe and Ito's, which the colour-blind can tell apart; lines
+differ in their dashes too.
+"""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import axes, figure, ticker
+
+from bfjax.data import files
+from bfjax.report import results
+
+COLOURS = (
+  '#0072B2',
+  '#D55E00',
+  '#009E73',
+  '#CC79A7',
+  '#E69F00',
+  '#56B4E9',
+  '#000000',
+)
+DASHES = ('-', '--', '-.', ':')
+
+
+def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
+  """Draws curves into one chart.
+
+  Args:
+    curves: what the legend calls it -> curve; all with the axes of the first.
+    title: above the chart.
+
+  Returns:
+    the PNG.
+  """
+  sheet, axis = new_chart(title)
+  first = next(iter(curves.values()))
+  if first.log_x:
+    axis.set_xscale('log')
+    axis.set_xlim(*_limits(curves.values()))
+    # Where an axis is short, they would overlap.
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+  lines = [
+    axis.plot(
+      curve.x,
+      curve.y,
+      color=COLOURS[i % len(COLOURS)],
+      linestyle=DASHES[i % len(DASHES)],
+      linewidth=1.8,
+    )[0]
+    for i, curve in enumerate(curves.values())
+  ]
+  axis.set_xlabel(first.x_label)
+  axis.set_ylabel(first.y_label)
+  if first.log_x:
+    axis.set_ylim(*_range(curves.values(), axis.get_xlim()[0]))
+  if len(curves) > 1 or title != next(iter(curves)):
+    # Given as they are: labels of lines may not begin with an underscore.
+    axis.legend(lines, map(_plain, curves), fontsize=8)
+  return png(sheet)
+
+
+def draw_histogram(histogram: results.Histogram, title: str = '') -> bytes:
+  """Draws the kinds of pairs of a histogram over one another; the PNG."""
+  sheet, axis = new_chart(title)
+  for i, (kind, counts) in enumerate(histogram.counts.items()):
+    axis.stairs(
+      counts,
+      histogram.edges,
+      fill=True,
+      color=COLOURS[i % len(COLOURS)],
+      alpha=0.45,
+    )
+    axis.stairs(
+      counts,
+      histogram.edges,
+      color=COLOURS[i % len(COLOURS)],
+      linestyle=DASHES[i % len(DASHES)],
+      label=kind,
+    )
+  axis.set_xlabel(histogram.x_label)
+  axis.set_ylabel('pairs')
+  axis.legend(fontsize=8)
+  return png(sheet)
+
+
+def new_chart(
+  title: str, size: tuple[float, float] = (5, 3.4)
+) -> tuple[figure.Figure, axes.Axes]:
+  """A sheet of so many inches, 130 pixels each, and its axes."""
+  sheet = figure.Figure(figsize=size, dpi=130, layout='constrained')
+  axis = sheet.subplots()
+  axis.set_title(_plain(title), fontsize=10)
+  axis.grid(alpha=0.3)
+  axis.spines[['top', 'right']].set_visible(False)
+  return sheet, axis
+
+
+def _plain(name: str) -> str:
+  """A name without the meaning that matplotlib sees in dollars."""
+  return files.printable(name).replace('$', r'\$')
+
+
+def png(sheet: figure.Figure) -> bytes:
+  """The sheet as a PNG file, the same bytes each time."""
+  file = io.BytesIO()
+  sheet.savefig(file, format='png', metadata={'Software': None})
+  return file.getvalue()
+
+
+def _limits(curves) -> tuple[float, float]:
+  """A logarithmic axis: the positive x, a decade at least if there are few."""
+  positive = np.concatenate([curve.x[curve.x > 0] for curve in curves])
+  right = float(np.max(positive, initial=0.0)) or 1.0
+  return float(np.min(positive, initial=right / 10)), right
+
+
+def _range(curves, left) -> tuple[float, float]:
+  """The y of what is right of `left`, with some air."""
+  lowest = min(
+    np.interp(left, curve.x, curve.y, left=curve.y[0]) for curve in curves
+  )
+  return lowest - 0.03 * (1 - lowest) - 0.005, 1.005
