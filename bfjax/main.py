@@ -8,8 +8,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from bfjax import defaults, errors, runtime
-from bfjax.config import configfile, preflight
+from bfjax import configfile, defaults, errors, preflight, runtime
 from bfjax.storage import diskerrors
 
 _log = logging.getLogger('bfjax.main')

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.logbook import correctionlog, curves
+from bfjax.data import correctionlog
+from bfjax.logbook import curves
 
 ROOT = pathlib.Path(__file__).parents[1]
 

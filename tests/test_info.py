@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bfjax import defaults, errors
-from bfjax.config import recipes
+from bfjax import defaults, errors, recipes
 from bfjax.data.sources import imagelist
 from bfjax.datasets.inspection import inspection, looking
 from bfjax.evaluation.benchmarks import pairs

@@ -7,8 +7,16 @@ import sys
 
 import pytest
 
-from bfjax import declared, defaults, errors, optim, plugins
-from bfjax.config import configfile, identity, preflight
+from bfjax import (
+  configfile,
+  declared,
+  defaults,
+  errors,
+  optim,
+  plugins,
+  preflight,
+)
+from bfjax.config import identity
 from bfjax.evaluation.benchmarks import pairs
 from bfjax.heads import margins
 

@@ -23,9 +23,7 @@ import os
 import pathlib
 import shlex
 
-from bfjax import atomic, command, defaults
-from bfjax.config import recipes
-from bfjax.data.files import printable
+from bfjax import atomic, command, defaults, recipes
 from bfjax.datasets import targets
 from bfjax.datasets.inspection import (
   inspection,
@@ -35,6 +33,7 @@ from bfjax.datasets.inspection import (
 )
 from bfjax.evaluation.verification import pairinspection, pairlist
 from bfjax.formats import packs
+from bfjax.text import printable
 
 _SAMPLE = 10_000
 

@@ -20,8 +20,7 @@ import shutil
 
 import numpy as np
 
-from bfjax import command, errors
-from bfjax.config import recipes
+from bfjax import command, errors, recipes
 from bfjax.data import noise
 from bfjax.faces import difficulties, folder, pairs, sets
 

@@ -33,16 +33,14 @@ import pathlib
 
 import numpy as np
 
-from bfjax import command, errors
-from bfjax.config import recipes
-from bfjax.data import selection
+from bfjax import command, errors, recipes
+from bfjax.data import correctionlog, selection
 from bfjax.datasets import packing, targets, writers
 from bfjax.datasets.writers import bin as pack_writer
 from bfjax.datasets.writers import imagelist as list_writer
 from bfjax.datasets.writers import recordio as record_writer
 from bfjax.datasets.writers import tfds as tfds_writer
 from bfjax.evaluation.verification import pairlist
-from bfjax.logbook import correctionlog
 
 _WRITERS = {
   'list': 'imagelist',

@@ -96,8 +96,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _train(arguments, study) -> list[str]:
   """Trains what is not finished; returns what failed, in words."""
-  from bfjax import defaults
-  from bfjax.config import preflight
+  from bfjax import defaults, preflight
   from studies import cells, outcomes, running
 
   runs = arguments.workdir / 'runs'

@@ -19,8 +19,7 @@ import os
 import pathlib
 
 from bfjax import command, defaults, errors
-from bfjax.data import places
-from bfjax.logbook import correctionlog
+from bfjax.data import correctionlog, places
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -13,12 +13,12 @@ import tqdm
 
 from bfjax import errors
 from bfjax.data import missing, names
+from bfjax.text import NAMES_SHOWN, first_lines, printable
 
 # A stat on a network file system takes about a millisecond, nearly all of it
 # waiting, so many of them are asked for at once.
 _STAT_THREADS = 16
 _STAT_CHUNK = 1024
-NAMES_SHOWN = 5
 # Of so many images one is there, or something is wrong with all of them.
 _FIRST = 16
 
@@ -243,21 +243,3 @@ def _cannot_read(path: bytes, error: OSError) -> errors.UserError:
     f'Cannot read the image {printable(os.fsdecode(path))}: {error.strerror}. '
     'Restore the file or take it off the list.'
   )
-
-
-def printable(name: str) -> str:
-  """`name` with bytes that are not UTF-8 shown as \\xNN."""
-  return os.fsencode(name).decode('utf-8', 'backslashreplace')
-
-
-def first_lines(lines: Iterable[str], count: int | None = None) -> str:
-  """The first few of `lines`, printable and indented, for a message.
-
-  `count` tells how many there are where `lines` are not all of them.
-  """
-  lines = iter(lines)
-  shown = [f'  {printable(x)}' for x in itertools.islice(lines, NAMES_SHOWN)]
-  more = sum(1 for _ in lines) if count is None else count - len(shown)
-  if more:
-    shown.append(f'  ... and {more} more')
-  return '\n'.join(shown)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files, names, trees
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def _paths(tree, counts) -> Iterator[str]:
     if not found:
       tree.log_left_out()
       raise errors.UserError(
-        f'The class folder {files.printable(os.path.join(tree.root, name))} '
+        f'The class folder {printable(os.path.join(tree.root, name))} '
         f'has no images ({", ".join(SUFFIXES)}). Remove it or fill it.'
       )
     num_direct = sum(path.count('/') == 1 for path in found)
@@ -88,7 +89,7 @@ def _paths(tree, counts) -> Iterator[str]:
 
 
 def _log_doubts(tree, num_images, num_direct, num_others) -> None:
-  root = files.printable(tree.root)
+  root = printable(tree.root)
   if num_others:
     _log.warning(
       '%d files under %s are not images (%s) and are not used.',
@@ -109,7 +110,7 @@ def _log_doubts(tree, num_images, num_direct, num_others) -> None:
       num_images,
       len(tree.folders),
       root,
-      files.printable(os.path.join(tree.root, tree.folders[0])),
+      printable(os.path.join(tree.root, tree.folders[0])),
     )
 
 

@@ -18,6 +18,7 @@ import tqdm
 from bfjax import errors
 from bfjax.data import files as image_files
 from bfjax.data import imagesizes
+from bfjax.text import NAMES_SHOWN, first_lines, printable
 
 MAX_PIXELS = 100_000_000
 # Each scan goes over the whole image, however few bytes it has.
@@ -92,7 +93,7 @@ def problems(source, rows: Iterable[int]) -> list[tuple[int, str]]:
     try:
       decode(encoded, 1)
     except errors.UserError as error:
-      path = image_files.printable(source.path(row))
+      path = printable(source.path(row))
       found.append((row, f'Cannot decode the image {path}: {error}.'))
   return found
 
@@ -139,12 +140,12 @@ def check_images(files: image_files.ImageFiles, progress: bool = True) -> None:
   num_bad, shown = 0, []
   for _, text in all_problems(files, progress):
     num_bad += 1
-    if num_bad <= image_files.NAMES_SHOWN:
+    if num_bad <= NAMES_SHOWN:
       shown.append(text)
   if num_bad:
     raise errors.UserError(
       f'{num_bad} of {files.num_rows} images cannot be used:\n'
-      + image_files.first_lines(shown, num_bad)
+      + first_lines(shown, num_bad)
       + '\nRestore them or take them off the list.'
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files, lists, names, trees
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def refuse_duplicates(path: str, listed: names.Names) -> None:
     return
   for first, second in _same(listed.hashes(), listed.encoded):
     raise errors.UserError(
-      f'{place(path, second)}: {files.printable(listed[second])} is listed '
+      f'{place(path, second)}: {printable(listed[second])} is listed '
       f'already in line {lists.line_number(path, first)}. Remove one of the '
       'two.'
     )
@@ -54,8 +55,8 @@ def refuse_links(
     where = f'{place(path, second)}: ' if path else ''
     line = f' in line {lists.line_number(path, first)}' if path else ''
     raise errors.UserError(
-      f'{where}{files.printable(images.path(second))} is the same file as '
-      f'{files.printable(images.path(first))}{line}, by a link or another '
+      f'{where}{printable(images.path(second))} is the same file as '
+      f'{printable(images.path(first))}{line}, by a link or another '
       'spelling. Remove one of the two.'
     )
 
@@ -69,15 +70,15 @@ def log_system_files(path: str, listed: names.Names) -> None:
     _log.warning(
       '%s lists %d hidden or system files, such as %s. They are used as all '
       'others are: take them off the list if they are not meant.',
-      files.printable(path),
+      printable(path),
       len(found),
-      files.printable(found[0]),
+      printable(found[0]),
     )
 
 
 def place(path: str, row: int) -> str:
   """The file and line of a row of the list `path`, for messages."""
-  return f'{files.printable(path)}:{lists.line_number(path, row)}'
+  return f'{printable(path)}:{lists.line_number(path, row)}'
 
 
 def _is_system(name: str) -> bool:

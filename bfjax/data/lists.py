@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, listforms
+from bfjax.data import listforms
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _form(path, root) -> listforms.Form:
   if form.in_words:
     _log.warning(
       'The list %s is read as: %s.%s',
-      files.printable(path),
+      printable(path),
       form.in_words,
       ' By its flags the images are not aligned; they are taken as they are.'
       if listforms.unaligned(path, form)
@@ -237,7 +238,7 @@ def _join(lines) -> Lines:
 
 def _cannot_read(path, error):
   return errors.UserError(
-    f'Cannot read the list {files.printable(path)}: {error.strerror}.'
+    f'Cannot read the list {printable(path)}: {error.strerror}.'
   )
 
 
@@ -259,7 +260,7 @@ def _line_problem(path, number, line, parts, form) -> str:
     reason = 'has a negative label'
   else:
     reason = 'has a label that is not an integer'
-  place = f'{files.printable(path)}:{number}'
+  place = f'{printable(path)}:{number}'
   hint = ' If it is a heading, remove it.' if number == 1 else ''
   if number == 1 and line.count(b'\t') > 1:
     hint += (

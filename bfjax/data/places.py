@@ -5,7 +5,7 @@ import logging
 import os
 
 from bfjax import errors
-from bfjax.data.files import printable
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import listforms, sources
-from bfjax.data.files import printable
 from bfjax.data.names import Names
+from bfjax.text import printable
 
 
 class Selection:

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from bfjax import errors
-from bfjax.data import files as image_files
 from bfjax.data import images, loading
+from bfjax.text import first_lines, printable
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class Stream:
         # Each once: the last batch may be filled up with one image.
         texts = dict.fromkeys(text for _, text in found)
         raise errors.UserError(
-          image_files.first_lines(texts).strip() + f'\n{self._remedy}'
+          first_lines(texts).strip() + f'\n{self._remedy}'
         ) from None
       # The steps before that of the bad image are still to come.
       self._is_divided = True
@@ -174,7 +174,7 @@ class Stream:
         _FEW_BAD,
       )
     for _, text in found:
-      _log.warning('Skipped: %s', image_files.printable(text))
+      _log.warning('Skipped: %s', printable(text))
     self._num_bad_here += len(found)
     bad_rows = [*self.bad_rows, *(row for row, _ in found)]
     self._suspect_outage(len(bad_rows), len(rows), found)
@@ -194,7 +194,7 @@ class Stream:
         raise errors.UserError(
           f'{bad} of {of} {which} cannot be used, more than'
           f' data.max_skipped={self._max_skipped} of them:\n'
-          + image_files.first_lines(text for _, text in found)
+          + first_lines(text for _, text in found)
           + '\nThis looks like an outage of the storage. Once the files can be'
           ' read again, the same command goes on from the last checkpoint. If'
           ' they are lost, take them off the list or raise data.max_skipped.'

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.text import NAMES_SHOWN, printable
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ class Tree:
       if identity in seen:
         other = os.path.join(self.root, seen[identity] or '.')
         raise errors.UserError(
-          f'{files.printable(path)} is the same folder as '
-          f'{files.printable(os.path.normpath(other))}, by a link: its images '
+          f'{printable(path)} is the same folder as '
+          f'{printable(os.path.normpath(other))}, by a link: its images '
           'would be used twice, or without end. Remove the link.'
         )
       seen[identity] = folder
@@ -97,8 +97,8 @@ class Tree:
       _log.warning(
         '%d hidden or system entries under %s are left out: %s%s',
         self._num_left_out,
-        files.printable(self.root),
-        ', '.join(map(files.printable, self._left_out)),
+        printable(self.root),
+        ', '.join(map(printable, self._left_out)),
         ', ...' if self._num_left_out > len(self._left_out) else '',
       )
 
@@ -111,7 +111,7 @@ class Tree:
         for entry in entries:
           if is_system(entry.name):
             self._num_left_out += 1
-            if len(self._left_out) < files.NAMES_SHOWN:
+            if len(self._left_out) < NAMES_SHOWN:
               self._left_out.append(os.path.join(folder, entry.name))
           elif _is_folder(entry):
             folders.append(entry.name)
@@ -136,5 +136,5 @@ def _identity(path) -> tuple[int, int]:
 
 def _cannot_read(path, error):
   return errors.UserError(
-    f'Cannot read the folder {files.printable(path)}: {error.strerror}.'
+    f'Cannot read the folder {printable(path)}: {error.strerror}.'
   )

@@ -9,7 +9,7 @@ import tqdm
 
 from bfjax import errors
 from bfjax.data import sources, trees
-from bfjax.data.files import printable
+from bfjax.text import printable
 
 _STARTS = ((b'\x89PNG', '.png'), (b'BM', '.bmp'), (b'RIFF', '.webp'))
 # Names of images that were no files: `train.rec#17`.

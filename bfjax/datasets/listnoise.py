@@ -24,7 +24,7 @@ import tqdm
 
 from bfjax import atomic, errors
 from bfjax.data import lists, noise
-from bfjax.data.files import printable
+from bfjax.text import printable
 
 _CACHE_KIB = 64 * 1024
 # `person` is the true label.

@@ -13,8 +13,8 @@ import tqdm
 
 from bfjax import atomic, errors
 from bfjax.data import images, selection, sources
-from bfjax.data.files import first_lines, printable
 from bfjax.datasets import partial
+from bfjax.text import first_lines, printable
 
 _SKIPPED = 'skipped_images.tsv'
 # Images that a thread reads at a time: few, as some are of megabytes.

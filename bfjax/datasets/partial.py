@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 
 from bfjax import atomic, errors
-from bfjax.data.files import printable
+from bfjax.text import printable
 
 JOURNAL = 'bfjax-pack.json'
 # For what is needed while the set is checked.

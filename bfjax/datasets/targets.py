@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from bfjax import errors
 from bfjax.data import places, selection, sources, trees
-from bfjax.data.files import printable
 from bfjax.datasets import partial
 from bfjax.formats import tfds_sets
+from bfjax.text import printable
 
 # What users call a format -> the file of bfjax/data/sources that reads it.
 FORMATS = {

@@ -10,7 +10,7 @@ import numpy as np
 from array_record.python import array_record_module
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.text import printable
 
 # Without read-ahead and parallel decoding a read costs 6 us of CPU time
 # instead of 40, and no threads: the callers are many already.
@@ -139,6 +139,6 @@ def _open(part: Part, options: str):
 
 def _unreadable(part: Part, place: str, problem) -> errors.UserError:
   return errors.UserError(
-    f'Cannot read the ArrayRecord file {files.printable(part.path)}, {place}: '
+    f'Cannot read the ArrayRecord file {printable(part.path)}, {place}: '
     f'{problem}. It is damaged or not complete: restore it.'
   )

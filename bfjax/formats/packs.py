@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import files
 from bfjax.formats import picklenames, pickles
+from bfjax.text import printable
 
 SUFFIX = '.bin'
 # The largest packs of the field take 200 MB.
@@ -92,7 +92,7 @@ def read(path: str | os.PathLike) -> Pack:
     UserError: if it cannot be read, is cut off, holds anything but images and
       flags, or not two images for each flag; the message tells where.
   """
-  shown = files.printable(os.fspath(path))
+  shown = printable(os.fspath(path))
   if not os.path.isfile(path):
     raise errors.UserError(f'There is no pack {shown}.')
   try:
@@ -147,7 +147,7 @@ def write(
   except (OSError, ValueError) as error:
     reason = error.strerror if isinstance(error, OSError) else error
     raise errors.UserError(
-      f'Cannot write {files.printable(os.fspath(path))}: {reason}.'
+      f'Cannot write {printable(os.fspath(path))}: {reason}.'
     ) from error
 
 

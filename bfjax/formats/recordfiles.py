@@ -6,8 +6,8 @@ import stat
 import weakref
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.formats import recordio
+from bfjax.text import printable
 
 # Pages of the file that a reader has touched are given back after as many
 # bytes, or the whole file would in time count as memory of the process.
@@ -105,10 +105,10 @@ class RecordFile:
         return
     except OSError as error:
       raise errors.UserError(
-        f'Cannot open {files.printable(self.path)}: {error.strerror}.'
+        f'Cannot open {printable(self.path)}: {error.strerror}.'
       ) from error
     raise errors.UserError(
-      f'{files.printable(self.path)} is no file, or an empty one.'
+      f'{printable(self.path)} is no file, or an empty one.'
     )
 
   def close(self) -> None:
@@ -146,7 +146,7 @@ class RecordFile:
     size = os.fstat(self._file).st_size
     if size < self.size:
       raise errors.UserError(
-        f'{files.printable(self.path)} had {self.size} bytes and has {size} '
+        f'{printable(self.path)} had {self.size} bytes and has {size} '
         'now: something writes to it. Wait until it is whole, start again.'
       )
 

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import atomic, errors, runtime
-from bfjax.data import files
 from bfjax.formats import recordfiles, recordio, recordscan
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -87,9 +87,7 @@ def open_catalogue(
 
 def _build(file, index, progress) -> Catalogue:
   if not os.path.isfile(index):
-    _log.info(
-      '%s is not there: the records are looked for.', files.printable(index)
-    )
+    _log.info('%s is not there: the records are looked for.', printable(index))
     return _by_scan(file, progress)
   listed = _by_index(file, index, progress)
   if not (listed.codes == recordscan.NO_RECORD).any():
@@ -99,8 +97,8 @@ def _build(file, index, progress) -> Catalogue:
     return listed  # it is the records that are wrong
   _log.warning(
     '%s is not the index of %s: the records are where a scan has found them.',
-    files.printable(index),
-    files.printable(file.path),
+    printable(index),
+    printable(file.path),
   )
   return found
 
@@ -117,7 +115,7 @@ def _by_index(file, index, progress) -> Catalogue:
   if len(twice):
     first, second = offsets[keys == keys[twice[0]]][:2]
     raise errors.UserError(
-      f'{files.printable(index)} lists the key {keys[twice[0]]} twice, at the '
+      f'{printable(index)} lists the key {keys[twice[0]]} twice, at the '
       f'bytes {first} and {second}. Remove one of the lines, or the file: the '
       'index is then made anew.'
     )
@@ -180,7 +178,7 @@ def parse(path: str) -> tuple[np.ndarray, np.ndarray]:
       parsed.append(found)
   except OSError as error:
     raise errors.UserError(
-      f'Cannot read the index {files.printable(path)}: {error.strerror}.'
+      f'Cannot read the index {printable(path)}: {error.strerror}.'
     ) from error
   keys = np.concatenate([pairs[:, 0] for pairs in parsed])
   return keys, np.concatenate([pairs[:, 1] for pairs in parsed])
@@ -231,7 +229,7 @@ def _is_number(word: bytes) -> bool:
 def _line_problem(path, number, line) -> str:
   shown = line.strip()[:80].decode('utf-8', 'backslashreplace')
   return (
-    f'{files.printable(path)}:{number}: the line {shown!r} is not `key, tab, '
+    f'{printable(path)}:{number}: the line {shown!r} is not `key, tab, '
     'offset`, two integers from 0. Remove the file: the index is then made '
     'anew.'
   )
@@ -267,7 +265,7 @@ def _save(path, stamp, catalogue) -> None:
   except OSError as error:
     _log.warning(
       'Cannot keep the index in %s: %s. It is made anew the next time.',
-      files.printable(str(path)),
+      printable(str(path)),
       error.strerror,
     )
 

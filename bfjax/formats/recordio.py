@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.text import printable
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack('<I', MAGIC)
@@ -172,7 +172,7 @@ class Writer:
         found = file.seek(0, os.SEEK_END)
         if found < size:
           raise errors.UserError(
-            f'{files.printable(name)} has {found} bytes; {size} were written. '
+            f'{printable(name)} has {found} bytes; {size} were written. '
             'Remove it and start again.'
           )
         file.truncate(size)
@@ -206,7 +206,7 @@ class Writer:
     """
     if np.ndim(labels) == 0 and abs(labels) > MAX_LABEL:
       raise errors.UserError(
-        f'{files.printable(self.path)}: key {key} has the label {labels}. '
+        f'{printable(self.path)}: key {key} has the label {labels}. '
         f'RecordIO keeps labels as float32, which tells integers up to '
         f'{MAX_LABEL} apart: renumber the classes.'
       )
@@ -214,7 +214,7 @@ class Writer:
       framed = frame(pack(labels, key, image))
     except ValueError as error:
       raise errors.UserError(
-        f'{files.printable(self.path)}: key {key} cannot be written: {error}.'
+        f'{printable(self.path)}: key {key} cannot be written: {error}.'
       ) from error
     line = b'%d\t%d\n' % (key, self._position.record_bytes)
     try:
@@ -267,5 +267,5 @@ class Writer:
 
   def _cannot_write(self, error):
     return errors.UserError(
-      f'Cannot write {files.printable(self.path)}: {error.strerror}.'
+      f'Cannot write {printable(self.path)}: {error.strerror}.'
     )

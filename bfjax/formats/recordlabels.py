@@ -5,8 +5,8 @@ import logging
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.formats import recordfiles, recordindex, recordscan
+from bfjax.text import first_lines, printable
 
 _log = logging.getLogger(__name__)
 
@@ -75,10 +75,9 @@ class _Problems:
   def settle(self, on_error) -> None:
     if not self.count:
       return
-    lines = files.first_lines(self._first, self.count)
+    lines = first_lines(self._first, self.count)
     text = (
-      f'{files.printable(self._path)}: {self.count} records cannot be used:\n'
-      f'{lines}'
+      f'{printable(self._path)}: {self.count} records cannot be used:\n{lines}'
     )
     if on_error == 'error':
       raise errors.UserError(
@@ -94,7 +93,7 @@ def _image_records(file, catalogue, problems):
   everything = slice(0, len(keys))
   if not len(keys) or keys[0] != 0:
     return everything
-  where = f'{files.printable(file.path)}: key 0 at byte {catalogue.offsets[0]}'
+  where = f'{printable(file.path)}: key 0 at byte {catalogue.offsets[0]}'
   try:
     record = file.read(int(catalogue.offsets[0]))
   except ValueError as error:

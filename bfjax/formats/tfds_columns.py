@@ -18,10 +18,9 @@ import numpy as np
 import tqdm
 
 from bfjax import atomic, errors, runtime
-from bfjax.data import selection, sources
-from bfjax.data.files import printable
+from bfjax.data import correctionlog, selection, sources
 from bfjax.data.names import Names, Numbers
-from bfjax.logbook import correctionlog
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 

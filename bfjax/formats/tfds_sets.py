@@ -12,10 +12,10 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import trees
-from bfjax.data.files import printable
 from bfjax.data.names import Names
 from bfjax.datasets import partial
 from bfjax.formats import array_records
+from bfjax.text import printable
 
 INFO = 'dataset_info.json'
 

@@ -10,7 +10,8 @@ from jax.experimental import multihost_utils
 from matplotlib import figure
 
 from bfjax import atomic
-from bfjax.data import files, images, sources
+from bfjax.data import images, sources
+from bfjax.text import printable
 
 PICTURED = 8  # corrected samples in a picture
 _LOOKED_AT = 100  # images of a class, for the name of their folder
@@ -123,7 +124,7 @@ def _write_above(axis, num_images, text, colour='black'):
   if len(text) > 2 * half:
     text = f'{text[: half - 2]}...{text[2 - half :]}'
   axis.set_title(
-    files.printable(text),
+    printable(text),
     loc='left',
     fontsize=8,
     pad=3,
@@ -175,7 +176,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 def write_skipped(path: pathlib.Path, source, rows) -> None:
   """Writes `row<TAB>path` of the images that were skipped as unreadable."""
-  lines = (f'{row}\t{files.printable(source.name(row))}\n' for row in rows)
+  lines = (f'{row}\t{printable(source.name(row))}\n' for row in rows)
   write_text(path, ''.join(lines))
 
 

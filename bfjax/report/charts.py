@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import axes, figure, ticker
 
-from bfjax.data import files
 from bfjax.report import results
+from bfjax.text import printable
 
 COLOURS = (
   '#0072B2',
@@ -100,7 +100,7 @@ def new_chart(
 
 def _plain(name: str) -> str:
   """A name without the meaning that matplotlib sees in dollars."""
-  return files.printable(name).replace('$', r'\$')
+  return printable(name).replace('$', r'\$')
 
 
 def png(sheet: figure.Figure) -> bytes:

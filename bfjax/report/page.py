@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from bfjax.data import files
 from bfjax.report import tables
+from bfjax.text import printable
 
 
 class Picture(NamedTuple):
@@ -81,7 +81,7 @@ def render(
     lstrip_blocks=True,
   )
   environment.filters['data'] = _data
-  environment.filters['printable'] = lambda x: files.printable(str(x))
+  environment.filters['printable'] = lambda x: printable(str(x))
   return environment.from_string(_TEMPLATE).render(
     title=title,
     about=about,

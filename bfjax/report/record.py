@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import files
 from bfjax.report import bootstrap, charts, results
+from bfjax.text import printable
 
 FORMAT, VERSION = 'bfjax-results', 1
 RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
@@ -276,5 +276,5 @@ def _plain(value):
   if isinstance(value, float):
     return value if math.isfinite(value) else None
   if isinstance(value, str):
-    return files.printable(value)
+    return printable(value)
   return value

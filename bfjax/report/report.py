@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import files
 from bfjax.data import images as images_lib
 from bfjax.report import charts, page, record, results, tables
+from bfjax.text import printable
 
 _SIDE = 112  # pixels of the images of a page, at most
 _LEGEND = (
@@ -271,7 +271,7 @@ def _markdown(title, head, sections, facts) -> str:
   for name, known in facts.items():
     lines = [f'- {key}: {value}' for key, value in known.items()]
     parts.append('\n'.join([f'{name}:', '', *lines]))
-  return files.printable('\n\n'.join(parts)) + '\n'
+  return printable('\n\n'.join(parts)) + '\n'
 
 
 def _comparison_json(shown: tables.Table, sections) -> str:

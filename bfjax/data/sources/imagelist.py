@@ -19,6 +19,7 @@ from bfjax.data import (
   places,
   sources,
 )
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def build(
 def _read_list(path, root, num_classes):
   """(ImageFiles, labels int32 [n], the label as given int64 of each class)."""
   found = lists.read(path, root)
-  shown = files.printable(path)
+  shown = printable(path)
   given = found.labels
   if not given.size:
     raise errors.UserError(f'{shown}: the list is empty.')
@@ -201,7 +202,7 @@ def _rows_of(path, found, some) -> np.ndarray:
   if rows.size and rows.min() < 0:
     row = int(np.argmin(rows))
     raise errors.UserError(
-      f'{listchecks.place(path, row)}: {files.printable(listed[row])} is not '
+      f'{listchecks.place(path, row)}: {printable(listed[row])} is not '
       'in the training list.'
     )
   return rows

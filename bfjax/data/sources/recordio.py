@@ -10,8 +10,9 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.config import limits
-from bfjax.data import files, images, lists, names, places, sources
+from bfjax.data import images, lists, names, places, sources
 from bfjax.formats import recordfiles, recordindex, recordlabels
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Records:
       return self._file.read_image(place)
     except ValueError as error:
       raise errors.UserError(
-        f'Cannot read the image {files.printable(self.path(row))}: {error}.'
+        f'Cannot read the image {printable(self.path(row))}: {error}.'
       ) from error
 
   def name(self, row: int) -> str:
@@ -126,7 +127,7 @@ def build(
     file, catalogue, num_classes=num_classes, on_error=on_error
   )
   if not len(catalogue.keys[good]):
-    raise errors.UserError(f'{files.printable(file.path)} holds no images.')
+    raise errors.UserError(f'{printable(file.path)} holds no images.')
   folder = os.path.dirname(file.path)
   given = catalogue.labels[good].astype(np.int32)
   labels, values = _renumber(given)
@@ -159,16 +160,16 @@ def find(root: str) -> str:
     return root
   if not os.path.isdir(root):
     raise errors.UserError(
-      f'There is no {files.printable(root)!r}: data.root must be the folder of '
+      f'There is no {printable(root)!r}: data.root must be the folder of '
       'train.rec, or that file.'
     )
   found = sorted(glob.glob('*.rec', root_dir=root))
   if 'train.rec' in found:
     found = ['train.rec']
   if len(found) != 1:
-    shown = files.printable(', '.join(found[:9])) or 'none'
+    shown = printable(', '.join(found[:9])) or 'none'
     raise errors.UserError(
-      f'{files.printable(root)!r} has no train.rec (*.rec: {shown}). Give '
+      f'{printable(root)!r} has no train.rec (*.rec: {shown}). Give '
       'data.root the file itself.'
     )
   return os.path.join(root, found[0])
@@ -192,7 +193,7 @@ def _check_property(folder, values) -> None:
   if not first.isdigit() or int(first) != len(values):
     _log.warning(
       '%s gives the number of classes as %r; the records have %d.',
-      files.printable(path),
+      printable(path),
       first.decode('utf-8', 'backslashreplace'),
       len(values),
     )
@@ -205,7 +206,7 @@ def _class_names(folder, values):
   found = sources.read_class_names(path)
   if values[-1] >= len(found):
     raise errors.UserError(
-      f'{files.printable(path)} names {len(found)} classes, but there is the '
+      f'{printable(path)} names {len(found)} classes, but there is the '
       f'label {values[-1]}. Correct or remove the file.'
     )
   return [found[value] for value in values]
@@ -227,13 +228,13 @@ def _true_labels(path, source, values) -> np.ndarray:
   def check(is_good, what):
     if not is_good.all():
       number = numbers[int(np.argmin(is_good))]
-      raise errors.UserError(f'{files.printable(path)}:{number}: {what}.')
+      raise errors.UserError(f'{printable(path)}:{number}: {what}.')
 
   rows = source.rows_of(np.frombuffer(keys, np.int64))
   check(
     rows >= 0,
     'none of the images has this name; they are called as '
-    f'{files.printable(source.name(0))} is',
+    f'{printable(source.name(0))} is',
   )
   is_first = np.zeros(len(rows), bool)
   is_first[np.unique(rows, return_index=True)[1]] = True

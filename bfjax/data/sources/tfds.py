@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from bfjax import errors
 from bfjax.config import limits
 from bfjax.data import images, places
-from bfjax.data.files import printable
 from bfjax.formats import array_records, tfds_columns, tfds_sets
+from bfjax.text import printable
 
 
 class TfdsImages:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bfjax.data import sources
-from bfjax.data.files import printable
 from bfjax.datasets.inspection import looking
+from bfjax.text import printable
 
 _SHOWN = 10
 

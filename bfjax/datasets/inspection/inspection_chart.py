@@ -7,8 +7,8 @@ from matplotlib import figure
 
 from bfjax import atomic, errors
 from bfjax.data import images, sources
-from bfjax.data.files import printable
 from bfjax.datasets.inspection import inspection
+from bfjax.text import printable
 
 _GROUPS, _PER_GROUP = 4, 4
 _THUMB = 112

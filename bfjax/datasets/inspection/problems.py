@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bfjax.data import sources
-from bfjax.data.files import printable
 from bfjax.datasets.inspection import inspection
+from bfjax.text import printable
 
 _MOST = 0.5  # share of images that cannot be read
 _TRIED = 5  # images that are looked for in another folder

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bfjax.data import sources
-from bfjax.data.files import printable
 from bfjax.datasets.inspection import inspection
+from bfjax.text import printable
 
 _BAR = 40
 _GROUPS, _PER_GROUP, _SIZES = 5, 4, 6

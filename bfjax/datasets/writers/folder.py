@@ -6,8 +6,8 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import folders, trees
-from bfjax.data.files import printable
 from bfjax.datasets import image_paths, targets
+from bfjax.text import printable
 
 
 class FolderWriter:

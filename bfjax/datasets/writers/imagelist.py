@@ -7,8 +7,8 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import selection, sources
-from bfjax.data.files import printable
 from bfjax.datasets import image_paths, targets
+from bfjax.text import printable
 
 LIST, FLIPS = 'train.txt', 'flips.txt'
 # Larger labels are not read by the source.

@@ -7,8 +7,8 @@ import re
 import numpy as np
 
 from bfjax import errors
-from bfjax.data.files import printable
 from bfjax.datasets import targets
+from bfjax.text import printable
 
 ROWS_PER_SHARD = 50_000
 _SPLIT = 'train'
@@ -24,7 +24,7 @@ class TfdsWriter:
     self._rows_per_shard = rows_per_shard
 
   def order(self, source):
-    from bfjax.data import tfds_builders
+    from bfjax.datasets import tfds_builders
 
     tfds_builders.check_class_names(source.class_names)
     return np.arange(source.num_rows)
@@ -49,7 +49,7 @@ class _Sink:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import example_serializer
 
-    from bfjax.data import tfds_builders
+    from bfjax.datasets import tfds_builders
 
     self._folder, self._source = pathlib.Path(folder), source
     self._name, self._version = name, version
@@ -128,7 +128,7 @@ class _Sink:
   def finish(self):
     import tensorflow_datasets as tfds
 
-    from bfjax.data import tfds_builders
+    from bfjax.datasets import tfds_builders
 
     tfds.folder_dataset.write_metadata(
       data_dir=self._folder,

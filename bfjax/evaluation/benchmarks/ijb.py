@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.evaluation.ijb import columns, ijb_images, template_pairs, templates
 from bfjax.evaluation.verification import roc
+from bfjax.text import printable
 
 _PAIRS = (('template', 'int'), ('template', 'int'), ('label', 'int'))
 
@@ -90,4 +90,4 @@ def build(
       ijb_images.NAMES[name], found, left, right, label == 1, fars
     )
   except errors.UserError as error:
-    raise errors.UserError(f'{files.printable(path)}: {error}') from error
+    raise errors.UserError(f'{printable(path)}: {error}') from error

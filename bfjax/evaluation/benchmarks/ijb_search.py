@@ -12,13 +12,13 @@
 from collections.abc import Sequence
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.evaluation.ijb import (
   ijb_images,
   ijb_subjects,
   template_search,
   templates,
 )
+from bfjax.text import printable
 
 _GALLERIES = {'IJBB': ('S1', 'S2'), 'IJBC': ('G1', 'G2')}
 
@@ -101,7 +101,7 @@ def build(
       ijb_images.NAMES[name], found, people, probes, ranks, fpirs
     )
   except errors.UserError as error:
-    raise errors.UserError(f'{files.printable(path)}: {error}') from error
+    raise errors.UserError(f'{printable(path)}: {error}') from error
 
 
 def _people(found: ijb_images.Images, path: str) -> template_search.People:

@@ -23,6 +23,7 @@ from bfjax.data import files
 from bfjax.evaluation.features import saved
 from bfjax.evaluation.identification import distractors as distractors_lib
 from bfjax.evaluation.identification import fusion, megaface_lists
+from bfjax.text import printable
 
 
 def build(
@@ -121,13 +122,13 @@ def _labels(probes: megaface_lists.ImageList, path: str) -> np.ndarray:
   """int [probes]: the person of each."""
   if not probes.ids:
     raise errors.UserError(
-      f'{files.printable(path)}: a list of probes needs `id`, the person of '
+      f'{printable(path)}: a list of probes needs `id`, the person of '
       'each image.'
     )
   people, labels = np.unique(probes.ids, return_inverse=True)
   if len(people) == len(labels):
     raise errors.UserError(
-      f'{files.printable(path)}: no person has two images, so there is nobody '
+      f'{printable(path)}: no person has two images, so there is nobody '
       'to be found.'
     )
   return labels
@@ -137,7 +138,7 @@ def _check_sizes(sizes, num_distractors, path) -> None:
   for size in sizes:
     if not 0 < size <= num_distractors:
       raise errors.UserError(
-        f'sizes has {size}, but {files.printable(path)} lists '
+        f'sizes has {size}, but {printable(path)} lists '
         f'{num_distractors} distractors: give numbers from 1 to that.'
       )
 
@@ -160,7 +161,7 @@ def _check_clean(paths, labels, noisy, noises) -> None:
     row = int(np.argmin(num_clean[labels]))
     raise errors.UserError(
       f'{noises} lists all images of the person of '
-      f'{files.printable(paths[row])}: there is no clean one to replace them '
+      f'{printable(paths[row])}: there is no clean one to replace them '
       'by.'
     )
 

@@ -15,6 +15,7 @@ from bfjax.data import files
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.verification import imagepairs, pairlist, verification
 from bfjax.formats import packs
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def build(
   path = os.path.join(root, pairs)
   if not os.path.exists(path):
     raise benchmarks.Absent(
-      f'Cannot read the pair list {files.printable(path)}: No such file. '
+      f'Cannot read the pair list {printable(path)}: No such file. '
       'A relative path is taken from the root folder of the images.'
     )
   if packs.is_pack(path):
@@ -73,7 +74,7 @@ def build(
 def _pairs(path, images, left, right, same, folds, protocols):
   """The benchmark; what is wrong with it is said with the name of its file."""
   protocols = (protocols,) if isinstance(protocols, str) else protocols
-  shown = files.printable(path)
+  shown = printable(path)
   try:
     benchmark = imagepairs.Pairs(images, left, right, same, folds, protocols)
   except errors.UserError as error:
@@ -112,6 +113,6 @@ def _check_exist(
     or 'Is the root folder right, and is the data set complete?'
   )
   raise errors.UserError(
-    f'{files.printable(path)}:{number}: no such image: {files.printable(full)}:'
+    f'{printable(path)}:{number}: no such image: {printable(full)}:'
     f' {problem} ({len(bad)} of {images.num_rows} cannot be used). {remedy}'
   )

@@ -25,6 +25,7 @@ from bfjax.evaluation.identification import (
 )
 from bfjax.evaluation.search import products, search
 from bfjax.report import results
+from bfjax.text import first_lines, printable
 
 _FOLDERS = ('Probe', 'Gallery_Match', 'Gallery_Distractor')
 _RANKS = (1, 5, 10, 20)
@@ -185,7 +186,7 @@ def build(
     raise errors.UserError(
       f'{len(lacking)} of {len(probes)} probes have no image of the same '
       f'person in {_FOLDERS[1]}:\n'
-      + files.first_lines(probes[i] for i in lacking)
+      + first_lines(probes[i] for i in lacking)
       + '\nComplete the data set.'
     )
   images = files.ImageFiles(probes + mates + distractors, root)
@@ -215,7 +216,7 @@ def _person(name: str) -> int:
   person, _, _ = os.path.basename(name).partition('_')
   if not (person.isascii() and person.isdigit()):
     raise errors.UserError(
-      f'The name of {files.printable(name)} does not tell the person: expected '
+      f'The name of {printable(name)} does not tell the person: expected '
       'is `<person>_<number>.jpg` with a number for the person.'
     )
   return int(person)

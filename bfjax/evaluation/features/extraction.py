@@ -13,7 +13,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bfjax import errors, model, sharding
-from bfjax.data import files as image_files
 from bfjax.evaluation.features import (
   embed,
   imagesets,
@@ -23,6 +22,7 @@ from bfjax.evaluation.features import (
 )
 from bfjax.evaluation.identification import fusion
 from bfjax.evaluation.verification import verification
+from bfjax.text import printable
 
 FLIPS = (*fusion.FLIPS, 'both')
 LAYOUTS = ('rows', 'tree')
@@ -295,7 +295,7 @@ def _formed(found, files, first, form) -> np.ndarray:
 def _check_finite(features, files, first, why) -> None:
   row = verification.first_not_finite(features)
   if row is not None:
-    name = image_files.printable(files.name(first + row))
+    name = printable(files.name(first + row))
     raise errors.UserError(
       f'The features of the image {name} are not finite: NaN or infinity. {why}'
     )

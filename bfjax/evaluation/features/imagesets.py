@@ -8,6 +8,7 @@ from bfjax import errors
 from bfjax.data import files, folders, sources
 from bfjax.datasets import targets
 from bfjax.formats import packs
+from bfjax.text import printable
 
 
 class ImageSet(NamedTuple):
@@ -82,11 +83,10 @@ def open_paths(paths: str, root: str = '') -> ImageSet:
       )
   except OSError as error:
     raise errors.UserError(
-      f'Cannot read the list of images {files.printable(paths)}: '
-      f'{error.strerror}.'
+      f'Cannot read the list of images {printable(paths)}: {error.strerror}.'
     ) from error
   if not found.num_rows:
-    raise errors.UserError(f'{files.printable(paths)} lists no images.')
+    raise errors.UserError(f'{printable(paths)} lists no images.')
   found.check_exist()
   return ImageSet(found, _no_label)
 

@@ -10,9 +10,9 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.evaluation.features import store
 from bfjax.evaluation.identification import fusion
+from bfjax.text import first_lines, printable
 
 # A tree with more features than so many bytes is gathered into a file.
 _IN_MEMORY = 2**30
@@ -64,7 +64,7 @@ def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
     rows = range(len(names))
   if found.features.ndim not in (2, 3) or found.features.dtype.kind != 'f':
     raise errors.UserError(
-      f'The features of {files.printable(names[0])} in {place} are '
+      f'The features of {printable(names[0])} in {place} are '
       f'{found.features.dtype} of shape {found.features.shape[1:]}; expected '
       'are floating-point numbers of shape [d], or [2, d] with those of the '
       'mirror image.'
@@ -87,7 +87,7 @@ def _rows(there: Sequence[str], names: Sequence[str], place: str):
   if missing:
     raise errors.UserError(
       f'{len(missing)} of {len(names)} images have no features in {place}:\n'
-      f'{files.first_lines(missing)}\nAre these the features of this list?'
+      f'{first_lines(missing)}\nAre these the features of this list?'
     )
   rows = np.array([row_of[name] for name in names])
   if (np.diff(rows) == 1).all():

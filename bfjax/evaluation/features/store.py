@@ -26,6 +26,7 @@ import numpy as np
 from bfjax import errors
 from bfjax.data import files
 from bfjax.evaluation.features import rowtable
+from bfjax.text import printable
 
 FEATURES, META, UNFINISHED = 'features.npy', 'meta.json', 'unfinished.json'
 _THREADS = 16
@@ -142,19 +143,19 @@ class Tree:
       return np.load(path)
     except (OSError, ValueError, EOFError) as error:
       raise errors.UserError(
-        f'Cannot read the features {files.printable(path)}: {error}.'
+        f'Cannot read the features {printable(path)}: {error}.'
       ) from error
 
   def _checked(self, row):
     found = self._load(row)
     if found.dtype.kind != 'f':
       raise errors.UserError(
-        f'{files.printable(self._paths.path(int(row)))} holds numbers of type '
+        f'{printable(self._paths.path(int(row)))} holds numbers of type '
         f'{found.dtype}; features are float32 or float16.'
       )
     if found.shape != self.shape[1:]:
       raise errors.UserError(
-        f'{files.printable(self._paths.path(int(row)))} holds an array of '
+        f'{printable(self._paths.path(int(row)))} holds an array of '
         f'shape {found.shape}; that of the first image has {self.shape[1:]}. '
         'All features must be of one model.'
       )

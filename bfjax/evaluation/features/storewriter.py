@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import files
 from bfjax.evaluation.features import store
+from bfjax.text import printable
 
 
 class Writer:
@@ -214,7 +214,7 @@ def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
     given = name(row)
     if os.path.isabs(given) or '..' in given.split('/'):
       raise errors.UserError(
-        f'The features of {files.printable(given)} would lie outside of the '
+        f'The features of {printable(given)} would lie outside of the '
         'folder: give the images relative to a root, or the layout `rows`.'
       )
     hashes[row] = hash(tree_name(given))
@@ -223,6 +223,6 @@ def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
     first, second = (name(int(order[k])) for k in (i, i + 1))
     if tree_name(first) == tree_name(second):
       raise errors.UserError(
-        f'{files.printable(first)} and {files.printable(second)} would have '
+        f'{printable(first)} and {printable(second)} would have '
         'their features in one file: rename one, or give the layout `rows`.'
       )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.text import printable
 
 FLIPS = {
   'sum': 'f(x) + f(mirror x)',
@@ -115,7 +115,7 @@ class Fused:
     if not finite.all():
       name = self._name(int(wanted[np.argmin(finite)]))
       raise errors.UserError(
-        f'The features of the image {files.printable(name)} are not finite: '
+        f'The features of the image {printable(name)} are not finite: '
         'NaN or infinity. The network has diverged or overflowed.'
       )
     return fuse(found, **self._how)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.evaluation import benchmarks
+from bfjax.text import printable
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.npy')
 
@@ -39,7 +39,7 @@ def read(path: str) -> ImageList:
     UserError: if it cannot be read, is not such a list or names a path twice;
       the message gives the line or the number of the entry.
   """
-  shown = files.printable(path)
+  shown = printable(path)
   try:
     with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
       content = json.load(file)
@@ -79,7 +79,7 @@ def _check_paths(paths, shown) -> None:
     first = numbers.setdefault(name, number)
     if first != number:
       raise errors.UserError(
-        f'{shown}: entry {number} of `path`, {files.printable(name)!r}, is '
+        f'{shown}: entry {number} of `path`, {printable(name)!r}, is '
         f'entry {first} already. Remove one of the two.'
       )
 
@@ -98,7 +98,7 @@ def noisy(path: str, names: Iterable[str], num_names: int) -> np.ndarray:
   Raises:
     UserError: if the list cannot be read, or none of the images is in it.
   """
-  shown = files.printable(path)
+  shown = printable(path)
   try:
     with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
       lines = [line.strip('\r\n ') for line in file]
@@ -118,7 +118,7 @@ def noisy(path: str, names: Iterable[str], num_names: int) -> np.ndarray:
   if not found.any():
     listed = 'none'
     if entries:
-      example = files.printable('\t'.join(entries[0]))
+      example = printable('\t'.join(entries[0]))
       listed = f'{len(entries)}, such as {example!r}'
     raise errors.UserError(
       f'{shown} matches none of the {num_names} images: it lists {listed}. Is '

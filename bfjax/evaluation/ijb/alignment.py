@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files as image_files
 from bfjax.data import images
+from bfjax.text import printable
 
 # Left eye, right eye, nose, corners of the mouth; (x, y) in 112 pixels.
 POINTS = (
@@ -137,7 +137,7 @@ class AlignedFiles:
       image = images.decode_whole(encoded)
     except errors.UserError as error:
       raise errors.UserError(
-        f'Cannot decode the image {image_files.printable(self.path(row))}: '
+        f'Cannot decode the image {printable(self.path(row))}: '
         f'{error}. Restore it.'
       ) from error
     crop = align(image, self._transforms[row], self._image_size)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.text import printable
 
 _KINDS = {'name': pa.binary(), 'int': pa.int32(), 'float': pa.float64()}
 _MARK = b'\xef\xbb\xbf'
@@ -64,11 +64,11 @@ def read(path: str, columns: Sequence[tuple[str, str]]) -> list:
   try:
     with open(path, 'rb') as file:
       if not file.read(1):
-        raise errors.UserError(f'The list {files.printable(path)} is empty.')
+        raise errors.UserError(f'The list {printable(path)} is empty.')
     return _fast(path, columns)
   except OSError as error:
     raise errors.UserError(
-      f'Cannot read the list {files.printable(path)}: {error.strerror}. Is the '
+      f'Cannot read the list {printable(path)}: {error.strerror}. Is the '
       'data set complete?'
     ) from error
   except pa.ArrowInvalid:
@@ -88,7 +88,7 @@ def line_of(path: str, row: int) -> int:
 
 def bad_line(path: str, row: int, problem: str) -> errors.UserError:
   """An error about row `row` of a list: names the file and the line."""
-  where = f'{files.printable(path)}:{line_of(path, row)}'
+  where = f'{printable(path)}:{line_of(path, row)}'
   return errors.UserError(f'{where}: {problem}')
 
 
@@ -152,11 +152,11 @@ def _line_by_line(path, columns) -> list:
         )
         text = line.rstrip(b'\r\n').decode(errors='backslashreplace')
         raise errors.UserError(
-          f'{files.printable(path)}:{number}: {text!r} is not a line of this '
+          f'{printable(path)}:{number}: {text!r} is not a line of this '
           f'list. Expected: {expected}, separated by blanks.'
         ) from error
   if not len(found[0]):
-    raise errors.UserError(f'The list {files.printable(path)} is empty.')
+    raise errors.UserError(f'The list {printable(path)} is empty.')
   return [
     Names(bytes(blob), np.r_[0, np.array(out)])
     if kind == 'name'

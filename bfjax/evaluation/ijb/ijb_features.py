@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.evaluation.features import saved, store
 from bfjax.evaluation.ijb import templates
+from bfjax.text import printable
 
 
 def find(
@@ -44,7 +44,7 @@ def find(
     features, meta, in_words = _of_folder(path, images, names, pooling)
   else:
     features, meta, in_words = _of_file(path), {}, f'{path}, as saved'
-  shape = files.printable(path), features.dtype, features.shape
+  shape = printable(path), features.dtype, features.shape
   if features.dtype.kind != 'f' or not (
     features.ndim == 2 or (features.ndim == 3 and features.shape[1] == 2)
   ):
@@ -70,7 +70,7 @@ def _of_file(path):
     return np.load(path, mmap_mode='r')
   except (OSError, ValueError, EOFError) as error:
     raise errors.UserError(
-      f'Cannot read the features {files.printable(path)}: {error}. Expected is '
+      f'Cannot read the features {printable(path)}: {error}. Expected is '
       'a .npy file, or the folder of a store.'
     ) from error
 
@@ -92,7 +92,7 @@ def _check_flags(path, features, meta, pooling) -> None:
   flip = meta.get('flip', pooling.flip)
   if features.ndim == 2 and flip != pooling.flip:
     raise errors.UserError(
-      f'The features in {files.printable(path)} are of flip {flip!r}, and '
+      f'The features in {printable(path)} are of flip {flip!r}, and '
       f'flip={pooling.flip!r} is asked for. Give flip={flip!r}, or embed with '
       "flip 'both', which serves any."
     )
@@ -100,7 +100,7 @@ def _check_flags(path, features, meta, pooling) -> None:
     features.ndim == 3 or pooling.norm != 'removed'
   ):
     raise errors.UserError(
-      f'The features in {files.printable(path)} are normalised: their length '
+      f'The features in {printable(path)} are normalised: their length '
       f'is lost, so norm={pooling.norm!r} and flip={pooling.flip!r} cannot be '
       "computed from them. Embed without normalisation, or give norm='removed' "
       'if the features are fused already.'

@@ -18,6 +18,7 @@ from bfjax import errors
 from bfjax.data import files
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.ijb import alignment, columns, ijb_features, templates
+from bfjax.text import printable
 
 NAMES = {'IJBB': 'IJB-B', 'IJBC': 'IJB-C'}
 _MEDIA = (('image', 'name'), ('template', 'int'), ('medium', 'int'))
@@ -110,8 +111,8 @@ class Images(NamedTuple):
       row = int(np.argmin(is_known))
       line = columns.line_of(path, row) if lines is None else lines[row]
       raise errors.UserError(
-        f'{files.printable(path)}:{line}: template {ids[row]} has no image in '
-        f'{files.printable(self.media_list)} ({np.count_nonzero(~is_known)} '
+        f'{printable(path)}:{line}: template {ids[row]} has no image in '
+        f'{printable(self.media_list)} ({np.count_nonzero(~is_known)} '
         f'of {len(ids)} mentions are of such templates). Are these lists of '
         'one data set?'
       )
@@ -160,7 +161,7 @@ def open_images(
   media_list = in_meta(root, media_list, f'{name.lower()}_face_tid_mid.txt')
   if not os.path.exists(media_list):
     raise benchmarks.Absent(
-      f'{NAMES[name]} is not there: no {files.printable(media_list)}.'
+      f'{NAMES[name]} is not there: no {printable(media_list)}.'
     )
   names, ids, media = columns.read(media_list, _MEDIA)
   landmarks = detector_scores = None
@@ -215,8 +216,8 @@ def _read_points(path, media_list, names) -> tuple[np.ndarray, np.ndarray]:
   numbers = np.stack(numbers, axis=1)
   if len(numbers) != len(names):
     raise errors.UserError(
-      f'{files.printable(path)} has {len(numbers)} images, '
-      f'{files.printable(media_list)} {len(names)}: both list all images, in '
+      f'{printable(path)} has {len(numbers)} images, '
+      f'{printable(media_list)} {len(names)}: both list all images, in '
       'the same order. Restore the lists.'
     )
   if others.blob != names.blob or (others.offsets != names.offsets).any():
@@ -224,9 +225,9 @@ def _read_points(path, media_list, names) -> tuple[np.ndarray, np.ndarray]:
     raise columns.bad_line(
       path,
       row,
-      f'{files.printable(others[row])!r}, but '
-      f'{files.printable(media_list)}:{columns.line_of(media_list, row)} has '
-      f'{files.printable(names[row])!r}: both list all images, in the same '
+      f'{printable(others[row])!r}, but '
+      f'{printable(media_list)}:{columns.line_of(media_list, row)} has '
+      f'{printable(names[row])!r}: both list all images, in the same '
       'order. Restore the lists.',
     )
   finite = np.isfinite(numbers).all(axis=1)

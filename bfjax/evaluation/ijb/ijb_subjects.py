@@ -10,7 +10,7 @@ missing; then the first two columns are the template and its subject.
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.text import printable
 
 _COLUMNS = (b'TEMPLATE_ID', b'SUBJECT_ID')
 _LARGEST = 2**31
@@ -47,20 +47,18 @@ def read(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         template, subject = _parse(path, number, line, fields, places)
         if subjects.setdefault(template, subject) != subject:
           raise errors.UserError(
-            f'{files.printable(path)}:{number}: template {template} is of '
+            f'{printable(path)}:{number}: template {template} is of '
             f'subject {subject}, but line {lines[template]} says '
             f'{subjects[template]}. Correct the list.'
           )
         lines.setdefault(template, number)
   except OSError as error:
     raise errors.UserError(
-      f'Cannot read the list {files.printable(path)}: {error.strerror}. Is the '
+      f'Cannot read the list {printable(path)}: {error.strerror}. Is the '
       'data set complete?'
     ) from error
   if not subjects:
-    raise errors.UserError(
-      f'The list {files.printable(path)} has no templates.'
-    )
+    raise errors.UserError(f'The list {printable(path)} has no templates.')
   templates = sorted(subjects)
   return tuple(
     np.array(x, np.int32)
@@ -76,7 +74,7 @@ def _places(path, fields) -> tuple[int, int]:
   upper = [field.upper() for field in fields]
   if not all(column in upper for column in _COLUMNS):
     raise errors.UserError(
-      f'{files.printable(path)}:1: expected is a header with TEMPLATE_ID and '
+      f'{printable(path)}:1: expected is a header with TEMPLATE_ID and '
       f'SUBJECT_ID, or a template and its subject, not {b",".join(fields)!r}.'
     )
   return tuple(upper.index(column) for column in _COLUMNS)
@@ -90,7 +88,7 @@ def _parse(path, number, line, fields, places) -> tuple[int, int]:
   if not (0 <= template < _LARGEST and 0 <= subject < _LARGEST):
     text = line.rstrip(b'\r\n').decode(errors='backslashreplace')
     raise errors.UserError(
-      f'{files.printable(path)}:{number}: {text!r} is not a line of this list. '
+      f'{printable(path)}:{number}: {text!r} is not a line of this list. '
       'Expected: the numbers of a template and of its subject, in columns '
       f'{places[0] + 1} and {places[1] + 1}, separated by commas.'
     )

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.text import printable
 
 FLIPS = {
   'sum': 'f(x) + f(mirror x)',
@@ -118,7 +118,7 @@ def pool(
   if not_finite:
     row = min(not_finite)
     raise errors.UserError(
-      f'The features of the image {files.printable(name(row))} are not finite: '
+      f'The features of the image {printable(name(row))} are not finite: '
       'NaN or infinity. The network that computed them has diverged or '
       'overflowed.'
     )

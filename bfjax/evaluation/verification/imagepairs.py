@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files
 from bfjax.evaluation.verification import curves, verification
 from bfjax.report import results
+from bfjax.text import printable
 
 _HARDEST = 8  # pairs of each kind
 _SCORES = {'boundaryface': 'cosine', 'insightface': 'squared distance'}
@@ -133,7 +133,7 @@ class Pairs:
     row = verification.first_not_finite(features)
     if row is not None:
       raise errors.UserError(
-        f'The features of the image {files.printable(self.files.name(row))} '
+        f'The features of the image {printable(self.files.name(row))} '
         'are not finite: NaN or infinity. The network has diverged or '
         'overflowed.'
       )

@@ -10,6 +10,7 @@ from bfjax.data import files, folders
 from bfjax.datasets.inspection import looking
 from bfjax.evaluation.verification import pairlist
 from bfjax.formats import packs
+from bfjax.text import printable
 
 _FOLDS, _SUFFIX = 10, '.jpg'  # of the field's lists
 
@@ -96,7 +97,7 @@ def inspect(opened: Opened, *, sample: int) -> PairInspection:
     unreadable={
       'images': len(seen.bad),
       'first': [
-        (files.printable(images.name(row)), text) for row, text in seen.problems
+        (printable(images.name(row)), text) for row, text in seen.problems
       ],
     },
     options=_options(len(same), suffix),

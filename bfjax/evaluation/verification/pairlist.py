@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, folders
+from bfjax.data import folders
+from bfjax.text import printable
 
 _SNIFFED_BYTES = 1 << 16  # of a file that may be a list of pairs
 _FORMATS = ('auto', 'lfw', 'rfw', 'flags')
@@ -57,7 +58,7 @@ def read(path: str, format: str = 'auto', suffix: str = '.jpg') -> list[Pair]:
   errors.choose('format of pair lists', format, dict.fromkeys(_FORMATS))
   lines = _read_lines(path)
   if not lines:
-    raise errors.UserError(f'The pair list {files.printable(path)} is empty.')
+    raise errors.UserError(f'The pair list {printable(path)} is empty.')
   if format == 'auto':
     format = _detect(path, lines)
   found = _parse(path, lines, format, suffix)
@@ -96,7 +97,7 @@ def _read_lines(path: str) -> list[tuple[int, str]]:
       return _numbered(file)
   except OSError as error:
     raise errors.UserError(
-      f'Cannot read the pair list {files.printable(path)}: {error.strerror}. '
+      f'Cannot read the pair list {printable(path)}: {error.strerror}. '
       'A relative path is taken from the root folder of the images.'
     ) from error
 
@@ -122,7 +123,7 @@ def _detect(path: str, lines: list[tuple[int, str]]) -> str:
     if not (numbered and flagged):
       return 'rfw' if numbered else 'flags'
   raise errors.UserError(
-    f'{files.printable(path)} can be read in two ways, as a list of `name a b` '
+    f'{printable(path)} can be read in two ways, as a list of `name a b` '
     "and of `left right flag`: say which by format='rfw' or format='flags'."
   )
 
@@ -170,7 +171,7 @@ def _check_header(path: str, number: int, text: str, num_pairs: int) -> None:
   expected = 2 * int(np.prod([int(field) for field in _fields(text)]))
   if num_pairs != expected:
     raise errors.UserError(
-      f'{files.printable(path)}:{number}: the header {text!r} promises '
+      f'{printable(path)}:{number}: the header {text!r} promises '
       f'{expected} pairs, half of them of one person, but {num_pairs} follow. '
       'Restore the list, or correct its header.'
     )
@@ -195,6 +196,6 @@ def _is_header(text: str) -> bool:
 
 def _bad_line(path, number: int, text: str, expected: str) -> errors.UserError:
   return errors.UserError(
-    f'{files.printable(path)}:{number}: {files.printable(text)!r} is not a '
+    f'{printable(path)}:{number}: {printable(text)!r} is not a '
     f'line of a pair list. Expected: {expected}.'
   )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bfjax import defaults, errors, runtime
 
 DEVICES = ('cpu', 'gpu')
-_CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+_CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
 _SMALL_SET, _LARGE_SET = 100_000, 2_000_000
 # Images/s of configs/small.py on one core of a CPU: docs/performance.md, which
 # has those of the decoding too, all that its net leaves a GPU to wait for.

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from bfjax import errors
 from bfjax.data import sources
-from bfjax.data.files import printable
+from bfjax.text import printable
 
 DESCRIPTION = (
   'Face images with the labels they were given. The encoded images are the '

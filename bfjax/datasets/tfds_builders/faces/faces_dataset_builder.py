@@ -1,6 +1,6 @@
 """Prepares any source of images as a set of TensorFlow Datasets:
 
-    tfds build bfjax/data/tfds_builders/faces --file_format=array_record \
+    tfds build bfjax/datasets/tfds_builders/faces --file_format=array_record \
       --data_dir=sets --config='{"name": "casia", "source": "imagelist",
         "options": {"root": "/data/casia", "list": "train.txt"}}'
 
@@ -12,8 +12,8 @@ import dataclasses
 
 import tensorflow_datasets as tfds
 
-from bfjax.data import sources, tfds_builders
-from bfjax.datasets import packing
+from bfjax.data import sources
+from bfjax.datasets import packing, tfds_builders
 
 
 @dataclasses.dataclass(kw_only=True)
