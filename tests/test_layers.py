@@ -1,6 +1,9 @@
 """Imports go in one direction, and each library stays in its place."""
 
 import ast
+import collections
+import graphlib
+import os
 import pathlib
 
 import pytest
@@ -8,44 +11,33 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / 'bfjax'
 FILES = sorted(ROOT.rglob('*.py'))
 
-# A module imports only from its own layer's folder and the layers above it.
+# The rooms of the house, from the lowest floor up: a module or folder imports
+# only from lower ones.
 LAYERS = (
-  ('atomic', 'errors', 'markdown', 'posterior', 'runtime', 'sharding'),
-  ('declared', 'keys', 'limits'),
-  (
-    'command',
-    'plugins',
-    'margins',
-    'corrections',
-    'labels',
-    'optim',
-    'metrics',
-  ),
-  ('settings',),
-  ('identity',),
-  ('collapse', 'progress', 'digests', 'diskerrors', 'arrays'),
-  ('wholeness',),
-  ('checkpoint',),
-  ('softmax', 'backbones'),
-  ('data', 'step', 'scalings'),
-  ('builders', 'reports', 'model', 'matching'),
-  ('convert',),
-  ('evaluation',),
-  ('runs', 'journal'),
-  ('initial',),
+  ('atomic', 'errors', 'runtime', 'sharding', 'text'),
+  ('declared',),
+  ('plugins',),
+  ('config',),
+  ('command', 'labels', 'metrics', 'optim'),
+  ('heads', 'backbones', 'storage', 'faces'),
+  ('step', 'formats', 'scalings'),
+  ('data',),
+  ('model', 'builders', 'report'),
+  ('datasets', 'matching', 'convert', 'logbook'),
+  ('evaluation', 'setup'),
+  ('pretrained',),
   ('train',),
   ('compare', 'defaults'),
   ('evaluate',),
   ('configfile', 'preflight', 'recipes'),
-  ('study',),
   ('main',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # library or name -> where in the package it may be used
 CONFINED = {
-  'tensorflow': ('data',),
-  'tensorflow_datasets': ('data',),
+  'tensorflow': ('data', 'datasets', 'formats'),
+  'tensorflow_datasets': ('data', 'datasets', 'formats'),
   'flax.linen': ('backbones',),
   'ml_collections': ('configfile', 'main', 'defaults'),
   'torch': ('convert',),
@@ -80,6 +72,34 @@ def test_imports_go_down(path):
       other = rest.split('.')[0]
       below = LEVEL[other] < level or other == part(path)
       assert below, f'{path.name} imports {name}'
+
+
+def test_rooms_do_not_import_each_other_in_a_circle():
+  """In every folder, its files and subfolders can be put in one order."""
+  below = collections.defaultdict(lambda: collections.defaultdict(set))
+  for path in FILES:
+    own = path.relative_to(ROOT).with_suffix('').parts
+    for other in filter(None, map(module, imports(path))):
+      same = len(os.path.commonprefix([own, other]))
+      if same < len(own):
+        below[own[:same]][own[same]].add(other[same])
+  for folder, rooms in below.items():
+    try:
+      graphlib.TopologicalSorter(rooms).prepare()
+    except graphlib.CycleError as error:
+      pytest.fail(f'bfjax/{"/".join(folder)}: {" <- ".join(error.args[1])}')
+
+
+def module(name):
+  """The file that holds a full name, as parts of its path; None if not ours."""
+  package, *parts = name.split('.')
+  for end in (len(parts), len(parts) - 1):
+    path = ROOT.joinpath(*parts[:end])
+    if package == 'bfjax' and path.with_suffix('.py').is_file():
+      return tuple(parts[:end])
+    if package == 'bfjax' and (path / '__init__.py').is_file():
+      return (*parts[:end], '__init__')
+  return None
 
 
 @pytest.mark.parametrize('library', CONFINED)

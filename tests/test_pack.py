@@ -21,8 +21,9 @@ import pytest
 
 from bfjax import errors
 from bfjax.data.sources import imagelist
-from bfjax.datasets import image_paths, packing, partial, targets, writers
+from bfjax.datasets import image_paths, packing, targets, writers
 from bfjax.formats import recordio
+from bfjax.storage import partial
 from tests import records
 
 TOOL = pathlib.Path(__file__).parents[1] / 'tools' / 'pack.py'

@@ -12,13 +12,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 from bfjax import errors
-from bfjax.data import sources
+from bfjax.data import sources, tfds_columns
 from bfjax.data.sources import imagelist
 from bfjax.data.sources import tfds as tfds_source
 from bfjax.datasets import packing, targets, tfds_builders, writers
 from bfjax.datasets.tfds_builders.faces import faces_dataset_builder
 from bfjax.datasets.writers import tfds as tfds_writer
-from bfjax.formats import tfds_columns
 
 NAMES = ('ann', 'bob', 'cy d')
 

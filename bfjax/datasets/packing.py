@@ -13,7 +13,7 @@ import tqdm
 
 from bfjax import atomic, errors
 from bfjax.data import images, selection, sources
-from bfjax.datasets import partial
+from bfjax.storage import partial
 from bfjax.text import first_lines, printable
 
 _SKIPPED = 'skipped_images.tsv'

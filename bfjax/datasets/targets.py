@@ -5,9 +5,8 @@ import os
 from typing import NamedTuple
 
 from bfjax import errors
-from bfjax.data import places, selection, sources, trees
-from bfjax.datasets import partial
-from bfjax.formats import tfds_sets
+from bfjax.data import places, selection, sources, tfds_sets, trees
+from bfjax.storage import partial
 from bfjax.text import printable
 
 # What users call a format -> the file of bfjax/data/sources that reads it.

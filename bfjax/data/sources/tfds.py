@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from bfjax import errors
 from bfjax.config import limits
-from bfjax.data import images, places
-from bfjax.formats import array_records, tfds_columns, tfds_sets
+from bfjax.data import images, places, tfds_columns, tfds_sets
+from bfjax.formats import array_records
 from bfjax.text import printable
 
 

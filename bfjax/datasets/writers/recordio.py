@@ -9,8 +9,9 @@ import numpy as np
 
 from bfjax import atomic, errors
 from bfjax.data import selection, sources
-from bfjax.datasets import partial, targets
+from bfjax.datasets import targets
 from bfjax.formats import recordio
+from bfjax.storage import partial
 
 RECORDS, LIST, FLIPS = 'train.rec', 'train.lst', 'flips.txt'
 

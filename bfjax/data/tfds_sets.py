@@ -13,8 +13,8 @@ import numpy as np
 from bfjax import errors
 from bfjax.data import trees
 from bfjax.data.names import Names
-from bfjax.datasets import partial
 from bfjax.formats import array_records
+from bfjax.storage import partial
 from bfjax.text import printable
 
 INFO = 'dataset_info.json'
