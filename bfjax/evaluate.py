@@ -30,7 +30,7 @@ def evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   """Runs the config's benchmarks on a run's checkpoint or on a model folder.
 
   Prints the table of the paper and writes `workdir/results.json`, `.md` and
-  `.html` (see `bfjax.evaluation.reporting`). Architecture, image size and input
+  `.html` (see `bfjax.report`). Architecture, image size and input
   scaling are the model's, whatever the config says. Which checkpoint of a
   run, `config.eval.checkpoint` says: 'last', 'best' or a step.
 

@@ -250,9 +250,9 @@ def test_class_names_that_are_no_numbers_survive(pack, tmp_path):
 
 KILLED = """
 import importlib, os, pathlib, runpy, signal, sys
-from bfjax.data.conversion import packing
+from bfjax.datasets import packing
 
-writer = importlib.import_module(f'bfjax.data.writers.{sys.argv[1]}')
+writer = importlib.import_module(f'bfjax.datasets.writers.{sys.argv[1]}')
 moment, number, count = sys.argv[2], int(sys.argv[3]), [0]
 owner = os if moment in ('rename', 'replace') else writer._Sink
 method = getattr(owner, moment)
@@ -331,7 +331,7 @@ def test_a_killed_run_is_gone_on_with(
     errors.UserError, match='of another set or another command'
   ):
     tool.pack(other)
-  sink = importlib.import_module(f'bfjax.data.writers.{writer}')._Sink
+  sink = importlib.import_module(f'bfjax.datasets.writers.{writer}')._Sink
   added, add = [], sink.add
   monkeypatch.setattr(sink, 'add', lambda *x: added.append(1) or add(*x))
   tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))

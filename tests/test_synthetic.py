@@ -64,7 +64,7 @@ def test_a_set_is_rendered_once(tmp_path, monkeypatch):
 def _cached_in_a_process(face_set, cache_dir):
   program = (
     'import pathlib\n'
-    'from bfjax.data.faces import folder, sets\n'
+    'from bfjax.faces import folder, sets\n'
     f'face_set = sets.FaceSet(**{face_set._asdict()!r})\n'
     f'folder.cached(face_set, pathlib.Path({str(cache_dir)!r}), 2)\n'
   )

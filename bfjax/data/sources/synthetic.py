@@ -39,7 +39,7 @@ def build(
     identities: how many people, numbers 0 .. identities - 1 of the population.
     images_per_identity: how many images of each.
     image_size: height and width in pixels.
-    difficulty: 'normal' or 'hard', see `bfjax.data.faces.difficulties`.
+    difficulty: 'normal' or 'hard', see `bfjax.faces.difficulties`.
     flip_rate: the share of each person's images that get a wrong label, see
       `noise.flip_labels`.
     stranger_rate: the share of each person's images in whose place is one of

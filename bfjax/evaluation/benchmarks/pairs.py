@@ -1,7 +1,7 @@
 """Verification on pairs of images: LFW, CFP-FP, AgeDB-30, RFW, ...
 
 `bfjax.evaluation.verification.pairlist` has the formats of the lists, and
-`bfjax.data.packs.packs` that of packs (`lfw.bin`).
+`bfjax.formats.packs` that of packs (`lfw.bin`).
 """
 
 import logging

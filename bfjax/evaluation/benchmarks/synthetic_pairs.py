@@ -38,7 +38,7 @@ def build(
     num_pairs: how many pairs, a multiple of 2 * folds.
     folds: how many folds; each has people of its own.
     image_size: height and width in pixels.
-    difficulty: 'normal' or 'hard', see `bfjax.data.faces.difficulties`.
+    difficulty: 'normal' or 'hard', see `bfjax.faces.difficulties`.
     cache_dir: where rendered sets are kept; '' for `faces` in the cache
       folder of `bfjax.runtime`.
     processes: how many processes render; 0 for as many as there are cores.
