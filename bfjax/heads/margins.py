@@ -7,7 +7,7 @@ angles are in radians.
 
 phi never decreases as the cosine grows, so that the largest phi over some
 classes is the phi of their largest cosine, and it never exceeds the cosine,
-so that no other class beats the nearest one. `bfjax.heads.softmax` relies on both.
+so that no other class beats the nearest one. `softmax` relies on both.
 """
 
 import inspect
