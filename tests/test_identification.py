@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bfjax.evaluation.identification import fusion, identification
+from bfjax.evaluation.identification import identification
+from bfjax.evaluation.protocols import fusion
 from bfjax.evaluation.verification import roc
 
 

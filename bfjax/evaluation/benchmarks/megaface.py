@@ -22,7 +22,8 @@ from bfjax import errors
 from bfjax.data import files
 from bfjax.evaluation.features import saved
 from bfjax.evaluation.identification import distractors as distractors_lib
-from bfjax.evaluation.identification import fusion, megaface_lists
+from bfjax.evaluation.identification import megaface_lists
+from bfjax.evaluation.protocols import fusion
 from bfjax.text import printable
 
 

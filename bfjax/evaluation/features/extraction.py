@@ -20,7 +20,7 @@ from bfjax.evaluation.features import (
   store,
   storewriter,
 )
-from bfjax.evaluation.identification import fusion
+from bfjax.evaluation.protocols import fusion
 from bfjax.evaluation.verification import verification
 from bfjax.text import printable
 

@@ -11,7 +11,7 @@ import tqdm
 
 from bfjax import errors
 from bfjax.evaluation.features import store
-from bfjax.evaluation.identification import fusion
+from bfjax.evaluation.protocols import fusion
 from bfjax.text import first_lines, printable
 
 # A tree with more features than so many bytes is gathered into a file.

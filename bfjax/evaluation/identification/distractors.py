@@ -6,12 +6,9 @@ from typing import Any
 import numpy as np
 
 from bfjax.evaluation.features import saved as saved_lib
-from bfjax.evaluation.identification import (
-  distractor_search,
-  fusion,
-  identification,
-)
+from bfjax.evaluation.identification import distractor_search, identification
 from bfjax.evaluation.ijb import template_pairs
+from bfjax.evaluation.protocols import fusion
 from bfjax.report import results
 
 _RANKS = 10

@@ -10,7 +10,7 @@ s_ij, and equal scores count as found. Nothing depends on the order of rows.
 
 import numpy as np
 
-from bfjax.evaluation.identification import fusion
+from bfjax.evaluation.protocols import fusion
 from bfjax.evaluation.verification import roc
 
 

@@ -1,0 +1,1 @@
+"""The mathematics of protocols, on arrays and scores: knows no files."""
