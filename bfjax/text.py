@@ -1,10 +1,106 @@
-"""Text for people: names as they can be shown, first lines, tables."""
+"""Text: names as they can be shown, tables, and the reader of text files.
 
+Every list, log or table of lines that a user gives is read by `byte_lines`,
+`lines` or `reading`, so that a byte-order mark, CRLF and names that are not
+UTF-8 do no harm anywhere, and errors name the file and the line.
+"""
+
+import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+from bfjax import errors
 
 NAMES_SHOWN = 5
+BYTE_ORDER_MARK = b'\xef\xbb\xbf'
+# No path is longer than 4096 bytes: what goes on without end is no list.
+MAX_LINE_BYTES = 1 << 16
+_MAX_SHOWN = 200  # bytes of a line in a message
+
+
+@contextlib.contextmanager
+def reading(
+  path: str | os.PathLike, what: str = 'the file', remedy: str = ''
+) -> Iterator[BinaryIO]:
+  """Opens a text file for reading its bytes, after its byte-order mark.
+
+  Args:
+    path: the file.
+    what: it is, for messages: 'the pair list'.
+    remedy: what to do where it cannot be read, a sentence or ''.
+
+  Raises:
+    UserError: in place of any OSError, of the block too.
+  """
+  try:
+    with open(path, 'rb') as file:
+      if file.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
+        file.read(len(BYTE_ORDER_MARK))
+      yield file
+  except OSError as error:
+    shown = printable(os.fspath(path))
+    raise errors.UserError(
+      f'Cannot read {what} {shown}: {error.strerror}. {remedy}'.rstrip()
+    ) from error
+
+
+def byte_lines(
+  path: str | os.PathLike, what: str = 'the list', remedy: str = ''
+) -> Iterator[tuple[int, bytes]]:
+  """Yields (number from 1, line without its end) of lines that are not blank.
+
+  Args:
+    path, what, remedy: as `reading` takes them.
+
+  Raises:
+    UserError: if the file cannot be read, or has a line that goes on for more
+      than MAX_LINE_BYTES.
+  """
+  with reading(path, what, remedy) as file:
+    whole = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b'')
+    for number, line in enumerate(whole, 1):
+      if len(line) > MAX_LINE_BYTES:
+        raise errors.UserError(
+          f'{place(path, number)}: the line {shown(line)} has more than '
+          f'{MAX_LINE_BYTES} bytes; is this file a list?'
+        )
+      if not line.isspace():
+        yield number, line.rstrip(b'\r\n')
+
+
+def lines(
+  path: str | os.PathLike, what: str = 'the list', remedy: str = ''
+) -> Iterator[tuple[int, str]]:
+  """The same as strings, with surrogate escapes for what is not UTF-8."""
+  for number, line in byte_lines(path, what, remedy):
+    yield number, line.decode('utf-8', 'surrogateescape')
+
+
+def line_number(path: str | os.PathLike, row: int) -> int:
+  """The number, from 1, of line `row`, from 0, of those that are not blank."""
+  return next(itertools.islice(byte_lines(path), row, None))[0]
+
+
+def place(path: str | os.PathLike, number: int) -> str:
+  """A file and the number of a line of it, for messages."""
+  return f'{printable(os.fspath(path))}:{number}'
+
+
+def shown(line: str | bytes) -> str:
+  """A line in quotes, cut off where it is long, for messages."""
+  start = os.fsencode(line).strip()[:_MAX_SHOWN]
+  return repr(start.decode('utf-8', 'backslashreplace'))
+
+
+def bad_line(
+  path: str | os.PathLike, number: int, line: str | bytes, expected: str
+) -> errors.UserError:
+  """The error of a line that is not what is expected there."""
+  return errors.UserError(
+    f'{place(path, number)}: expected {expected}, not {shown(line)}.'
+  )
 
 
 def printable(name: str) -> str:

@@ -14,7 +14,8 @@ FILES = sorted(ROOT.rglob('*.py'))
 # The rooms of the house, from the lowest floor up: a module or folder imports
 # only from lower ones.
 LAYERS = (
-  ('atomic', 'errors', 'runtime', 'sharding', 'text'),
+  ('atomic', 'errors', 'runtime', 'sharding'),
+  ('text',),
   ('declared',),
   ('plugins',),
   ('config',),
