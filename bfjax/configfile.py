@@ -19,7 +19,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bfjax import defaults, errors
-from bfjax.config import keys
+from bfjax.config import keys, settings
 
 _FILES_SHOWN = 9
 _FLAG = re.compile(r'--?(no)?config(?:\.([^=]*))?(?:=(.*))?', re.DOTALL)
@@ -33,8 +33,8 @@ def check(argv: Sequence[str]) -> None:
 
   Raises:
     UserError: as `load`, or if there is no such key as is given or one of
-      another type: all of these are named at once; or if a group was replaced
-      by one that leaves out keys.
+      another type: all of these are named at once; if a group was replaced by
+      one that leaves out keys; or if an option of another source is set.
   """
   words = flags.FLAGS.read_flags_from_files(list(argv[1:]), force_gnu=False)
   found = []
@@ -45,6 +45,7 @@ def check(argv: Sequence[str]) -> None:
   if not files:
     return
   config = load(files[-1]).lock()
+  data = config.data.copy_and_resolve_references()
   problems = []
   for match, following in found:
     if match[2] is not None:
@@ -55,6 +56,8 @@ def check(argv: Sequence[str]) -> None:
   if problems:
     raise errors.UserError('\n'.join(problems))
   keys.check_complete(config, defaults.get_config())  # a group may be replaced
+  is_changed = config.data.source != data.source
+  settings.check_source_options(config.data, data if is_changed else None)
 
 
 def _try(config, match, following):

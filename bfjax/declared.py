@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Mapping
 
 _ROOT = pathlib.Path(__file__).parent
+_KINDS = {kind.__name__: kind for kind in (bool, float, int, str, tuple)}
 # Stands for a default that is not written down as a literal.
 COMPUTED = type('Computed', (), {'__repr__': lambda self: '(computed)'})()
 
@@ -23,7 +24,8 @@ def folder(package: str) -> pathlib.Path:
 def parameters(module: str, name: str) -> Mapping[str, inspect.Parameter]:
   """The parameters of a module's function; empty if it defines none so called.
 
-  A default that is no literal is `COMPUTED`.
+  A default that is no literal is `COMPUTED`; an annotation is the first type
+  that it names, `tuple` of `tuple[int, ...]`.
   """
   function = _defined(module).get(name)
   if not isinstance(function, ast.FunctionDef):
@@ -37,7 +39,10 @@ def parameters(module: str, name: str) -> Mapping[str, inspect.Parameter]:
   ]
   return {
     argument.arg: inspect.Parameter(
-      argument.arg, inspect.Parameter.KEYWORD_ONLY, default=_value(default)
+      argument.arg,
+      inspect.Parameter.KEYWORD_ONLY,
+      default=_value(default),
+      annotation=_kind(argument.annotation),
     )
     for argument, default in pairs
   }
@@ -72,3 +77,10 @@ def _value(node):
     return ast.literal_eval(node)
   except ValueError:
     return COMPUTED
+
+
+def _kind(annotation):
+  named = [
+    x.id for x in ast.walk(annotation or ast.Tuple([])) if hasattr(x, 'id')
+  ]
+  return _KINDS.get(named[0], object) if named else object

@@ -13,7 +13,8 @@ import runpy
 import ml_collections
 from ml_collections import config_dict
 
-from bfjax import errors
+from bfjax import errors, plugins
+from bfjax.config import settings
 
 FIELD_SETS = (
   'lfw',
@@ -40,18 +41,11 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.on_collapse = 'warn'  # a training that collapses goes on; or 'stop'
 
+  none = config_dict.placeholder  # a key that may be None, of this type
+
   c.data = d = ml_collections.ConfigDict()
   d.source = 'imagelist'  # a file of bfjax/data/sources
   d.root = ''  # the folder of the images
-  d.list = ''  # lines `path  label`; empty: a folder of class folders
-  d.dataset = ''  # of TFDS, where root holds several: 'name:1.0.0'
-  d.split = 'train'  # of a TFDS set
-  d.image_key = d.label_key = ''  # its features; empty: by their types
-  d.truth = ''  # the flipped images with their true label, where known
-  d.outliers = ''  # the images of nobody in the set, likewise
-  d.num_classes = 0  # labels are below this; 0: as the list has them
-  d.index_dir = ''  # for a rebuilt index (recordio); empty: the workdir
-  d.check = 'exist'  # before training: 'exist', 'decode' or 'none'
   d.labels = 'given'  # or 'true' ones; 'right': rows alone that are right
   d.image_size = 112  # pixels of a side; other sizes and shapes are stretched
   d.input_scaling = (127.5, 127.5)  # m, d: the net takes (pixel - m) / d
@@ -69,36 +63,20 @@ def get_config() -> ml_collections.ConfigDict:
   a.grey = 0.0
   a.blur = 0.0
   a.cutout = 0.0
+  # And what the sources have, `list`, `truth`, ...: each is told in the `build`
+  # of the source. To set one that another source alone has is an error.
+  _add_options(d, settings.SOURCES)
 
   c.backbone = b = ml_collections.ConfigDict()
   b.name = 'iresnet'  # a file of bfjax/backbones
-  # A key that is None here is as the backbone has it: see its `build`. Each has
-  # some of them; to set one that it does not have is an error.
-  none = config_dict.placeholder
-  b.variant = none(str)  # whose: 'insightface', 'mbf_large', 'vit_s', ...
-  b.depth = none(int)  # of iresnet: 50, 100, 152; of vit
-  b.mode = none(str)  # of iresnet: ir, ir_se, ir_cam, ir_sam, ir_cbam
-  b.widths = none(tuple)  # of iresnet: stem, then the stages
-  b.width = none(int)  # of mobilefacenet: channels are multiples of it
-  b.blocks = none(tuple)  # of each stage
-  b.stem_stride = none(int)  # of iresnet
-  b.dim = none(int)  # of vit, as the next four
-  b.heads = none(int)
-  b.patch_size = none(int)
-  b.drop_path = none(float)
-  b.mask_ratio = none(float)
-  b.embedding_dim = none(int)
-  b.dropout = none(float)  # of iresnet
-  b.dtype = none(str)  # of the computation: float32 or bfloat16
-  b.batch_norm_rows = none(int)  # that share statistics; 0: the whole batch
-  b.batch_norm_momentum = none(float)  # of a batch, in the running statistics
+  # And what the backbones have, each told in the `build` of the backbone, which
+  # None leaves as it is there. To set one that it does not have is an error.
+  _add_options(b, settings.BACKBONES, unset=True)
 
   c.head = h = ml_collections.ConfigDict()
   h.margin = 'arcface'  # see heads/margins.py
   h.filter = 0.0  # other classes with a larger cosine do not count; 0: none
-  h.rule = (
-    'boundary'  # or 'none', 'posterior', 'repface': see heads/corrections.py
-  )
+  h.rule = 'boundary'  # 'none', 'posterior', 'repface': heads/corrections.py
   h.penalty = 'boundary'  # 'none' or 'boundary'
   h.s = 32.0  # scale of the logits
   h.m = 0.5  # margin, of all margins but 'combined'; radians
@@ -128,11 +106,8 @@ def get_config() -> ml_collections.ConfigDict:
   o.lr = 0.1  # at a batch of `lr_batch`; scaled linearly
   o.lr_batch = 64
   o.schedule = 'multistep'  # or 'polynomial', 'cosine', 'constant'
-  o.milestones = (
-    6,
-    12,
-    19,
-  )  # of 'multistep': epochs whose start drops the rate
+  # Of 'multistep': epochs whose start drops the rate.
+  o.milestones = (6, 12, 19)
   o.factor = 0.1  # of 'multistep': what a drop multiplies by
   o.power = 2.0  # of 'polynomial'
   o.warmup_epochs = 0.0
@@ -173,6 +148,18 @@ def get_config() -> ml_collections.ConfigDict:
   c.compare = ml_collections.ConfigDict()
   c.cache_dir = config_dict.placeholder(str)  # of compiled steps; '': none
   return c
+
+
+def _add_options(group, package, unset=False):
+  """Adds the options of all parts in a package that the group lacks."""
+  for part in plugins.names(package):
+    for name, option in plugins.options('part', package, part).items():
+      if name in group or name == 'image_size':
+        continue
+      if unset or option.default is option.empty:
+        group[name] = config_dict.placeholder(option.annotation)
+      else:
+        group[name] = option.default
 
 
 def get_ms1m_config() -> ml_collections.ConfigDict:

@@ -21,7 +21,6 @@ _MARGINS, _CORRECTIONS, _OPTIM = (
   'bfjax.optim',
 )
 _BENCHMARKS = 'bfjax.evaluation.benchmarks'
-_SOURCES = 'bfjax.data.sources'
 # Keys of a benchmark in a config that are not options of its `build`.
 _OF_ALL_BENCHMARKS = ('kind', 'optional')
 
@@ -88,29 +87,22 @@ def _check_names(config, whole):
     errors.choose(key, config.head[key], known)
   schedules = declared.functions(_OPTIM, 'SCHEDULES')
   errors.choose('schedule', config.optim.schedule, schedules)
-  sources = plugins.names(_SOURCES)
-  errors.choose('source', config.data.source, dict.fromkeys(sources))
-  # Another's options do no harm: a config changes its source or margin.
-  own = {
-    'data': {k for x in sources for k in _options_of_source(x)},
-    'head': {
-      k for x in margins.values() for k in declared.parameters(_MARGINS, x)
-    },
+  known = dict.fromkeys(plugins.names(settings.SOURCES))
+  errors.choose('source', config.data.source, known)
+  # Another margin's numbers do no harm: a config changes its margin.
+  numbers = {
+    k for x in margins.values() for k in declared.parameters(_MARGINS, x)
   }
   free = ('benchmarks', 'compare', 'backbone')
   for key, _ in keys.flat(config):
     group, _, name = key.partition('.')
-    if group not in free and name not in own.get(group, ()):
+    if group not in free and not (group == 'head' and name in numbers):
       keys.find(whole, key)
-
-
-def _options_of_source(name):
-  return plugins.options('source', _SOURCES, name)
 
 
 def _check_data(data):
   """Refuses a folder or list that is not there."""
-  options = _options_of_source(data.source)
+  options = settings.source_options(data)
   if 'root' in options:
     if not data.root:
       raise errors.UserError(

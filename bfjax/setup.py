@@ -18,7 +18,6 @@ from bfjax import (
   labels,
   metrics,
   optim,
-  plugins,
   scalings,
   sharding,
   step,
@@ -87,13 +86,11 @@ def open_source(
     UserError: if the source cannot be opened, or true labels are asked for
       and not known.
   """
-  name = config.data.source
-  known = plugins.options('source', sources.__name__, name)
-  options = {k: config.data[k] for k in known if k in config.data}
-  if 'index_dir' in known:
-    options['index_dir'] = config.data.index_dir or os.fspath(workdir)
+  options = settings.source_options(config.data)
+  if 'index_dir' in options:
+    options['index_dir'] = options['index_dir'] or os.fspath(workdir)
   limits.check('data.labels', config.data.labels)
-  source = sources.build(name, **options)
+  source = sources.build(config.data.source, **options)
   if config.data.labels == 'given':
     return source, source.labels
   true = source.true_labels

@@ -195,6 +195,29 @@ def test_a_config_may_have_its_source_changed(tmp_path):
   check(tmp_path, {'data.source': 'imagelist', 'data.root': '.'}, demo=True)
 
 
+@pytest.mark.parametrize(
+  ('words', 'said'),
+  [
+    ([DEMO, '--config.data.truth=/no/such/file'], "truth='/no/such/file'"),
+    ([CASIA, '--config.data.source=tfds', '--config.data.list=x'], "list='x'"),
+    ([CASIA, '--config.data.flip_rate=0.2'], "'synthetic'"),
+  ],
+)
+def test_an_option_of_another_source_is_refused(words, said):
+  assert said in refusal(*words)
+  assert 'has no use for it' in refusal(*words)
+
+
+def test_an_option_of_another_source_may_stay_if_the_source_is_changed():
+  configfile.check(['bfjax', DEMO, '--config.data.source=imagelist'])
+
+
+def test_an_entry_of_several_runs_takes_no_option_of_another_source(tmp_path):
+  changes = {'compare': {'a': {'data': {'truth': 'flips.txt'}}}}
+  with pytest.raises(errors.UserError, match='has no use for it'):
+    check(tmp_path, changes, demo=True)
+
+
 def test_a_list_is_looked_for_in_both_places(tmp_path, monkeypatch):
   (tmp_path / 'list.txt').touch()
   check(tmp_path, {'data.list': 'list.txt'})

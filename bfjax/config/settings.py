@@ -1,11 +1,15 @@
 """What a config alone says of a run, read without JAX or TensorFlow."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bfjax import declared, errors, plugins
 from bfjax.config import keys, limits
 
 BACKBONES = 'bfjax.backbones'
+SOURCES = 'bfjax.data.sources'
+# Options of some sources that the training itself reads too.
+_READ_ANYWAY = ('image_size', 'on_error')
 
 
 def run_configs(config) -> dict[str, Any]:
@@ -25,6 +29,7 @@ def run_configs(config) -> dict[str, Any]:
       )
     changed = config.copy_and_resolve_references().lock()
     keys.change(changed, changes, f'config.compare.{name}')
+    check_source_options(changed.data, config.data)
     configs[name] = changed
   return configs
 
@@ -43,6 +48,40 @@ def backbone_options(config) -> dict[str, Any]:
     if k != 'image_size' and p.default is not declared.COMPUTED
   }
   return usual | given
+
+
+def source_options(data) -> dict[str, Any]:
+  """The keys of `config.data` that are options of its source.
+
+  Raises:
+    UserError: if there is no such source.
+  """
+  own = plugins.options('source', SOURCES, data.source)
+  return {name: data[name] for name in own if name in data}
+
+
+def check_source_options(data, kept: Mapping[str, Any] | None = None) -> None:
+  """Refuses an option of another source, which nothing would look at.
+
+  Args:
+    data: the group `data` of a config.
+    kept: what the options of other sources may be besides their defaults: what
+      they were before another source was chosen.
+
+  Raises:
+    UserError: names the option and those that the source has.
+  """
+  own = plugins.options('source', SOURCES, data.source)
+  for other in plugins.names(SOURCES):
+    for name, option in plugins.options('source', SOURCES, other).items():
+      usual = '' if option.default is option.empty else option.default
+      is_read = name in own or name in _READ_ANYWAY
+      value = data.get(name, usual)
+      if not is_read and value not in (usual, None, (kept or {}).get(name)):
+        raise errors.UserError(
+          f'config.data.{name}={value!r} is for the source {other!r};'
+          f' {data.source!r} has no use for it, but takes: {", ".join(own)}.'
+        )
 
 
 def penalty_start(head) -> float:
