@@ -1,10 +1,28 @@
 """The parts that a config names, built without its data: network and head."""
 
+import functools
 import inspect
+import math
+from collections.abc import Callable
+from typing import Any
 
-from bfjax import backbones, errors
+import jax
+import optax
+
+from bfjax import backbones, errors, optim, scalings, sharding, step
 from bfjax.config import settings
-from bfjax.heads import corrections, margins
+from bfjax.heads import corrections, margins, softmax
+
+_SCHEDULE_KEYS = (
+  'lr',
+  'lr_batch',
+  'schedule',
+  'warmup_epochs',
+  'milestones',
+  'factor',
+  'power',
+)
+_SGD_KEYS = ('momentum', 'nesterov', 'weight_decay', 'clip_norm')
 
 
 def check(config) -> None:
@@ -14,9 +32,14 @@ def check(config) -> None:
     UserError: for whatever these parts refuse.
   """
   for one in settings.run_configs(config).values() or [config]:
-    open_backbone(one)
-    open_margin(one.head)
-    corrections.build_rule(one.head.rule)
+    check_parts(one)
+
+
+def check_parts(config) -> None:
+  """The same for the config of one run."""
+  open_backbone(config)
+  open_margin(config.head)
+  corrections.build_rule(config.head.rule)
 
 
 def open_backbone(config) -> backbones.Backbone:
@@ -43,3 +66,90 @@ def open_margin(head) -> margins.Margin:
     head.margin, **{k: head[k] for k in known if k in head}
   )
   return margins.filtered(margin, head.filter)
+
+
+def open_head(
+  head, mesh: jax.sharding.Mesh, *, num_classes: int, steps_per_epoch: int
+) -> tuple[Any, Callable]:
+  """The head of `config.head`, and () -> its state in a new run.
+
+  Raises:
+    UserError: as `open_margin`, or if there is no such rule or penalty.
+  """
+  margin, rule = open_margin(head), corrections.build_rule(head.rule)
+  sub_centres = None
+  if head.sub_centres > 1:
+    sub_centres = softmax.SubCentres(head.sub_centres, head.drop_angle)
+  made = softmax.make_head(
+    mesh,
+    margin=margin,
+    rule=rule,
+    penalty=errors.choose('penalty', head.penalty, corrections.PENALTIES),
+    num_classes=num_classes,
+    scale=head.s,
+    kept=0.5 ** (1 / steps_per_epoch),  # rows of an epoch ago count half
+    sub_centres=sub_centres,
+    visits=head.visits,
+  )
+  init_state = functools.partial(
+    softmax.init_state,
+    margin,
+    rule,
+    sharding.pad_to(num_classes, mesh),
+    sub_centres,
+  )
+  return made, init_state
+
+
+def open_learning_rate(
+  optimizer, *, batch: int, steps_per_epoch: int, total_steps: int
+) -> Callable:
+  """Step -> learning rate, of `config.optim`.
+
+  Raises:
+    UserError: if there is no such schedule.
+  """
+  return optim.make_schedule(
+    batch=batch,
+    total_steps=total_steps,
+    steps_per_epoch=steps_per_epoch,
+    **{k: optimizer[k] for k in _SCHEDULE_KEYS},
+  )
+
+
+def open_optimizer(
+  config, learning_rate: Callable
+) -> optax.GradientTransformation:
+  """SGD of `config.optim`, that leaves alone what `config.freeze` names."""
+  sgd = optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS})
+  return optim.freeze(sgd, config.freeze)
+
+
+def open_recipe(
+  config, head, optimizer, mesh: jax.sharding.Mesh, steps_per_epoch: int
+) -> step.Recipe:
+  """What the training step needs, with the head and optimizer given.
+
+  Raises:
+    UserError: as `open_backbone`.
+  """
+  own = config.head
+  return step.Recipe(
+    backbone=open_backbone(config),
+    head=head,
+    optimizer=optimizer,
+    mesh=mesh,
+    steps_per_epoch=steps_per_epoch,
+    carry=config.labels.carry,
+    epoch_start=own.epoch_start,
+    penalty_start=settings.penalty_start(own),
+    penalty_weight=step.scheduled(
+      'head.lambda_schedule', own.lambda_schedule or own.lambda_
+    ),
+    rule_margin=step.scheduled('head.rule_margin', own.rule_margin),
+    drop_start=math.inf if own.drop_start is None else own.drop_start,
+    accumulate=config.accumulate,
+    dropout_seed=config.seed,
+    scale=scalings.from_config(config.data.input_scaling),
+    frozen=config.freeze,
+  )

@@ -1,9 +1,7 @@
 """From a config to all the parts of a run."""
 
 import dataclasses
-import functools
 import hashlib
-import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -17,14 +15,13 @@ from bfjax import (
   errors,
   labels,
   metrics,
-  optim,
   scalings,
   sharding,
   step,
 )
 from bfjax.config import identity, limits, settings
 from bfjax.data import augment, pipeline, selection, sources
-from bfjax.heads import corrections, margins, softmax
+from bfjax.heads import corrections, margins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +38,7 @@ class Run:
     steps_per_epoch: updates in an epoch.
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
-    padded_centres: rows of the centres on this mesh.
     margin: the margin's functions.
-    rule: the rule's; None without one.
     init_head_state: () -> the state of a new head.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
@@ -57,9 +52,7 @@ class Run:
   steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
-  padded_centres: int
   margin: margins.Margin
-  rule: corrections.Rule | None
   init_head_state: Callable
   record: dict[str, Any]
 
@@ -125,11 +118,9 @@ def open_run(
   mesh = mesh or sharding.make_mesh()
   settings.check(config)
   _check_devices(config.batch, mesh)
-  batch = config.batch * config.accumulate
-  backbone = builders.open_backbone(config)
-  margin = builders.open_margin(config.head)
-  rule = corrections.build_rule(config.head.rule)
+  builders.check_parts(config)
   source, given = open_source(config, workdir)
+  batch = config.batch * config.accumulate
   if batch > source.num_rows:
     raise errors.UserError(
       f'A batch of {batch} rows, but the data set has {source.num_rows}. Set'
@@ -137,98 +128,49 @@ def open_run(
     )
   steps_per_epoch = pipeline.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
-  sub_centres = None
-  if config.head.sub_centres > 1:
-    sub_centres = softmax.SubCentres(
-      config.head.sub_centres, config.head.drop_angle
-    )
-  padded_classes = sharding.pad_to(source.num_classes, mesh)
-  head = softmax.make_head(
+  head, init_head_state = builders.open_head(
+    config.head,
     mesh,
-    margin=margin,
-    rule=rule,
-    penalty=errors.choose(
-      'penalty', config.head.penalty, corrections.PENALTIES
-    ),
     num_classes=source.num_classes,
-    scale=config.head.s,
-    kept=0.5 ** (1 / steps_per_epoch),  # rows of an epoch ago count half
-    sub_centres=sub_centres,
-    visits=config.head.visits,
+    steps_per_epoch=steps_per_epoch,
   )
-  learning_rate = optim.make_schedule(
+  learning_rate = builders.open_learning_rate(
+    config.optim,
     batch=batch,
     total_steps=total_steps,
     steps_per_epoch=steps_per_epoch,
-    **{k: config.optim[k] for k in SCHEDULE_KEYS},
   )
-  recipe = step.Recipe(
-    backbone=backbone,
-    head=head,
-    optimizer=optim.freeze(
-      optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS}),
-      config.freeze,
-    ),
-    mesh=mesh,
-    steps_per_epoch=steps_per_epoch,
-    carry=config.labels.carry,
-    epoch_start=config.head.epoch_start,
-    penalty_start=settings.penalty_start(config.head),
-    penalty_weight=step.scheduled(
-      'head.lambda_schedule', config.head.lambda_schedule or config.head.lambda_
-    ),
-    rule_margin=step.scheduled('head.rule_margin', config.head.rule_margin),
-    drop_start=(
-      math.inf if config.head.drop_start is None else config.head.drop_start
-    ),
-    accumulate=config.accumulate,
-    dropout_seed=config.seed,
-    scale=scalings.from_config(config.data.input_scaling),
-    frozen=config.freeze,
-  )
+  optimizer = builders.open_optimizer(config, learning_rate)
   return Run(
     source=source,
     given=given,
     augment=augment.Augment(**config.data.augment),
     mesh=mesh,
-    recipe=recipe,
+    recipe=builders.open_recipe(config, head, optimizer, mesh, steps_per_epoch),
     batch=batch,
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
-    padded_centres=config.head.sub_centres * padded_classes,
-    margin=margin,
-    init_head_state=functools.partial(
-      softmax.init_state, margin, rule, padded_classes, sub_centres
-    ),
-    rule=rule,
+    margin=builders.open_margin(config.head),
+    init_head_state=init_head_state,
     record=_record(config, source, given),
   )
-
-
-SCHEDULE_KEYS = (
-  'lr',
-  'lr_batch',
-  'schedule',
-  'warmup_epochs',
-  'milestones',
-  'factor',
-  'power',
-)
-_SGD_KEYS = ('momentum', 'nesterov', 'weight_decay', 'clip_norm')
 
 
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
   no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
-  remembers = config.head.visits > 1 or (run.rule and run.rule.remembers)
+  rule = corrections.build_rule(config.head.rule)
+  remembers = config.head.visits > 1 or (rule and rule.remembers)
+  num_centres = config.head.sub_centres * run.source.num_classes
+  padded = sharding.pad_to(run.source.num_classes, run.mesh)
 
   def init(key):
     params, stats = step.init_params(
       key,
       run.recipe.backbone,
-      num_centres=config.head.sub_centres * run.source.num_classes,
-      padded_centres=run.padded_centres,
+      num_centres=num_centres,
+      padded_centres=config.head.sub_centres * padded,
       centres_init=config.head.centres_init,
     )
     return step.TrainState(

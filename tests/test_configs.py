@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from bfjax import builders, errors, optim, setup
+from bfjax import builders, errors
 from bfjax.config import settings
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
@@ -38,9 +38,8 @@ def test_a_config_describes_a_run(name):
   params, _ = jax.eval_shape(backbone.init, jax.random.key(0))
   assert jax.tree.leaves(params)
   assert builders.open_margin(config.head)
-  options = {k: config.optim[k] for k in setup.SCHEDULE_KEYS}
-  optim.make_schedule(
-    batch=config.batch, total_steps=1000, steps_per_epoch=10, **options
+  builders.open_learning_rate(
+    config.optim, batch=config.batch, steps_per_epoch=10, total_steps=1000
   )
 
 

@@ -23,7 +23,7 @@ LAYERS = (
   ('heads', 'backbones', 'storage', 'faces'),
   ('step', 'formats', 'scalings'),
   ('data',),
-  ('model', 'builders', 'report'),
+  ('model', 'report', 'builders'),
   ('datasets', 'matching', 'convert', 'logbook'),
   ('evaluation', 'setup'),
   ('pretrained',),
