@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -188,6 +188,34 @@ def make_state(run: Run, config) -> step.TrainState:
   shardings = step.state_shardings(jax.eval_shape(init, key), run.mesh)
   state = jax.jit(init, out_shardings=shardings)(key)
   return state.replace(table=labels.make(run.given, run.mesh))
+
+
+def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):
+  """The batches from `first_step` on, as `pipeline.train_batches` yields them.
+
+  Args:
+    config: of the run.
+    run: from `open_run`.
+    first_step: updates done.
+    bad_rows: found before to have no image that can be read.
+  """
+  return pipeline.train_batches(
+    run.source,
+    run.given,
+    batch=run.batch,
+    image_size=config.data.image_size,
+    seed=config.seed,
+    first_step=first_step,
+    num_steps=run.total_steps - first_step,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+    flip=config.data.flip,
+    augment=run.augment,
+    on_error=config.data.on_error,
+    max_skipped=config.data.max_skipped,
+    bad_rows=bad_rows,
+    threads=config.data.threads,
+  )
 
 
 def _check_devices(batch, mesh):

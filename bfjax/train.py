@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bfjax import errors, metrics, pretrained, setup, sharding, step
-from bfjax.data import pipeline, streams
+from bfjax.data import streams
 from bfjax.evaluation import suite
 from bfjax.logbook import collapse, journal, progress
 from bfjax.storage import checkpoint, diskerrors, wholeness
@@ -137,7 +137,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       eval_period=eval_period,
       eval_images=benchmarks.images.num_rows,
     ) as book,
-    _open_batches(config, run, first_step, book.skipped) as batches,
+    setup.open_batches(config, run, first_step, book.skipped) as batches,
     _catching_sigterm() as must_stop,
   ):
     train_step = step.compile_step(run.recipe, state)
@@ -188,26 +188,6 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       if stop and done < run.total_steps:
         checkpoint.wait(manager)
         raise Preempted(f'Saved step {done}. The same command goes on from it.')
-
-
-def _open_batches(config, run, first_step, bad_rows):
-  return pipeline.train_batches(
-    run.source,
-    run.given,
-    batch=run.batch,
-    image_size=config.data.image_size,
-    seed=config.seed,
-    first_step=first_step,
-    num_steps=run.total_steps - first_step,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-    flip=config.data.flip,
-    augment=run.augment,
-    on_error=config.data.on_error,
-    max_skipped=config.data.max_skipped,
-    bad_rows=bad_rows,
-    threads=config.data.threads,
-  )
 
 
 def _evaluate(benchmarks, state, config):
