@@ -39,6 +39,7 @@ class Run:
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
     margin: the margin's functions.
+    rule: the rule's; None without one.
     init_head_state: () -> the state of a new head.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
@@ -53,6 +54,7 @@ class Run:
   total_steps: int
   learning_rate: Callable
   margin: margins.Margin
+  rule: corrections.Rule | None
   init_head_state: Callable
   record: dict[str, Any]
 
@@ -152,6 +154,7 @@ def open_run(
     total_steps=total_steps,
     learning_rate=learning_rate,
     margin=builders.open_margin(config.head),
+    rule=corrections.build_rule(config.head.rule),
     init_head_state=init_head_state,
     record=_record(config, source, given),
   )
@@ -160,8 +163,7 @@ def open_run(
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
   no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
-  rule = corrections.build_rule(config.head.rule)
-  remembers = config.head.visits > 1 or (rule and rule.remembers)
+  remembers = config.head.visits > 1 or (run.rule and run.rule.remembers)
   num_centres = config.head.sub_centres * run.source.num_classes
   padded = sharding.pad_to(run.source.num_classes, run.mesh)
 
