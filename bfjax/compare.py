@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bfjax import text, train
 from bfjax.config import settings
-from bfjax.logbook import collapse, curves
+from bfjax.logbook import collapse, sheet
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   }
   if absent:
     shown += f'\nAbsent, and not evaluated on: {", ".join(absent)}.'
-  curves.write_text(workdir / 'comparison.md', shown + '\n')
-  curves.write_text(
+  sheet.write_text(workdir / 'comparison.md', shown + '\n')
+  sheet.write_text(
     workdir / 'comparison.json', json.dumps(results, indent=2) + '\n'
   )
   print('\n' + shown + '\n')

@@ -19,7 +19,7 @@ from bfjax.config import settings
 from bfjax.evaluation import suite
 from bfjax.evaluation.features import extraction
 from bfjax.logbook import collapse
-from bfjax.report import record, report
+from bfjax.report import modelreport, resultfiles
 from bfjax.storage import diskerrors
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def evaluate_into(
   checkpoint: str,
   name: str,
   keeps_features: bool = False,
-) -> record.Record:
+) -> resultfiles.Record:
   """Evaluates one checkpoint or model and writes its report.
 
   Args:
@@ -97,18 +97,18 @@ def evaluate_into(
     features = suite.embed_images(opened, *weights)
   analyses = suite.analyse(opened, features)
   found = {
-    key: record.found(opened.benchmarks[key], analysis)
+    key: resultfiles.found(opened.benchmarks[key], analysis)
     for key, analysis in analyses.items()
   }
   about = _about(loaded, mesh) | _of_run(path, loaded)
-  one = record.Record(name, about, found, opened.absent)
+  one = resultfiles.Record(name, about, found, opened.absent)
   if jax.process_index() == 0:
     files_of = {
       key: getattr(x, 'pictures', x.files)
       for key, x in opened.benchmarks.items()
     }
     with diskerrors.writing_to(out):
-      shown = report.write(out, one, files_of)
+      shown = modelreport.write(out, one, files_of)
     print('\n' + shown)
     _log.info('Wrote %s', out / 'results.html')
   return one
@@ -117,7 +117,7 @@ def evaluate_into(
 def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
   """The same for every run of `config.compare`, with a comparison of all.
 
-  It is written to `workdir/evaluation`, see `report.compare`.
+  It is written to `workdir/evaluation`, see `modelreport.compare`.
   """
   several = [
     evaluate_into(
@@ -130,11 +130,11 @@ def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
     for name, changed in settings.run_configs(config).items()
   ]
   if jax.process_index() == 0:
-    print('\n' + report.compare(workdir / 'evaluation', several))
+    print('\n' + modelreport.compare(workdir / 'evaluation', several))
   return {one.name: _scores(one) for one in several}
 
 
-def _scores(one: record.Record) -> dict[str, float]:
+def _scores(one: resultfiles.Record) -> dict[str, float]:
   return {
     f'{name}/{score}': float(value)
     for name, found in one.found.items()
@@ -162,11 +162,11 @@ def _of_run(path, loaded: model.Model) -> dict[str, Any]:
   about = {}
   if (path / 'config.json').exists():
     config = defaults.read_config(path / 'config.json')
-    about[record.CONFIG] = dict(_flat(config.to_dict()))
+    about[resultfiles.CONFIG] = dict(_flat(config.to_dict()))
   lines = metrics.read_metrics(path / 'metrics.jsonl')
   step = loaded.description['source'].get('step', 0)
   if words := collapse.in_words(collapse.verdicts(lines, step)):
-    about[record.TRAINING] = words
+    about[resultfiles.TRAINING] = words
   return about
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.evaluation.verification import imagepairs
-from bfjax.report import record, report, results, tables
+from bfjax.report import modelreport, resultfiles, results, tables
 
 NAUGHTY = '<script>alert(1)</script> & "a|b"'
 
@@ -46,14 +46,14 @@ def make_record(name, quality=1.0, benchmark=None, absent=(), **others):
   rng = np.random.default_rng(int(100 * quality))
   features = rng.normal(size=(60, 2, 12)).astype(np.float32)
   features[np.arange(60), :, np.arange(60) % 3] += 3 * quality
-  found = {'lfw': record.found(benchmark, benchmark.analyse(features))}
+  found = {'lfw': resultfiles.found(benchmark, benchmark.analyse(features))}
   about = {
     'model': {'source': {'workdir': f'/runs/{name}', 'step': 7}},
     'date': '2030-01-02',
     'command': NAUGHTY,
     'versions': {'jax': '1'},
   }
-  return record.Record(
+  return resultfiles.Record(
     name, about, found | others, {x: f'no {x}' for x in absent}
   )
 
@@ -67,7 +67,7 @@ def rank_found():
     {'rank1': 0.5, 'mean_threshold': 0.25, 'empty': float('nan')},
     {'CMC': curve},
   )
-  return record.Found('search', ('rank1',), 0, '', analysis)
+  return resultfiles.Found('search', ('rank1',), 0, '', analysis)
 
 
 class Page(html.parser.HTMLParser):
@@ -103,8 +103,8 @@ def parse(path):
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
   one = make_record('mine', absent=['cfp_fp'], megaface=rank_found())
-  record.write(tmp_path, one)
-  back = record.read(tmp_path)
+  resultfiles.write(tmp_path, one)
+  back = resultfiles.read(tmp_path)
   assert back.name == 'mine'
   assert back.absent == {'cfp_fp': 'no cfp_fp'}
   assert back.about == one.about
@@ -129,7 +129,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 
 def test_results_are_plain_json_with_protocols_and_intervals(tmp_path):
   one = make_record('mine', absent=['cfp_fp'], megaface=rank_found())
-  record.write(tmp_path, one)
+  resultfiles.write(tmp_path, one)
   text = (tmp_path / 'results.json').read_text()
   written = json.loads(text, parse_constant=pytest.fail)
   accuracy = one.found['lfw'].analysis.scores['boundaryface/accuracy']
@@ -153,19 +153,19 @@ def test_results_are_plain_json_with_protocols_and_intervals(tmp_path):
 
 
 def test_nothing_of_an_evaluation_before_is_left(tmp_path):
-  record.write(tmp_path, make_record('mine', megaface=rank_found()))
+  resultfiles.write(tmp_path, make_record('mine', megaface=rank_found()))
   (tmp_path / 'results' / 'notes.txt').write_text('mine')
-  record.write(tmp_path, make_record('mine'))
+  resultfiles.write(tmp_path, make_record('mine'))
   names = {path.name.split('_')[0] for path in (tmp_path / 'results').iterdir()}
   assert names == {'lfw', 'lfw.json', 'notes.txt', 'outcomes.npz'}
 
 
 def test_what_is_no_results_file_is_refused(tmp_path):
   with pytest.raises(errors.UserError, match='--mode=eval'):
-    record.read(tmp_path)
+    resultfiles.read(tmp_path)
   (tmp_path / 'results.json').write_text('{"format": "other"}')
   with pytest.raises(errors.UserError, match='not a bfjax-results file'):
-    record.read(tmp_path)
+    resultfiles.read(tmp_path)
 
 
 def test_the_table_is_laid_out_as_the_papers():
@@ -204,7 +204,7 @@ def test_the_table_is_laid_out_as_the_papers():
 
 def test_the_page_is_one_whole_file_that_fetches_nothing(tmp_path):
   one = make_record('mine', absent=['cfp_fp'], megaface=rank_found())
-  text = report.write(tmp_path, one, {'lfw': Images(60), 'megaface': None})
+  text = modelreport.write(tmp_path, one, {'lfw': Images(60), 'megaface': None})
   page = parse(tmp_path / 'results.html')
   assert page.tags.count('img') == 5 + 2 * len(
     one.found['lfw'].analysis.examples
@@ -226,7 +226,7 @@ def test_the_page_is_one_whole_file_that_fetches_nothing(tmp_path):
 
 def test_the_best_of_several_is_bold_with_intervals(tmp_path):
   several = [make_record('weak', 0.3), make_record('strong', 0.9)]
-  report.compare(tmp_path, several)
+  modelreport.compare(tmp_path, several)
   shown = tables.table(several)
   weak, strong = shown.rows[0][2][0], shown.rows[2][2][0]
   assert strong.best
@@ -248,8 +248,8 @@ def test_the_best_of_several_is_bold_with_intervals(tmp_path):
 def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
   several = [make_record('one'), make_record('two')]
   for one, m in zip(several, (0.3, 0.5), strict=True):
-    one.about[record.CONFIG] = {'seed': 1, 'head.m': m}
-  text = report.compare(tmp_path, several)
+    one.about[resultfiles.CONFIG] = {'seed': 1, 'head.m': m}
+  text = modelreport.compare(tmp_path, several)
   assert '- config.head.m: 0.5' in text
   assert 'config.seed' not in text
   (common,) = re.findall(r'what all have in common:\n\n(.*)', text, re.DOTALL)
@@ -262,11 +262,11 @@ def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
 
 def test_a_training_that_went_wrong_is_noted_at_the_table(tmp_path):
   good, bad = make_record('good'), make_record('bad')
-  bad.about[record.TRAINING] = 'collapsed in epoch 4'
+  bad.about[resultfiles.TRAINING] = 'collapsed in epoch 4'
   said = 'bad: its training collapsed in epoch 4.'
-  assert said in report.write(tmp_path, bad, {})
+  assert said in modelreport.write(tmp_path, bad, {})
   assert said in parse(tmp_path / 'results.html').text
-  assert said in report.compare(tmp_path, [good, bad])
+  assert said in modelreport.compare(tmp_path, [good, bad])
   assert said in parse(tmp_path / 'comparison.html').text
 
 
@@ -279,19 +279,19 @@ def test_equally_good_models_are_both_the_best():
 def test_what_cannot_be_compared_is_refused(tmp_path):
   one = make_record('one')
   with pytest.raises(errors.UserError, match='one name'):
-    report.compare(tmp_path, [one, one])
+    modelreport.compare(tmp_path, [one, one])
   other = make_record('two', benchmark=make_pairs(folds=5))
   with pytest.raises(errors.UserError, match=r'LFW of one .*two.*protocol'):
-    report.compare(tmp_path, [one, other])
+    modelreport.compare(tmp_path, [one, other])
   found = one.found['lfw']._replace(images_sha256='other')
   other = one._replace(name='two', found={'lfw': found})
   with pytest.raises(errors.UserError, match='the images differ'):
-    report.compare(tmp_path, [one, other])
+    modelreport.compare(tmp_path, [one, other])
 
 
 def test_a_benchmark_that_only_some_have(tmp_path):
   several = [make_record('one', megaface=rank_found()), make_record('two')]
-  text = report.compare(tmp_path, several)
+  text = modelreport.compare(tmp_path, several)
   assert 'MegaFace rank1' in text
   shown = tables.table(several)
   cells = [row[2][1] for row in shown.rows]
@@ -301,7 +301,7 @@ def test_a_benchmark_that_only_some_have(tmp_path):
 
 def test_examples_without_images_are_told_by_their_names(tmp_path):
   one = make_record('mine')
-  report.write(tmp_path, one, {'lfw': None})
+  modelreport.write(tmp_path, one, {'lfw': None})
   page = parse(tmp_path / 'results.html')
   assert page.tags.count('img') == 4
   row, name = one.found['lfw'].analysis.examples[0].images[0]
@@ -314,5 +314,5 @@ def test_an_image_that_cannot_be_shown_spoils_no_report(tmp_path):
     def read(self, rows):
       return [b'no image' for _ in rows]
 
-  report.write(tmp_path, make_record('mine'), {'lfw': Broken(60)})
+  modelreport.write(tmp_path, make_record('mine'), {'lfw': Broken(60)})
   assert parse(tmp_path / 'results.html').tags.count('img') > 4

@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
     UserError: if a model cannot be read or evaluated, or the benchmarks were
       not run in one way for all of them.
   """
-  from bfjax.report import record, report
+  from bfjax.report import modelreport, resultfiles
 
   several = []
   for given, name in zip(
@@ -62,18 +62,18 @@ def main(arguments: argparse.Namespace) -> None:
     path, checkpoint = _split(given)
     if not path.is_dir():
       raise errors.UserError(f'There is no folder {path}.')
-    if not checkpoint and (path / record.RESULTS).exists():
-      found = record.read(path)
+    if not checkpoint and (path / resultfiles.RESULTS).exists():
+      found = resultfiles.read(path)
     else:
       found = _evaluate(arguments, path, checkpoint or 'last', name)
     several.append(found._replace(name=name))
-  print(report.compare(arguments.out, several))
+  print(modelreport.compare(arguments.out, several))
   print(f'Wrote {arguments.out / "comparison.html"}')
 
 
 def _evaluate(arguments, path, checkpoint, name):
   from bfjax import defaults, evaluate
-  from bfjax.report import record
+  from bfjax.report import resultfiles
 
   config = defaults.get_config()
   if arguments.config:
@@ -87,7 +87,7 @@ def _evaluate(arguments, path, checkpoint, name):
     )
   if arguments.eval_root:
     config.eval.root = arguments.eval_root
-  out = arguments.out / record.file_name(name)
+  out = arguments.out / resultfiles.file_name(name)
   return evaluate.evaluate_into(
     config, path, out, checkpoint, name, keeps_features=True
   )

@@ -12,7 +12,7 @@ import numpy as np
 
 from bfjax import labels, metrics
 from bfjax.data import sources
-from bfjax.logbook import collapse, curves, progress
+from bfjax.logbook import collapse, progress, sheet
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Journal:
     self._began = time.monotonic()
     self._evaluation_secs = 0.0
     self._skipped_path = workdir / 'skipped_images.tsv'
-    self.skipped = curves.read_skipped(self._skipped_path)
+    self.skipped = sheet.read_skipped(self._skipped_path)
     lines = metrics.read_metrics(workdir / 'metrics.jsonl')
     self._watch = collapse.Watch(
       _task(run, config), [x for x in lines if x['step'] <= first_step]
@@ -74,7 +74,7 @@ class Journal:
     """Writes the config and the class names beside the run."""
     if self._writes:
       settings = self._config.to_json_best_effort(indent=2, sort_keys=True)
-      curves.write_text(self._workdir / 'config.json', settings + '\n')
+      sheet.write_text(self._workdir / 'config.json', settings + '\n')
       sources.save_class_names(
         self._workdir / 'classes.tsv', self._run.source.class_names
       )
@@ -129,7 +129,7 @@ class Journal:
     """
     run, config = self._run, self._config
     epoch, _ = run.epoch_of(done)
-    table = curves.fetch_table(table, run.source.num_rows)
+    table = sheet.fetch_table(table, run.source.num_rows)
     num_corrected = int(np.sum(table != run.given))
     corrects = config.head.rule != 'none' and epoch > config.head.epoch_start
     scores = {}
@@ -147,9 +147,9 @@ class Journal:
       }
     if self._writes and config.head.rule != 'none':
       path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
-      curves.write_corrections(path, run.source, run.given, table)
+      sheet.write_corrections(path, run.source, run.given, table)
       if num_corrected:
-        picture = curves.picture_corrections(
+        picture = sheet.picture_corrections(
           path.with_suffix('.png'),
           run.source,
           run.given,
@@ -201,7 +201,7 @@ class Journal:
       return
     self.skipped = list(rows)
     if self._writes:
-      curves.write_skipped(self._skipped_path, self._run.source, rows)
+      sheet.write_skipped(self._skipped_path, self._run.source, rows)
     _log.warning('%d unreadable images, see %s', len(rows), self._skipped_path)
 
   def flush(self) -> None:

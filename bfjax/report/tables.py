@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bfjax import errors
-from bfjax.report import bootstrap, record
+from bfjax.report import bootstrap, resultfiles
 
 # The paper's columns in its order, then what the field calls other sets.
 TITLES = {
@@ -59,7 +59,7 @@ def title(name: str) -> str:
   return TITLES.get(name, name)
 
 
-def table(records: Sequence[record.Record]) -> Table:
+def table(records: Sequence[resultfiles.Record]) -> Table:
   """The headline scores of some models.
 
   Benchmarks of pairs have a column each, and a model a row for each protocol
@@ -193,7 +193,7 @@ def _check_comparable(records) -> None:
           )
 
 
-def names(records: Sequence[record.Record]) -> list[str]:
+def names(records: Sequence[resultfiles.Record]) -> list[str]:
   """All benchmarks: the paper's in its order, then the others."""
   names = dict.fromkeys(x for one in records for x in [*one.found, *one.absent])
   return [x for x in TITLES if x in names] + [

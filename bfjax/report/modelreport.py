@@ -2,7 +2,7 @@
 
     results.md     the table of the paper, every score, every protocol
     results.html   the same as a page, with curves and the hardest cases
-    results.json   the same as data, see `record`
+    results.json   the same as data, see `resultfiles`
 
 Of several models: comparison.md, comparison.html, comparison.json.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from bfjax import atomic, errors
 from bfjax.data import images as images_lib
-from bfjax.report import charts, page, record, results, tables
+from bfjax.report import charts, page, resultfiles, results, tables
 from bfjax.text import printable
 
 _SIDE = 112  # pixels of the images of a page, at most
@@ -32,7 +32,7 @@ _MARGINS = (
 
 
 def write(
-  folder: pathlib.Path, one: record.Record, files_of: Mapping[str, object]
+  folder: pathlib.Path, one: resultfiles.Record, files_of: Mapping[str, object]
 ) -> str:
   """Writes the report of one evaluation.
 
@@ -44,7 +44,7 @@ def write(
   Returns:
     what results.md says.
   """
-  record.write(folder, one)  # first: the numbers have taken the most time
+  resultfiles.write(folder, one)  # first: the numbers have taken the most time
   shown = tables.table([one])
   sections = [
     _section(name, found, files_of.get(name))
@@ -61,7 +61,7 @@ def write(
   return text
 
 
-def compare(folder: pathlib.Path, several: Sequence[record.Record]) -> str:
+def compare(folder: pathlib.Path, several: Sequence[resultfiles.Record]) -> str:
   """Writes the comparison of several evaluations.
 
   Curves of one benchmark and title are drawn into one chart.
@@ -96,7 +96,7 @@ def compare(folder: pathlib.Path, several: Sequence[record.Record]) -> str:
   folder.mkdir(parents=True, exist_ok=True)
   for section in sections:
     for picture in section.charts:
-      name = record.file_name(f'{section.title}_{picture.text}.png')
+      name = resultfiles.file_name(f'{section.title}_{picture.text}.png')
       with atomic.writing(folder / name) as draft:
         draft.write_bytes(picture.content)
   html = page.render(title, facts, shown, sections, notes)
@@ -110,9 +110,9 @@ def compare(folder: pathlib.Path, several: Sequence[record.Record]) -> str:
   return text
 
 
-def _section(name, found: record.Found, images) -> page.Section:
+def _section(name, found: resultfiles.Found, images) -> page.Section:
   """The section of one model's benchmark."""
-  intervals = record.score_intervals(found.analysis.outcomes)
+  intervals = resultfiles.score_intervals(found.analysis.outcomes)
   scores = [
     (
       score,
@@ -123,7 +123,7 @@ def _section(name, found: record.Found, images) -> page.Section:
   ]
   pictures = [
     page.Picture(png, title)
-    for title, png in record.pictures(found.analysis).items()
+    for title, png in resultfiles.pictures(found.analysis).items()
   ]
   return page.Section(
     tables.title(name),
@@ -191,11 +191,11 @@ def _absent_sections(several) -> list[page.Section]:
   ]
 
 
-def _facts(one: record.Record) -> dict[str, str]:
+def _facts(one: resultfiles.Record) -> dict[str, str]:
   """What was evaluated, when, how and with what, as text; not the config."""
   facts = {}
   for key, value in one.about.items():
-    if key == record.CONFIG:
+    if key == resultfiles.CONFIG:
       continue
     if isinstance(value, Mapping):
       facts |= {f'{key}: {k}': _text(x) for k, x in value.items()}
@@ -204,7 +204,9 @@ def _facts(one: record.Record) -> dict[str, str]:
   return facts
 
 
-def _told_apart(several: Sequence[record.Record]) -> dict[str, dict[str, str]]:
+def _told_apart(
+  several: Sequence[resultfiles.Record],
+) -> dict[str, dict[str, str]]:
   """What all have in common once, and of each what is not so of all.
 
   Of configs only what differs is told.
@@ -214,8 +216,8 @@ def _told_apart(several: Sequence[record.Record]) -> dict[str, dict[str, str]]:
     return facts
   common = _common(list(facts.values()))
   configs = [
-    {f'config.{k}': _text(v) for k, v in one.about[record.CONFIG].items()}
-    if record.CONFIG in one.about
+    {f'config.{k}': _text(v) for k, v in one.about[resultfiles.CONFIG].items()}
+    if resultfiles.CONFIG in one.about
     else {}
     for one in several
   ]
@@ -237,12 +239,12 @@ def _common(several: Sequence[Mapping[str, str]]) -> dict[str, str]:
   }
 
 
-def _notes(several: Sequence[record.Record]) -> list[str]:
+def _notes(several: Sequence[resultfiles.Record]) -> list[str]:
   """Of each model whose training has gone wrong, that it has."""
   return [
-    f'{one.name}: its training {one.about[record.TRAINING]}.'
+    f'{one.name}: its training {one.about[resultfiles.TRAINING]}.'
     for one in several
-    if record.TRAINING in one.about
+    if resultfiles.TRAINING in one.about
   ]
 
 

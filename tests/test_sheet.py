@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax.logbook import curves
+from bfjax.logbook import sheet
 
 
 def make_source(true_labels, names=('3', '7', '9')):
@@ -25,15 +25,15 @@ def draw(tmp_path, monkeypatch):
   """Draws a sheet and returns all that is written on it."""
   sheets = []
 
-  class Figure(curves.figure.Figure):
+  class Figure(sheet.figure.Figure):
     def __init__(self, *args, **kwargs):
       super().__init__(*args, **kwargs)
       sheets.append(self)
 
-  monkeypatch.setattr(curves.figure, 'Figure', Figure)
+  monkeypatch.setattr(sheet.figure, 'Figure', Figure)
 
   def draw(source, given, table):
-    picture = curves.picture_corrections(
+    picture = sheet.picture_corrections(
       tmp_path / 'sheet.png', source, given, table, seed=0
     )
     assert picture.std() > 10
