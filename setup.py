@@ -16,6 +16,7 @@ setuptools.setup(
   license_files=['LICENSE'],
   python_requires='>=3.11,<3.14',
   packages=setuptools.find_packages(include=['bfjax', 'bfjax.*']),
+  package_data={'bfjax.report': ['*.html']},
   install_requires=[
     'absl-py',
     'array_record',

@@ -1,13 +1,15 @@
-"""Several runs in one command, and the table that compares them."""
+"""Several runs in one command, and what compares them."""
 
 import json
 import logging
 import pathlib
-from collections.abc import Mapping
 
-from bfjax import text, train
+import jax
+
+from bfjax import atomic, evaluate, train
 from bfjax.config import settings
-from bfjax.logbook import collapse, sheet
+from bfjax.logbook import collapse
+from bfjax.report import modelreport, page, tables
 
 _log = logging.getLogger(__name__)
 
@@ -16,13 +18,6 @@ _LEGEND = (
   ' corrections\nof the last epoch against the known wrong labels; the share of'
   ' labels still wrong.'
 )
-# What the table shows of the scores, and under which heading.
-_COLUMNS = {
-  'corrections/precision': 'precision of corrections',
-  'corrections/recall': 'recall',
-  'corrections/wrong_labels': 'wrong labels left',
-  'rule/noise_rate': 'noise rate told',
-}
 
 
 def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
@@ -30,64 +25,52 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
 
   What is finished is not trained again, so the same command goes on after an
   interruption. At the end the table is logged and written to
-  `workdir/comparison.md`, the numbers to `workdir/comparison.json`.
+  `workdir/comparison.md`, the numbers to `workdir/comparison.json`. What a
+  collapsed run scores is no result, and not in the table.
 
   Returns:
     name -> scores at the end of the run, see `train.train_and_evaluate`.
   """
-  results = {}
+  scores_of = {}
   configs = settings.run_configs(config)
   for number, (name, changed) in enumerate(configs.items(), 1):
     _log.info('Run %d of %d: %s', number, len(configs), name)
-    results[name] = train.train_and_evaluate(changed, workdir / name)
-  shown = f'{table(results)}\n\n{_LEGEND}'
-  for name, scores in results.items():
+    scores_of[name] = train.train_and_evaluate(changed, workdir / name)
+  collapsed = {k for k, x in scores_of.items() if collapse.COLLAPSED in x}
+  table = page.markdown_table(tables.of_trainings(scores_of, collapsed))
+  lines = [table, '', _LEGEND]
+  for name, scores in scores_of.items():
     if verdict := collapse.in_words(scores):
-      shown += f'\n{name}: its training {verdict}.'
+      lines.append(f'{name}: its training {verdict}.')
   absent = {
     name.removesuffix('/absent'): None
-    for scores in results.values()
+    for scores in scores_of.values()
     for name in scores
     if name.endswith('/absent')
   }
   if absent:
-    shown += f'\nAbsent, and not evaluated on: {", ".join(absent)}.'
-  sheet.write_text(workdir / 'comparison.md', shown + '\n')
-  sheet.write_text(
-    workdir / 'comparison.json', json.dumps(results, indent=2) + '\n'
-  )
-  print('\n' + shown + '\n')
-  return results
+    lines.append(f'Absent, and not evaluated on: {", ".join(absent)}.')
+  shown = '\n'.join(lines) + '\n'
+  numbers = json.dumps(scores_of, indent=2) + '\n'
+  workdir.mkdir(parents=True, exist_ok=True)
+  atomic.write_text(workdir / 'comparison.md', shown)
+  atomic.write_text(workdir / 'comparison.json', numbers)
+  print('\n' + shown)
+  return scores_of
 
 
-def table(results: Mapping[str, Mapping[str, float]]) -> str:
-  """A Markdown table, a run a line: verification accuracy, corrections.
+def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
+  """Evaluates every entry of `config.compare`, see `evaluate.evaluate`.
 
-  Rates are in per cent; '-' where a run has no such score, and no column where
-  none has. The corrections of a run that corrects nothing have no precision.
-  What a collapsed run scores is no result.
+  The comparison of all is printed and written to `workdir/evaluation`, see
+  `modelreport.compare`.
   """
-  accuracies = {
-    name: 'accuracy on {} ({})'.format(*name.split('/'))
-    for scores in results.values()
-    for name in scores
-    if name.endswith('/accuracy')
-  }
-  known = set().union(*results.values())
-  columns = accuracies | {k: v for k, v in _COLUMNS.items() if k in known}
-  rows = [['run', *columns.values()]]
-  for run, scores in results.items():
-    shown = [_shown(scores, name) for name in columns]
-    rows.append([run, *shown])
-  return text.table(rows)
-
-
-def _shown(scores, name):
-  if collapse.COLLAPSED in scores:
-    return 'collapsed' if name.endswith('/accuracy') else '-'
-  value = scores.get(name)
-  if value is None:
-    return '-'
-  std = scores.get(name.replace('/accuracy', '/std'))
-  spread = f' +- {100 * std:.2f}' if name.endswith('/accuracy') else ''
-  return f'{100 * value:.2f}{spread}'
+  several = []
+  for name, changed in settings.run_configs(config).items():
+    path, checkpoint = workdir / name, str(changed.eval.checkpoint)
+    several.append(
+      evaluate.evaluate_into(changed, path, path, checkpoint, name)
+    )
+  if jax.process_index() == 0:
+    print('\n' + modelreport.compare(workdir / 'evaluation', several))
+  return {one.name: one.scores() for one in several}

@@ -9,17 +9,16 @@ import pathlib
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from bfjax import defaults, errors, metrics, model, sharding
-from bfjax.config import settings
+from bfjax.config import keys
 from bfjax.evaluation import suite
 from bfjax.evaluation.features import extraction
 from bfjax.logbook import collapse
-from bfjax.report import modelreport, resultfiles
+from bfjax.report import modelreport, results
 from bfjax.storage import diskerrors
 
 _log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ def evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   one = evaluate_into(
     config, workdir, workdir, str(config.eval.checkpoint), workdir.name
   )
-  return _scores(one)
+  return one.scores()
 
 
 def evaluate_into(
@@ -54,7 +53,7 @@ def evaluate_into(
   checkpoint: str,
   name: str,
   keeps_features: bool = False,
-) -> resultfiles.Record:
+) -> results.Evaluation:
   """Evaluates one checkpoint or model and writes its report.
 
   Args:
@@ -97,11 +96,11 @@ def evaluate_into(
     features = suite.embed_images(opened, *weights)
   analyses = suite.analyse(opened, features)
   found = {
-    key: resultfiles.found(opened.benchmarks[key], analysis)
+    key: results.found(opened.benchmarks[key], analysis)
     for key, analysis in analyses.items()
   }
   about = _about(loaded, mesh) | _of_run(path, loaded)
-  one = resultfiles.Record(name, about, found, opened.absent)
+  one = results.Evaluation(name, about, found, opened.absent)
   if jax.process_index() == 0:
     files_of = {
       key: getattr(x, 'pictures', x.files)
@@ -112,34 +111,6 @@ def evaluate_into(
     print('\n' + shown)
     _log.info('Wrote %s', out / 'results.html')
   return one
-
-
-def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict]:
-  """The same for every run of `config.compare`, with a comparison of all.
-
-  It is written to `workdir/evaluation`, see `modelreport.compare`.
-  """
-  several = [
-    evaluate_into(
-      changed,
-      workdir / name,
-      workdir / name,
-      str(changed.eval.checkpoint),
-      name,
-    )
-    for name, changed in settings.run_configs(config).items()
-  ]
-  if jax.process_index() == 0:
-    print('\n' + modelreport.compare(workdir / 'evaluation', several))
-  return {one.name: _scores(one) for one in several}
-
-
-def _scores(one: resultfiles.Record) -> dict[str, float]:
-  return {
-    f'{name}/{score}': float(value)
-    for name, found in one.found.items()
-    for score, value in found.analysis.scores.items()
-  }
 
 
 def _about(loaded: model.Model, mesh) -> dict[str, Any]:
@@ -161,22 +132,17 @@ def _of_run(path, loaded: model.Model) -> dict[str, Any]:
   """What a run has written down of itself; nothing of a model folder."""
   about = {}
   if (path / 'config.json').exists():
-    config = defaults.read_config(path / 'config.json')
-    about[resultfiles.CONFIG] = dict(_flat(config.to_dict()))
+    config = defaults.read_config(path / 'config.json').to_dict()
+    about[results.CONFIG] = {
+      key: value
+      for key, value in keys.flat(config)
+      if not keys.is_group(value)  # one without keys
+    }
   lines = metrics.read_metrics(path / 'metrics.jsonl')
   step = loaded.description['source'].get('step', 0)
   if words := collapse.in_words(collapse.verdicts(lines, step)):
-    about[resultfiles.TRAINING] = words
+    about[results.TRAINING] = words
   return about
-
-
-def _flat(values: Mapping[str, Any], prefix: str = ''):
-  """Yields ('head.m', 0.5) and so on."""
-  for name, value in values.items():
-    if isinstance(value, Mapping):
-      yield from _flat(value, f'{prefix}{name}.')
-    else:
-      yield f'{prefix}{name}', value
 
 
 def _versions() -> dict[str, str]:

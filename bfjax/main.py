@@ -75,7 +75,7 @@ def _run(words, workdir):
 
   run, run_all = {
     'train': (train.train_and_evaluate, compare.train_all),
-    'eval': (evaluate.evaluate, evaluate.evaluate_all),
+    'eval': (evaluate.evaluate, compare.evaluate_all),
   }[mode]
   try:
     with diskerrors.writing_to(workdir):

@@ -123,6 +123,7 @@ def first_lines(lines: Iterable[str], count: int | None = None) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
   """A Markdown table that can be read as it stands; first row: its heading."""
+  rows = [[cell.replace('|', '\\|') for cell in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   heading, *others = (
     '| ' + ' | '.join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + ' |'

@@ -28,8 +28,9 @@ LAYERS = (
   ('evaluation', 'setup'),
   ('pretrained',),
   ('train',),
-  ('compare', 'defaults'),
+  ('defaults',),
   ('evaluate',),
+  ('compare',),
   ('configfile', 'preflight', 'recipes'),
   ('main',),
 )

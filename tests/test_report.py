@@ -11,7 +11,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.evaluation.verification import imagepairs
-from bfjax.report import modelreport, resultfiles, results, tables
+from bfjax.report import modelreport, page, resultfiles, results, tables
 
 NAUGHTY = '<script>alert(1)</script> & "a|b"'
 
@@ -46,14 +46,14 @@ def make_record(name, quality=1.0, benchmark=None, absent=(), **others):
   rng = np.random.default_rng(int(100 * quality))
   features = rng.normal(size=(60, 2, 12)).astype(np.float32)
   features[np.arange(60), :, np.arange(60) % 3] += 3 * quality
-  found = {'lfw': resultfiles.found(benchmark, benchmark.analyse(features))}
+  found = {'lfw': results.found(benchmark, benchmark.analyse(features))}
   about = {
     'model': {'source': {'workdir': f'/runs/{name}', 'step': 7}},
     'date': '2030-01-02',
     'command': NAUGHTY,
     'versions': {'jax': '1'},
   }
-  return resultfiles.Record(
+  return results.Evaluation(
     name, about, found | others, {x: f'no {x}' for x in absent}
   )
 
@@ -67,7 +67,7 @@ def rank_found():
     {'rank1': 0.5, 'mean_threshold': 0.25, 'empty': float('nan')},
     {'CMC': curve},
   )
-  return resultfiles.Found('search', ('rank1',), 0, '', analysis)
+  return results.Found('search', ('rank1',), 0, '', analysis)
 
 
 class Page(html.parser.HTMLParser):
@@ -178,8 +178,10 @@ def test_the_table_is_laid_out_as_the_papers():
     rfw_african=found,
     agedb_30=found,
   )
-  shown = tables.table([one])
-  assert shown.headings == (
+  shown = tables.of_models([one])
+  assert shown.headings == [
+    'model',
+    'protocol',
     'LFW',
     'AgeDB-30',
     'CFP-FP',
@@ -187,17 +189,17 @@ def test_the_table_is_laid_out_as_the_papers():
     'MegaFace rank1',
     'TinyFace',
     'own',
-  )
+  ]
   assert [row[:2] for row in shown.rows] == [
     ('mine', 'boundaryface'),
     ('mine', 'insightface'),
   ]
-  texts = [[cell.text for cell in row[2]] for row in shown.rows]
+  texts = [[cell.text for cell in row[2:]] for row in shown.rows]
   assert texts[0][2] == texts[0][5] == 'absent'
   assert (texts[0][4], texts[1][4]) == ('50.00', '')
   accuracy = found.analysis.scores['insightface/accuracy']
   assert texts[1][0] == f'{100 * accuracy:.2f}'
-  lines = tables.markdown(shown).splitlines()
+  lines = page.markdown_table(shown).splitlines()
   assert len(lines) == 4
   assert {line.count('|') for line in lines} == {10}
 
@@ -205,21 +207,21 @@ def test_the_table_is_laid_out_as_the_papers():
 def test_the_page_is_one_whole_file_that_fetches_nothing(tmp_path):
   one = make_record('mine', absent=['cfp_fp'], megaface=rank_found())
   text = modelreport.write(tmp_path, one, {'lfw': Images(60), 'megaface': None})
-  page = parse(tmp_path / 'results.html')
-  assert page.tags.count('img') == 5 + 2 * len(
+  parsed = parse(tmp_path / 'results.html')
+  assert parsed.tags.count('img') == 5 + 2 * len(
     one.found['lfw'].analysis.examples
   )
-  assert all(x.startswith('data:image/') for x in page.sources)
-  assert 'script' not in page.tags
-  assert '<script>alert(1)</script>' in page.text
+  assert all(x.startswith('data:image/') for x in parsed.sources)
+  assert 'script' not in parsed.tags
+  assert '<script>alert(1)</script>' in parsed.text
   raw = (tmp_path / 'results.html').read_text()
   assert not re.search(r'https?:|url\(|@import', raw)
   assert 'width=device-width' in raw
   assert 'prefers-color-scheme: dark' in raw
   for shown in ('Protocol: 100 pairs', 'absent', 'no cfp_fp', '2030-01-02'):
-    assert shown in page.text
+    assert shown in parsed.text
     assert shown in text
-  jpeg = next(x for x in page.sources if 'jpeg' in x)
+  jpeg = next(x for x in parsed.sources if 'jpeg' in x)
   pixels = np.frombuffer(base64.b64decode(jpeg.split(',')[1]), np.uint8)
   assert cv2.imdecode(pixels, cv2.IMREAD_COLOR).shape == (84, 112, 3)
 
@@ -227,17 +229,17 @@ def test_the_page_is_one_whole_file_that_fetches_nothing(tmp_path):
 def test_the_best_of_several_is_bold_with_intervals(tmp_path):
   several = [make_record('weak', 0.3), make_record('strong', 0.9)]
   modelreport.compare(tmp_path, several)
-  shown = tables.table(several)
-  weak, strong = shown.rows[0][2][0], shown.rows[2][2][0]
+  shown = tables.of_models(several)
+  weak, strong = shown.rows[0][2], shown.rows[2][2]
   assert strong.best
   assert not weak.best
   assert weak.margin.startswith('-')
   text = (tmp_path / 'comparison.md').read_text()
   assert f'**{strong.text}** [{strong.interval}]' in text
   assert f'**{weak.text}**' not in text
-  page = parse(tmp_path / 'comparison.html')
-  assert page.tags.count('strong') == 2  # one a protocol
-  assert page.tags.count('img') == 2  # their curves
+  parsed = parse(tmp_path / 'comparison.html')
+  assert parsed.tags.count('strong') == 2  # one a protocol
+  assert parsed.tags.count('img') == 2  # their curves
   written = json.loads((tmp_path / 'comparison.json').read_text())
   best = [x['model'] for x in written['cells'] if x['best']]
   assert best == ['strong'] * 2
@@ -248,7 +250,7 @@ def test_the_best_of_several_is_bold_with_intervals(tmp_path):
 def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
   several = [make_record('one'), make_record('two')]
   for one, m in zip(several, (0.3, 0.5), strict=True):
-    one.about[resultfiles.CONFIG] = {'seed': 1, 'head.m': m}
+    one.about[results.CONFIG] = {'seed': 1, 'head.m': m}
   text = modelreport.compare(tmp_path, several)
   assert '- config.head.m: 0.5' in text
   assert 'config.seed' not in text
@@ -256,13 +258,13 @@ def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
   assert 'date: 2030-01-02' in common
   assert text.count('2030-01-02') == 1
   assert '- model: source: workdir /runs/one, step 7' in text
-  page = parse(tmp_path / 'comparison.html')
-  assert page.text.count('2030-01-02') == 1
+  parsed = parse(tmp_path / 'comparison.html')
+  assert parsed.text.count('2030-01-02') == 1
 
 
 def test_a_training_that_went_wrong_is_noted_at_the_table(tmp_path):
   good, bad = make_record('good'), make_record('bad')
-  bad.about[resultfiles.TRAINING] = 'collapsed in epoch 4'
+  bad.about[results.TRAINING] = 'collapsed in epoch 4'
   said = 'bad: its training collapsed in epoch 4.'
   assert said in modelreport.write(tmp_path, bad, {})
   assert said in parse(tmp_path / 'results.html').text
@@ -272,8 +274,8 @@ def test_a_training_that_went_wrong_is_noted_at_the_table(tmp_path):
 
 def test_equally_good_models_are_both_the_best():
   one = make_record('one')
-  shown = tables.table([one, one._replace(name='two')])
-  assert [row[2][0].best for row in shown.rows] == [True] * 4
+  shown = tables.of_models([one, one._replace(name='two')])
+  assert [row[2].best for row in shown.rows] == [True] * 4
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
@@ -293,8 +295,8 @@ def test_a_benchmark_that_only_some_have(tmp_path):
   several = [make_record('one', megaface=rank_found()), make_record('two')]
   text = modelreport.compare(tmp_path, several)
   assert 'MegaFace rank1' in text
-  shown = tables.table(several)
-  cells = [row[2][1] for row in shown.rows]
+  shown = tables.of_models(several)
+  cells = [row[3] for row in shown.rows]
   assert [cell.text for cell in cells] == ['50.00', '', '-', '']
   assert not any(cell.best for cell in cells)
 
@@ -302,11 +304,11 @@ def test_a_benchmark_that_only_some_have(tmp_path):
 def test_examples_without_images_are_told_by_their_names(tmp_path):
   one = make_record('mine')
   modelreport.write(tmp_path, one, {'lfw': None})
-  page = parse(tmp_path / 'results.html')
-  assert page.tags.count('img') == 4
+  parsed = parse(tmp_path / 'results.html')
+  assert parsed.tags.count('img') == 4
   row, name = one.found['lfw'].analysis.examples[0].images[0]
   assert name == f'{NAUGHTY}/{row}.jpg'
-  assert name in page.text
+  assert name in parsed.text
 
 
 def test_an_image_that_cannot_be_shown_spoils_no_report(tmp_path):

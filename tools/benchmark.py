@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 try:
   from benchmarks import timing
-  from bfjax import atomic, errors
+  from bfjax import atomic, errors, text
 except ModuleNotFoundError as error:
   sys.exit(
     f'No module called {error.name}. Install the project with what it is '
@@ -79,17 +79,7 @@ def run_part_apart(name: str, repeats: int) -> tuple[list[timing.Row], float]:
 
 def table(rows: Sequence[timing.Row]) -> str:
   """A Markdown table, aligned so that it can be read as it stands."""
-  lines = [_HEADINGS, *map(_cells, rows)]
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  lines.insert(1, tuple('-' * width for width in widths))
-  return '\n'.join(
-    '| '
-    + ' | '.join(
-      cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-    )
-    + ' |'
-    for line in lines
-  )
+  return text.table([_HEADINGS, *map(_cells, rows)])
 
 
 def _cells(row: timing.Row) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """How far scores may be trusted: intervals by resampling the pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +84,14 @@ def intervals(
   drawn = _resample(values, models[0], resamples, seed)
   below = np.quantile(drawn - drawn[:, best : best + 1], ends, axis=0)
   return Intervals(score, *np.array(alone).T, best, below.T)
+
+
+def score_intervals(
+  outcomes: Mapping[str, results.Outcomes],
+) -> dict[str, tuple[float, float]]:
+  """The 95 % interval of every score: (low, high)."""
+  found = {score: intervals([x]) for score, x in outcomes.items()}
+  return {k: (float(x.low[0]), float(x.high[0])) for k, x in found.items()}
 
 
 def _resample(values, like, resamples, seed) -> np.ndarray:

@@ -13,16 +13,17 @@ from matplotlib import axes, figure, ticker
 from bfjax.report import results
 from bfjax.text import printable
 
-COLOURS = (
-  '#0072B2',
-  '#D55E00',
-  '#009E73',
-  '#CC79A7',
-  '#E69F00',
-  '#56B4E9',
-  '#000000',
+COLOURS = tuple(
+  ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000']
 )
 DASHES = ('-', '--', '-.', ':')
+
+
+def draw_all(analysis: results.Analysis) -> dict[str, bytes]:
+  """Title -> PNG of every curve and histogram."""
+  curves = {k: draw_curves({k: x}, k) for k, x in analysis.curves.items()}
+  found = analysis.histograms
+  return curves | {k: draw_histogram(x, k) for k, x in found.items()}
 
 
 def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
@@ -43,13 +44,7 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
     # Where an axis is short, they would overlap.
     axis.xaxis.set_minor_formatter(ticker.NullFormatter())
   lines = [
-    axis.plot(
-      curve.x,
-      curve.y,
-      color=COLOURS[i % len(COLOURS)],
-      linestyle=DASHES[i % len(DASHES)],
-      linewidth=1.8,
-    )[0]
+    axis.plot(curve.x, curve.y, linewidth=1.8, **_style(i))[0]
     for i, curve in enumerate(curves.values())
   ]
   axis.set_xlabel(first.x_label)
@@ -66,20 +61,9 @@ def draw_histogram(histogram: results.Histogram, title: str = '') -> bytes:
   """Draws the kinds of pairs of a histogram over one another; the PNG."""
   sheet, axis = new_chart(title)
   for i, (kind, counts) in enumerate(histogram.counts.items()):
-    axis.stairs(
-      counts,
-      histogram.edges,
-      fill=True,
-      color=COLOURS[i % len(COLOURS)],
-      alpha=0.45,
-    )
-    axis.stairs(
-      counts,
-      histogram.edges,
-      color=COLOURS[i % len(COLOURS)],
-      linestyle=DASHES[i % len(DASHES)],
-      label=kind,
-    )
+    style, edges = _style(i), histogram.edges
+    axis.stairs(counts, edges, fill=True, color=style['color'], alpha=0.45)
+    axis.stairs(counts, edges, label=kind, **style)
   axis.set_xlabel(histogram.x_label)
   axis.set_ylabel('pairs')
   axis.legend(fontsize=8)
@@ -96,6 +80,14 @@ def new_chart(
   axis.grid(alpha=0.3)
   axis.spines[['top', 'right']].set_visible(False)
   return sheet, axis
+
+
+def _style(i: int) -> dict[str, str]:
+  """Of line i."""
+  return {
+    'color': COLOURS[i % len(COLOURS)],
+    'linestyle': DASHES[i % len(DASHES)],
+  }
 
 
 def _plain(name: str) -> str:

@@ -17,22 +17,20 @@ import numpy as np
 from bfjax import atomic, errors
 from bfjax.data import images as images_lib
 from bfjax.report import charts, page, resultfiles, results, tables
-from bfjax.text import printable
 
 _SIDE = 112  # pixels of the images of a page, at most
-_LEGEND = (
-  'In per cent. In brackets the 95 % bootstrap interval over pairs or probes.'
+_LEGEND = 'In per cent, with the 95 % bootstrap interval over pairs or probes.'
+_BEST = (
+  'The best number of a column and protocol is bold. The difference of another'
+  ' one to the best is given as the 95 % interval over resamples of the same'
+  ' pairs for both; where it holds 0, the two may be equally good.'
 )
-_BEST = 'The best number of a column and protocol is bold.'
+_ABOUT = 'What was evaluated'
 _COMMON = 'what all have in common'
-_MARGINS = (
-  'The difference to the best, as the 95 % interval over resamples of the same'
-  ' pairs for both; where it holds 0, the two may be equally good:'
-)
 
 
 def write(
-  folder: pathlib.Path, one: resultfiles.Record, files_of: Mapping[str, object]
+  folder: pathlib.Path, one: results.Evaluation, files_of: Mapping[str, object]
 ) -> str:
   """Writes the report of one evaluation.
 
@@ -45,23 +43,32 @@ def write(
     what results.md says.
   """
   resultfiles.write(folder, one)  # first: the numbers have taken the most time
-  shown = tables.table([one])
   sections = [
-    _section(name, found, files_of.get(name))
+    page.Section(
+      tables.title(name),
+      f'Protocol: {found.protocol}',
+      tables.of_scores(found.analysis),
+      [page.Picture(x, k) for k, x in charts.draw_all(found.analysis).items()],
+      [_case(x, files_of.get(name)) for x in found.analysis.examples],
+      'Hardest cases',
+    )
     for name, found in one.found.items()
   ]
-  sections += _absent_sections([one])
-  facts = {one.name: _facts(one)}
-  notes = _notes([one])
-  html = page.render(one.name, facts, shown, sections, notes)
-  atomic.write_text(folder / 'results.html', html)
-  head = [tables.markdown(shown), _LEGEND, *notes]
-  text = _markdown(one.name, head, sections, facts)
-  atomic.write_text(folder / 'results.md', text)
-  return text
+  return page.write(
+    folder / 'results',
+    page.Page(
+      one.name,
+      tables.of_models([one]),
+      _LEGEND,
+      _notes([one]),
+      sections + _absent([one]),
+      _ABOUT,
+      {one.name: _facts(one)},
+    ),
+  )
 
 
-def compare(folder: pathlib.Path, several: Sequence[resultfiles.Record]) -> str:
+def compare(folder: pathlib.Path, several: Sequence[results.Evaluation]) -> str:
   """Writes the comparison of several evaluations.
 
   Curves of one benchmark and title are drawn into one chart.
@@ -82,56 +89,47 @@ def compare(folder: pathlib.Path, several: Sequence[resultfiles.Record]) -> str:
     raise errors.UserError(
       f'Two models with one name cannot be told apart: {", ".join(names)}.'
     )
-  shown = tables.table(several)
-  benchmarks = tables.names(several)
-  sections = [
-    _compared_section(name, [x for x in several if name in x.found])
-    for name in benchmarks
-    if any(name in x.found for x in several)
-  ]
-  sections += _absent_sections(several)
-  facts = _told_apart(several)
-  notes = _notes(several)
-  title = f'{len(several)} models compared'
+  table = tables.of_models(several)
+  sections, protocols = [], {}
   folder.mkdir(parents=True, exist_ok=True)
-  for section in sections:
-    for picture in section.charts:
-      name = resultfiles.file_name(f'{section.title}_{picture.text}.png')
-      with atomic.writing(folder / name) as draft:
-        draft.write_bytes(picture.content)
-  html = page.render(title, facts, shown, sections, notes)
-  atomic.write_text(folder / 'comparison.html', html)
-  text = _comparison_json(shown, sections)
+  for name in tables.benchmarks(several):
+    found = {x.name: x.found[name] for x in several if name in x.found}
+    if found:
+      title = tables.title(name)
+      protocols[title] = next(iter(found.values())).protocol
+      pictures = _common_charts(found)
+      for picture in pictures:
+        file = resultfiles.file_name(f'{title}_{picture.text}.png')
+        with atomic.writing(folder / file) as draft:
+          draft.write_bytes(picture.content)
+      text = f'Protocol: {protocols[title]}'
+      sections.append(page.Section(title, text, charts=pictures))
+  text = _comparison_json(table, protocols, _whys(several))
   atomic.write_text(folder / 'comparison.json', text)
-  head = [tables.markdown(shown), f'{_LEGEND} {_BEST}', *notes]
-  head += [_MARGINS, tables.markdown_margins(shown)]
-  text = _markdown(title, head, sections, facts)
-  atomic.write_text(folder / 'comparison.md', text)
-  return text
-
-
-def _section(name, found: resultfiles.Found, images) -> page.Section:
-  """The section of one model's benchmark."""
-  intervals = resultfiles.score_intervals(found.analysis.outcomes)
-  scores = [
-    (
-      score,
-      tables.shown(score, value),
-      tables.span(*intervals[score]) if score in intervals else '',
-    )
-    for score, value in found.analysis.scores.items()
-  ]
-  pictures = [
-    page.Picture(png, title)
-    for title, png in resultfiles.pictures(found.analysis).items()
-  ]
-  return page.Section(
-    tables.title(name),
-    found.protocol,
-    scores,
-    pictures,
-    [_case(x, images) for x in found.analysis.examples],
+  return page.write(
+    folder / 'comparison',
+    page.Page(
+      f'{len(several)} models compared',
+      table,
+      f'{_LEGEND} {_BEST}',
+      _notes(several),
+      sections + _absent(several),
+      _ABOUT,
+      _told_apart(several),
+    ),
   )
+
+
+def _common_charts(found: Mapping[str, results.Found]) -> list[page.Picture]:
+  """The curves of some models on one benchmark, those of a title in one."""
+  curves: dict = {}
+  for model, one in found.items():
+    for title, curve in one.analysis.curves.items():
+      curves.setdefault(title, {})[model] = curve
+  return [
+    page.Picture(charts.draw_curves(x, title), title)
+    for title, x in curves.items()
+  ]
 
 
 def _case(example: results.Example, images) -> page.Case:
@@ -167,46 +165,41 @@ def _small(content: bytes) -> bytes:
   return cv2.imencode('.jpg', image, quality)[1].tobytes()
 
 
-def _compared_section(name, several) -> page.Section:
-  """The curves of some models on one benchmark, in common charts."""
-  curves = {}
-  for one in several:
-    for title, curve in one.found[name].analysis.curves.items():
-      curves.setdefault(title, {})[one.name] = curve
-  pictures = [
-    page.Picture(charts.draw_curves(found, title), title)
-    for title, found in curves.items()
-  ]
-  protocol = several[0].found[name].protocol
-  return page.Section(tables.title(name), protocol, charts=pictures)
-
-
-def _absent_sections(several) -> list[page.Section]:
-  absent = {k: why for one in several for k, why in one.absent.items()}
+def _whys(several) -> dict[str, str]:
+  """Title of each benchmark that is absent everywhere -> why."""
+  whys = {k: why for one in several for k, why in one.absent.items()}
   there = {name for one in several for name in one.found}
+  return {tables.title(k): why for k, why in whys.items() if k not in there}
+
+
+def _absent(several) -> list[page.Section]:
+  whys = _whys(several).items()
+  return [page.Section(title, f'absent: {why}') for title, why in whys]
+
+
+def _notes(several) -> list[str]:
+  """Of each model whose training has gone wrong, that it has."""
   return [
-    page.Section(tables.title(name), absent=why)
-    for name, why in absent.items()
-    if name not in there
+    f'{one.name}: its training {one.about[results.TRAINING]}.'
+    for one in several
+    if results.TRAINING in one.about
   ]
 
 
-def _facts(one: resultfiles.Record) -> dict[str, str]:
+def _facts(one: results.Evaluation) -> dict[str, str]:
   """What was evaluated, when, how and with what, as text; not the config."""
   facts = {}
   for key, value in one.about.items():
-    if key == resultfiles.CONFIG:
+    if key == results.CONFIG:
       continue
     if isinstance(value, Mapping):
-      facts |= {f'{key}: {k}': _text(x) for k, x in value.items()}
+      facts |= _prefixed(f'{key}: ', value)
     else:
       facts[key] = _text(value)
   return facts
 
 
-def _told_apart(
-  several: Sequence[resultfiles.Record],
-) -> dict[str, dict[str, str]]:
+def _told_apart(several) -> dict[str, dict[str, str]]:
   """What all have in common once, and of each what is not so of all.
 
   Of configs only what differs is told.
@@ -214,38 +207,22 @@ def _told_apart(
   facts = {one.name: _facts(one) for one in several}
   if len(several) == 1:
     return facts
-  common = _common(list(facts.values()))
-  configs = [
-    {f'config.{k}': _text(v) for k, v in one.about[resultfiles.CONFIG].items()}
-    if resultfiles.CONFIG in one.about
-    else {}
+  whole = [
+    facts[one.name] | _prefixed('config.', one.about.get(results.CONFIG, {}))
     for one in several
   ]
-  equal = common | _common(configs)
+  in_all = set.intersection(*(set(x.items()) for x in whole))
   own = {
-    name: {k: v for k, v in (known | config).items() if k not in equal}
-    for (name, known), config in zip(facts.items(), configs, strict=True)
+    name: {k: v for k, v in x.items() if (k, v) not in in_all}
+    for name, x in zip(facts, whole, strict=True)
   }
+  first = facts[several[0].name]
+  common = {k: v for k, v in first.items() if (k, v) in in_all}
   return own | ({_COMMON: common} if common else {})
 
 
-def _common(several: Sequence[Mapping[str, str]]) -> dict[str, str]:
-  """The entries that all of several have."""
-  first, *others = several
-  return {
-    key: value
-    for key, value in first.items()
-    if all(other.get(key) == value for other in others)
-  }
-
-
-def _notes(several: Sequence[resultfiles.Record]) -> list[str]:
-  """Of each model whose training has gone wrong, that it has."""
-  return [
-    f'{one.name}: its training {one.about[resultfiles.TRAINING]}.'
-    for one in several
-    if resultfiles.TRAINING in one.about
-  ]
+def _prefixed(prefix, values) -> dict[str, str]:
+  return {f'{prefix}{key}': _text(value) for key, value in values.items()}
 
 
 def _text(value) -> str:
@@ -256,38 +233,18 @@ def _text(value) -> str:
   return str(value)
 
 
-def _markdown(title, head, sections, facts) -> str:
-  """The whole of a Markdown report."""
-  parts = [f'# {title}', *head]
-  for section in sections:
-    parts.append(f'## {section.title}')
-    if section.absent:
-      parts.append(f'absent: {section.absent}')
-      continue
-    parts.append(f'Protocol: {section.protocol}')
-    if section.scores:
-      lines = ['| score | value | 95 % interval |', '|---|---|---|']
-      lines += [f'| {" | ".join(line)} |' for line in section.scores]
-      parts.append('\n'.join(lines))
-  parts.append('## What was evaluated')
-  for name, known in facts.items():
-    lines = [f'- {key}: {value}' for key, value in known.items()]
-    parts.append('\n'.join([f'{name}:', '', *lines]))
-  return printable('\n\n'.join(parts)) + '\n'
-
-
-def _comparison_json(shown: tables.Table, sections) -> str:
+def _comparison_json(table: page.Table, protocols, absent) -> str:
   """The table as data: its cells, and the protocol of each benchmark."""
   cells = [
     {'model': model, 'protocol': protocol, 'column': heading, **cell._asdict()}
-    for model, protocol, row in shown.rows
-    for heading, cell in zip(shown.headings, row, strict=True)
+    for model, protocol, *row in table.rows
+    for heading, cell in zip(table.headings[2:], row, strict=True)
     if cell.text
   ]
   content = {
     'format': 'bfjax-comparison',
     'cells': cells,
-    'protocols': {x.title: x.protocol for x in sections if not x.absent},
-    'absent': {x.title: x.absent for x in sections if x.absent},
+    'protocols': protocols,
+    'absent': absent,
   }
   return json.dumps(content, indent=1)

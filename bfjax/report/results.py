@@ -1,10 +1,19 @@
-"""What a benchmark finds: numbers, and what explains them."""
+"""What benchmarks find: numbers, and what explains them."""
 
+import hashlib
+import os
 import types
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+# What `Evaluation.about` calls the config of a run, flat, and what its training
+# did if it went wrong.
+CONFIG, TRAINING = 'config', 'training'
+# Names of more images than that are not compared one by one.
+_MAX_DIGESTED = 200_000
+_NOTHING: Mapping = types.MappingProxyType({})
 
 
 class Curve(NamedTuple):
@@ -84,9 +93,6 @@ def outcomes(values: np.ndarray) -> Outcomes:
   return Outcomes(values, np.zeros(len(values), np.int32))
 
 
-_NOTHING: Mapping = types.MappingProxyType({})
-
-
 class Analysis(NamedTuple):
   """The numbers of a benchmark and what explains them; all but scores optional.
 
@@ -104,3 +110,64 @@ class Analysis(NamedTuple):
   histograms: Mapping[str, Histogram] = _NOTHING
   examples: tuple[Example, ...] = ()
   outcomes: Mapping[str, Outcomes] = _NOTHING
+
+
+class Found(NamedTuple):
+  """What one benchmark says of a model.
+
+  Attributes:
+    protocol: as `Benchmark.protocol`.
+    headline: as `Benchmark.headline`.
+    num_images: how many were embedded for it.
+    images_sha256: of their names, '' for very many or saved features.
+    analysis: the numbers and what explains them.
+  """
+
+  protocol: str
+  headline: tuple[str, ...]
+  num_images: int
+  images_sha256: str
+  analysis: Analysis
+
+
+class Evaluation(NamedTuple):
+  """What all benchmarks say of a model.
+
+  Attributes:
+    name: of the model, for tables.
+    about: JSON values: 'model' (what it is), 'date', 'command', 'versions',
+      and, of a run, CONFIG and, where it went wrong, TRAINING.
+    found: name of a benchmark -> what it says.
+    absent: name of an optional benchmark that is not there -> why.
+  """
+
+  name: str
+  about: Mapping[str, Any]
+  found: Mapping[str, Found]
+  absent: Mapping[str, str]
+
+  def scores(self) -> dict[str, float]:
+    """'<benchmark>/<score>' -> value."""
+    return {
+      f'{name}/{score}': float(value)
+      for name, found in self.found.items()
+      for score, value in found.analysis.scores.items()
+    }
+
+
+def found(benchmark, analysis: Analysis) -> Found:
+  """What a benchmark says, with what it says it of."""
+  files, digest = benchmark.files, ''
+  num_images = 0 if files is None else files.num_rows
+  if 0 < num_images <= _MAX_DIGESTED:
+    names = b''.join(
+      os.fsencode(files.name(x)) + b'\n' for x in range(num_images)
+    )
+    digest = hashlib.sha256(names).hexdigest()
+  return Found(
+    benchmark.protocol,
+    tuple(benchmark.headline),
+    num_images,
+    digest,
+    analysis,
+  )

@@ -1,11 +1,10 @@
 """Tables of scores, laid out as those of the paper."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Container, Mapping, Sequence
 
 from bfjax import errors
-from bfjax.report import bootstrap, resultfiles
+from bfjax.report import bootstrap, page, results
 
 # The paper's columns in its order, then what the field calls other sets.
 TITLES = {
@@ -26,32 +25,13 @@ TITLES = {
   'tinyface': 'TinyFace',
 }
 _ACCURACY = '/accuracy'
-
-
-class Cell(NamedTuple):
-  """A number of a table.
-
-  Attributes:
-    text: in per cent; 'absent' or '-' where there is no number.
-    interval: its 95 % interval, 'low .. high', or ''.
-    best: whether no other model has a higher one.
-    margin: the interval of how much it is below the best, or ''.
-  """
-
-  text: str
-  interval: str = ''
-  best: bool = False
-  margin: str = ''
-
-
-class Table(NamedTuple):
-  """Attributes:
-  headings: of the columns after those of the model and the protocol.
-  rows: (model, protocol, a cell for each heading).
-  """
-
-  headings: tuple[str, ...]
-  rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+# What is shown of the scores at the end of a training besides accuracies.
+_OF_TRAININGS = {
+  'corrections/precision': 'precision of corrections',
+  'corrections/recall': 'recall',
+  'corrections/wrong_labels': 'wrong labels left',
+  'rule/noise_rate': 'noise rate told',
+}
 
 
 def title(name: str) -> str:
@@ -59,7 +39,7 @@ def title(name: str) -> str:
   return TITLES.get(name, name)
 
 
-def table(records: Sequence[resultfiles.Record]) -> Table:
+def of_models(several: Sequence[results.Evaluation]) -> page.Table:
   """The headline scores of some models.
 
   Benchmarks of pairs have a column each, and a model a row for each protocol
@@ -70,116 +50,118 @@ def table(records: Sequence[resultfiles.Record]) -> Table:
     UserError: if a benchmark was not run on the same images by the same
       protocol for all models.
   """
-  _check_comparable(records)
-  columns = _columns(records)
-  protocols = _protocols(records) or ['']
-  bests = {
-    (name, score): _intervals(records, name, score)
-    for name, kind in columns
-    for score in _scores(kind, protocols)
+  _check_comparable(several)
+  protocols = _protocols(several) or ['']
+  headings, columns = ['model', 'protocol'], []
+  for name in benchmarks(several):
+    for kind in _headlines(several, name):
+      if kind == _ACCURACY:
+        headings.append(title(name))
+        scores = {protocol: protocol + kind for protocol in protocols}
+      else:
+        headings.append(f'{title(name)} {kind}')
+        scores = {protocols[0]: kind}
+      columns.append({k: _cells(several, name, x) for k, x in scores.items()})
+  blank = [page.Cell('')] * len(several)
+  rows = [
+    (one.name, protocol, *(x.get(protocol, blank)[i] for x in columns))
+    for i, one in enumerate(several)
+    for protocol in protocols
+  ]
+  return page.Table(headings, rows)
+
+
+def of_trainings(
+  scores_of: Mapping[str, Mapping[str, float]], collapsed: Container[str] = ()
+) -> page.Table:
+  """Some trainings, a line each: verification accuracy, corrections.
+
+  '-' where one has no such score, and no column where none has. The
+  corrections of a training that corrects nothing have no precision.
+
+  Args:
+    scores_of: name of each -> its scores, see `train.train_and_evaluate`.
+    collapsed: those of them whose scores are no result, and not shown.
+  """
+  known = {name: None for scores in scores_of.values() for name in scores}
+  columns = {
+    name: 'accuracy on {} ({})'.format(*name.split('/'))
+    for name in known
+    if name.endswith(_ACCURACY)
   }
+  columns |= {k: v for k, v in _OF_TRAININGS.items() if k in known}
   rows = []
-  for i, one in enumerate(records):
-    for protocol in protocols:
-      cells = []
-      for name, kind in columns:
-        own_row = kind == _ACCURACY or protocol == protocols[0]
-        score = f'{protocol}{kind}' if kind == _ACCURACY else kind
-        cells.append(
-          _cell(one, i, name, score, bests[name, score])
-          if own_row
-          else Cell('')
-        )
-      rows.append((one.name, protocol, tuple(cells)))
-  return Table(tuple(_heading(*column) for column in columns), tuple(rows))
+  for run, scores in scores_of.items():
+    cells = [run]
+    for name in columns:
+      shown, is_accuracy = '-', name.endswith(_ACCURACY)
+      if run in collapsed:
+        shown = 'collapsed' if is_accuracy else '-'
+      elif name in scores:
+        shown = per_cent(scores[name])
+        if is_accuracy:
+          shown += f' +- {per_cent(scores[name.replace(_ACCURACY, "/std")])}'
+      cells.append(page.Cell(shown))
+    rows.append(cells)
+  return page.Table(['run', *columns.values()], rows)
 
 
-def markdown(found: Table) -> str:
-  """A table as Markdown: the best in bold, intervals in brackets."""
-  return _markdown(found, _markdown_cell)
+def of_scores(analysis: results.Analysis) -> page.Table:
+  """All scores of a model on a benchmark, with their intervals."""
+  intervals = bootstrap.score_intervals(analysis.outcomes)
+  rows = []
+  for score, value in analysis.scores.items():
+    is_rate = not score.endswith('threshold')
+    shown = f'{per_cent(value)} %' if is_rate else f'{value:.4f}'
+    interval = _span(*intervals[score]) if score in intervals else ''
+    rows.append((score, page.Cell(shown), page.Cell(interval)))
+  return page.Table(('score', 'value', '95 % interval'), rows)
 
 
-def markdown_margins(found: Table) -> str:
-  """The intervals of the differences to the best, as Markdown."""
-  return _markdown(
-    found, lambda cell: 'best' if cell.best else cell.margin or '-'
-  )
+def benchmarks(several: Sequence[results.Evaluation]) -> list[str]:
+  """All there are, absent ones too: the paper's in its order, then others."""
+  names = dict.fromkeys(x for one in several for x in [*one.found, *one.absent])
+  return sorted(names, key=lambda x: [*TITLES, x].index(x))
 
 
-def _markdown(found: Table, text_of) -> str:
-  lines = [['model', 'protocol', *found.headings]]
-  for name, protocol, cells in found.rows:
-    lines.append([name, protocol, *map(text_of, cells)])
-  lines = [[x.replace('|', '\\|') for x in line] for line in lines]
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  lines.insert(1, ['-' * width for width in widths])
-  return '\n'.join(
-    '| ' + ' | '.join(map(str.ljust, line, widths)) + ' |' for line in lines
-  )
+def per_cent(rate: float) -> str:
+  """A rate in per cent, to two places."""
+  return f'{100 * rate:.2f}'
 
 
-def _markdown_cell(cell: Cell) -> str:
-  text = f'**{cell.text}**' if cell.best else cell.text
-  return f'{text} [{cell.interval}]' if cell.interval else text
-
-
-def _cell(one, i, name, score, found) -> Cell:
-  if name in one.absent:
-    return Cell('absent')
-  value = None
-  if name in one.found:
-    value = one.found[name].analysis.scores.get(score)
-  if value is None or math.isnan(value):
-    return Cell('-')
-  models, intervals, highest = found
-  cell = Cell(per_cent(value), best=value == highest)
-  if i not in models or intervals is None:
-    return cell
-  k = models.index(i)
-  cell = cell._replace(
-    interval=span(intervals.low[k], intervals.high[k]),
-  )
-  if not cell.best and highest is not None:
-    cell = cell._replace(margin=span(*intervals.below[k]))
-  return cell
-
-
-def shown(score: str, value: float) -> str:
-  """A score as people read it: per cent, unless it is a threshold."""
-  if score.endswith('threshold'):
-    return f'{value:.4f}'
-  return f'{per_cent(value)} %'
-
-
-def span(low: float, high: float) -> str:
-  """An interval, in per cent."""
+def _span(low, high) -> str:
   return f'{per_cent(low)} .. {per_cent(high)}'
 
 
-def per_cent(value: float) -> str:
-  """A rate in per cent, to two places."""
-  return f'{100 * value:.2f}'
-
-
-def _intervals(
-  records, name, score
-) -> tuple[list[int], bootstrap.Intervals | None, float | None]:
-  """The models with outcomes, their intervals, the highest score of several."""
-  found = [x.found[name].analysis if name in x.found else None for x in records]
-  known = [x.scores[score] for x in found if x and score in x.scores]
-  known = [value for value in known if not math.isnan(value)]
+def _cells(several, name, score) -> list[page.Cell]:
+  """One score of each model, with its interval, and the best marked."""
+  found = [x.found[name].analysis if name in x.found else None for x in several]
+  values = [x.scores.get(score, math.nan) if x else math.nan for x in found]
+  known = [value for value in values if not math.isnan(value)]
   highest = max(known) if len(known) > 1 else None
-  models = [i for i, x in enumerate(found) if x and score in x.outcomes]
-  if not models:
-    return models, None, highest
-  outcomes = [found[i].outcomes[score] for i in models]
-  return models, bootstrap.intervals(outcomes), highest
+  drawn = [i for i, x in enumerate(found) if x and score in x.outcomes]
+  if drawn:
+    outcomes = [found[i].outcomes[score] for i in drawn]
+    intervals = bootstrap.intervals(outcomes)
+  cells = []
+  for i, value in enumerate(values):
+    if math.isnan(value):
+      cells.append(page.Cell('absent' if name in several[i].absent else '-'))
+      continue
+    cell = page.Cell(per_cent(value), best=value == highest)
+    if i in drawn:
+      k = drawn.index(i)
+      cell = cell._replace(interval=_span(intervals.low[k], intervals.high[k]))
+      if highest is not None and not cell.best:
+        cell = cell._replace(margin=_span(*intervals.below[k]))
+    cells.append(cell)
+  return cells
 
 
-def _check_comparable(records) -> None:
+def _check_comparable(several) -> None:
   """Raises UserError if a benchmark is not one and the same for all."""
-  first: Mapping = {}
-  for one in records:
+  first: dict = {}
+  for one in several:
     for name, found in one.found.items():
       known, other = first.setdefault(name, (one.name, found))
       for what, a, b in (
@@ -193,43 +175,19 @@ def _check_comparable(records) -> None:
           )
 
 
-def names(records: Sequence[resultfiles.Record]) -> list[str]:
-  """All benchmarks: the paper's in its order, then the others."""
-  names = dict.fromkeys(x for one in records for x in [*one.found, *one.absent])
-  return [x for x in TITLES if x in names] + [
-    x for x in names if x not in TITLES
-  ]
-
-
-def _columns(records) -> list[tuple[str, str]]:
-  """(benchmark, '/accuracy' or the name of a headline score)."""
-  columns = []
-  for name in names(records):
-    headlines = {
-      _ACCURACY if score.endswith(_ACCURACY) else score: None
-      for one in records
-      if name in one.found
-      for score in one.found[name].headline
-    }
-    columns += [(name, kind) for kind in headlines or [_ACCURACY]]
-  return columns
-
-
-def _protocols(records) -> list[str]:
-  return list(
-    {
-      score.removesuffix(_ACCURACY): None
-      for one in records
-      for found in one.found.values()
-      for score in found.headline
-      if score.endswith(_ACCURACY)
-    }
+def _headlines(several, name) -> list[str]:
+  """Names of a benchmark's headline scores; _ACCURACY for all accuracies."""
+  found = [x.found[name] for x in several if name in x.found]
+  scores = dict.fromkeys(
+    _ACCURACY if score.endswith(_ACCURACY) else score
+    for x in found
+    for score in x.headline
   )
+  return list(scores or [_ACCURACY])
 
 
-def _scores(kind, protocols) -> list[str]:
-  return [f'{x}{kind}' for x in protocols] if kind == _ACCURACY else [kind]
-
-
-def _heading(name: str, kind: str) -> str:
-  return title(name) if kind == _ACCURACY else f'{title(name)} {kind}'
+def _protocols(several) -> list[str]:
+  """Those that accuracies are of, 'boundaryface'."""
+  found = [x for one in several for x in one.found.values()]
+  scores = dict.fromkeys(score for x in found for score in x.headline)
+  return [x.removesuffix(_ACCURACY) for x in scores if x.endswith(_ACCURACY)]
