@@ -12,7 +12,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.data import correctionlog
-from bfjax.logbook import sheet
+from bfjax.logbook import journal
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -55,7 +55,7 @@ class Source:
 def test_reads_the_logs_of_our_runs(tmp_path):
   path = tmp_path / 'corrections' / 'epoch_003.tsv'
   given, table = np.array([0, 1, 2]), np.array([2, 0, 1])
-  sheet.write_corrections(path, Source(), given, table)
+  journal.write_log(path, Source(), given, table)
   assert correctionlog.read_log(path) == {
     b'a b.jpg': '30',
     b'tab\there.jpg': '10',

@@ -257,7 +257,8 @@ def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
   (common,) = re.findall(r'what all have in common:\n\n(.*)', text, re.DOTALL)
   assert 'date: 2030-01-02' in common
   assert text.count('2030-01-02') == 1
-  assert '- model: source: workdir /runs/one, step 7' in text
+  assert '- model.source.workdir: /runs/one' in text
+  assert text.count('- model.source.step: 7') == 1
   parsed = parse(tmp_path / 'comparison.html')
   assert parsed.text.count('2030-01-02') == 1
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from bfjax.heads import margins
 
@@ -68,10 +69,31 @@ class Task(NamedTuple):
   cures: str = ''
 
 
-def first_epoch(warmup_epochs: float, steps_per_epoch: int) -> int:
-  """The first epoch (from 1) in which a training must have learned a little."""
-  grace = max(_GRACE_EPOCHS, _GRACE_STEPS / steps_per_epoch)
-  return math.ceil(warmup_epochs + grace)
+def make_task(run, config) -> Task:
+  """What the training of a run is about, see `setup.Run`."""
+  optim, head, true = config.optim, config.head, run.source.true_labels
+  noise = None
+  if true is not None:
+    noise = float(np.mean(run.given != true)) if head.rule == 'none' else 0.0
+  grace = max(_GRACE_EPOCHS, _GRACE_STEPS / run.steps_per_epoch)
+  corrects = head.rule != 'none' or head.penalty != 'none'
+  keys = {
+    'a longer optim.warmup_epochs': optim.warmup_epochs,
+    'a smaller optim.lr': optim.lr,
+    'a smaller head.m': head.margin not in ('softmax', 'combined') and head.m,
+    'a later head.epoch_start': corrects and head.epoch_start,
+    'a smaller head.lambda_': head.penalty != 'none' and head.lambda_,
+  }
+  tried = [f'{k} (now {v:.4g})' for k, v in keys.items() if v is not False]
+  return Task(
+    run.margin,
+    head.s,
+    run.source.num_classes,
+    math.ceil(optim.warmup_epochs + grace),
+    noise,
+    f'In a new workdir, try {", ".join(tried)}. docs/method.md tells what'
+    ' helped where.',
+  )
 
 
 def chance_loss(task: Task, cosine: float) -> float:
@@ -84,85 +106,7 @@ def chance_loss(task: Task, cosine: float) -> float:
   if margin.others is not None:
     other = float(margin.others(cosines[None], cosines, state)[0, 0])
   excess = math.log(task.num_classes - 1) + task.scale * (other - target)
-  return max(excess, 0.0) + math.log1p(math.exp(-abs(excess)))
-
-
-def told_rightly(line: Mapping[str, float]) -> float:
-  """The share of rows nearest to the given label, or to its correction."""
-  return line['train/accuracy'] + line['train/corrected']
-
-
-def symptom(lines: Sequence[Mapping[str, float]], task: Task) -> str:
-  """What shows that a training has collapsed, in words; '' if nothing does.
-
-  Args:
-    lines: the last training line of every epoch before, and the newest line,
-      with 'epoch' and the averages of `metrics.TrainMetrics`: 'train/loss', ...
-    task: what is learned.
-  """
-  *before, now = lines
-  if _turns_away(now):
-    return (
-      'the embeddings have turned away from all class centres (cosine'
-      f' {now["train/cosine_target"]:.2f} to the own,'
-      f' {now["train/cosine_other"]:.2f} to the nearest other)'
-    )
-  told = told_rightly(now)
-  earlier = [told_rightly(line) for line in before]
-  best = max(earlier, default=0.0)
-  if best > _LEARNED and told < _FALLEN * best:
-    return (
-      f'{100 * told:.1f} % of the rows are told rightly, after'
-      f' {100 * best:.1f} % before'
-    )
-  # Corrections count for nothing here: at chance they are at random too.
-  accuracy, by_chance = now['train/accuracy'], 1 / task.num_classes
-  known = before[-1]['train/accuracy'] if before else math.inf
-  if (
-    now['epoch'] < task.first_epoch
-    or accuracy >= min(by_chance + _HARDLY, 1)
-    or accuracy >= max(_GROWTH * known, _ABOVE * by_chance)
-  ):
-    return ''
-  at_chance = chance_loss(task, now['train/cosine_target'])
-  if now['train/loss'] <= _NEAR * at_chance:
-    return ''
-  return (
-    f'{100 * accuracy:.1f} % of the rows are told rightly'
-    f' ({100 * by_chance:.1f} % by chance) at a loss of'
-    f' {now["train/loss"]:.2f} ({at_chance:.2f} by chance)'
-  )
-
-
-def _turns_away(line):
-  return max(line['train/cosine_target'], line['train/cosine_other']) < _AWAY
-
-
-def has_recovered(line: Mapping[str, float]) -> bool:
-  """Whether a training that had collapsed is learning after all."""
-  return line['train/accuracy'] > _RECOVERED and not _turns_away(line)
-
-
-def struggle(line: Mapping[str, float], noise: float | None) -> str:
-  """What shows that a training ends short of what can be had; '' if nothing.
-
-  Args:
-    line: its last training line.
-    noise: as in `Task`.
-  """
-  told = told_rightly(line)
-  if told >= _ATTAINABLE * (1 - (noise or 0.0)):
-    return ''
-  found = (
-    f'it ends with {100 * told:.0f} % of the rows told rightly, at a loss of'
-    f' {line["train/loss"]:.2f}'
-  )
-  if noise is None:
-    return (
-      f'{found}; unless some {100 * (1 - told):.0f} % of the labels are wrong,'
-      ' more can be had'
-    )
-  return f'{found}, where up to {100 * (1 - noise):.0f} % can be'
+  return float(np.logaddexp(0, excess))
 
 
 class Watch:
@@ -183,28 +127,33 @@ class Watch:
   ) -> tuple[dict[str, float], str]:
     """Judges the newest training line.
 
+    Args:
+      line: 'epoch' and the averages of `metrics.TrainMetrics`: 'train/loss',
+        ...
+      is_last: whether the training ends with it.
+
     Returns:
       (what is new, for the metrics file; the same in words). COLLAPSED is the
       epoch, or 0 after a recovery; STRUGGLING the share told rightly.
     """
-    epoch = line['epoch']
-    earlier = [x for k, x in self._last.items() if k < epoch]
+    epoch, cures = line['epoch'], self._task.cures
+    before = [x for k, x in self._last.items() if k < epoch]
     self._last[epoch] = line
     if self.has_collapsed:
-      self.has_collapsed = not has_recovered(line)
-      if self.has_collapsed:
+      if line['train/accuracy'] <= _RECOVERED or _turns_away(line):
         return {}, ''
+      self.has_collapsed = False
       return {COLLAPSED: 0.0}, 'The training has recovered from its collapse.'
-    if found := symptom([*earlier, line], self._task):
+    if found := _symptom(before, line, self._task):
       self.has_collapsed = True
-      said = f'The training has collapsed: {found}. {self._task.cures}'
+      said = f'The training has collapsed: {found}. {cures}'
       return {COLLAPSED: float(epoch)}, said
-    if is_last and (found := struggle(line, self._task.noise)):
+    if is_last and (found := _shortfall(line, self._task.noise)):
       said = (
         f'The training has struggled: {found}. More epochs may do, or a larger'
-        f' optim.lr where the loss was still falling. {self._task.cures}'
+        f' optim.lr where the loss was still falling. {cures}'
       )
-      return {STRUGGLING: told_rightly(line)}, said
+      return {STRUGGLING: _told_rightly(line)}, said
     return {}, ''
 
 
@@ -234,19 +183,62 @@ def in_words(verdicts: Mapping[str, float]) -> str:
   return ''
 
 
-def cures(config) -> str:
-  """What to change in a config whose training collapsed or struggled."""
-  head = config.head
-  corrects = head.rule != 'none' or head.penalty != 'none'
-  keys = {
-    'a longer optim.warmup_epochs': config.optim.warmup_epochs,
-    'a smaller optim.lr': config.optim.lr,
-    'a smaller head.m': head.margin not in ('softmax', 'combined') and head.m,
-    'a later head.epoch_start': corrects and head.epoch_start,
-    'a smaller head.lambda_': head.penalty != 'none' and head.lambda_,
-  }
-  tried = [f'{k} (now {v:.4g})' for k, v in keys.items() if v is not False]
-  return (
-    f'In a new workdir, try {", ".join(tried)}. docs/method.md tells what'
-    ' helped where.'
+def _symptom(before, now, task) -> str:
+  """What shows that a training has collapsed, in words; '' if nothing does.
+
+  `before` has the last training line of every epoch before the newest, `now`.
+  """
+  own, other = now['train/cosine_target'], now['train/cosine_other']
+  if _turns_away(now):
+    return (
+      'the embeddings have turned away from all class centres (cosine'
+      f' {own:.2f} to the own, {other:.2f} to the nearest other)'
+    )
+  told, best = _told_rightly(now), max(map(_told_rightly, before), default=0.0)
+  if best > _LEARNED and told < _FALLEN * best:
+    return (
+      f'{100 * told:.1f} % of the rows are told rightly, after'
+      f' {100 * best:.1f} % before'
+    )
+  # Corrections count for nothing here: at chance they are at random too.
+  accuracy, by_chance = now['train/accuracy'], 1 / task.num_classes
+  known = before[-1]['train/accuracy'] if before else math.inf
+  is_learning = accuracy >= min(
+    by_chance + _HARDLY, 1, max(_GROWTH * known, _ABOVE * by_chance)
   )
+  if now['epoch'] < task.first_epoch or is_learning:
+    return ''
+  loss, at_chance = now['train/loss'], chance_loss(task, own)
+  if loss <= _NEAR * at_chance:
+    return ''
+  return (
+    f'{100 * accuracy:.1f} % of the rows are told rightly'
+    f' ({100 * by_chance:.1f} % by chance) at a loss of'
+    f' {loss:.2f} ({at_chance:.2f} by chance)'
+  )
+
+
+def _turns_away(line) -> bool:
+  return max(line['train/cosine_target'], line['train/cosine_other']) < _AWAY
+
+
+def _told_rightly(line) -> float:
+  """The share of rows nearest to the given label, or to its correction."""
+  return line['train/accuracy'] + line['train/corrected']
+
+
+def _shortfall(line, noise) -> str:
+  """What shows that a training ends short of what can be had; '' if nothing."""
+  told = _told_rightly(line)
+  if told >= _ATTAINABLE * (1 - (noise or 0.0)):
+    return ''
+  found = (
+    f'it ends with {100 * told:.0f} % of the rows told rightly, at a loss of'
+    f' {line["train/loss"]:.2f}'
+  )
+  if noise is None:
+    return (
+      f'{found}; unless some {100 * (1 - told):.0f} % of the labels are wrong,'
+      ' more can be had'
+    )
+  return f'{found}, where up to {100 * (1 - noise):.0f} % can be'

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
-from bfjax import labels, metrics
+from bfjax import atomic, labels, metrics
 from bfjax.data import sources
 from bfjax.logbook import collapse, progress, sheet
+from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Journal:
     Args:
       workdir: of the run.
       first_step: that it goes on from; what the files say of later is dropped.
-      run: see `runs.Run`.
+      run: see `setup.Run`.
       config: see `defaults.get_config`.
       eval_period: epochs from an evaluation to the next.
       eval_images: that an evaluation embeds.
@@ -49,20 +51,20 @@ class Journal:
     self._writer = metrics.make_writer(workdir, first_step, self._writes)
     self._workdir, self._run, self._config = workdir, run, config
     plan = progress.Plan(
-      total_steps=run.total_steps,
-      steps_per_epoch=run.steps_per_epoch,
-      images_per_step=run.batch,
-      eval_period=eval_period,
-      eval_images=eval_images,
+      run.total_steps, run.steps_per_epoch, run.batch, eval_period, eval_images
     )
     self._clock = progress.Progress(first_step, plan)
     self._began = time.monotonic()
     self._evaluation_secs = 0.0
     self._skipped_path = workdir / 'skipped_images.tsv'
-    self.skipped = sheet.read_skipped(self._skipped_path)
+    self.skipped = []
+    if self._skipped_path.exists():
+      lines = self._skipped_path.read_text().splitlines()
+      self.skipped = [int(line.split('\t')[0]) for line in lines]
     lines = metrics.read_metrics(workdir / 'metrics.jsonl')
     self._watch = collapse.Watch(
-      _task(run, config), [x for x in lines if x['step'] <= first_step]
+      collapse.make_task(run, config),
+      [x for x in lines if x['step'] <= first_step],
     )
 
   @property
@@ -74,7 +76,7 @@ class Journal:
     """Writes the config and the class names beside the run."""
     if self._writes:
       settings = self._config.to_json_best_effort(indent=2, sort_keys=True)
-      sheet.write_text(self._workdir / 'config.json', settings + '\n')
+      atomic.write_text(self._workdir / 'config.json', settings + '\n')
       sources.save_class_names(
         self._workdir / 'classes.tsv', self._run.source.class_names
       )
@@ -106,58 +108,62 @@ class Journal:
     scalars |= {f'rule/{name}': float(x) for name, x in told.items()}
     scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
     self._writer.write_scalars(done, scalars)
+    of_rule = ''
+    if 'noise_rate' in told:
+      unsure, rate = 100 * means['unsure'], 100 * told['noise_rate']
+      of_rule = f'  unsure {unsure:.1f} %  noise {rate:.1f} %'
     _log.info(
       'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
       '%s  lr %.3g  %.0f images/s  ETA %s',
       *(epoch, self._config.epochs, done, self._run.total_steps),
       *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
-      _of_rule(means, told),
-      *(lr, speed, progress.clock(secs_left)),
+      *(of_rule, lr, speed, progress.clock(secs_left)),
     )
     verdict, words = self._watch.see(scalars, done == self._run.total_steps)
     if verdict:
       self._writer.write_scalars(done, verdict)
       _log.warning('%s', words)
 
-  def write_corrections(self, done: int, table) -> dict[str, float]:
+  def write_corrections(self, done: int, table: jax.Array) -> dict[str, float]:
     """Writes the correction log of the epoch that ends at `done`.
+
+    Args:
+      done: updates so far.
+      table: int32 [rows, padded to the devices], the labels now.
 
     Returns:
       'corrections/share' (of all rows) and, where the true labels are known,
       the scores of `labels.score_corrections`. Where nothing is corrected, or
       not yet, the share of wrong labels alone.
     """
-    run, config = self._run, self._config
-    epoch, _ = run.epoch_of(done)
-    table = sheet.fetch_table(table, run.source.num_rows)
-    num_corrected = int(np.sum(table != run.given))
+    config, source, given = self._config, self._run.source, self._run.given
+    epoch, _ = self._run.epoch_of(done)
+    if jax.process_count() > 1:
+      table = multihost_utils.process_allgather(table, tiled=True)
+    table = np.asarray(table)[: source.num_rows]
+    num_corrected = int(np.sum(table != given))
     corrects = config.head.rule != 'none' and epoch > config.head.epoch_start
     scores = {}
-    if corrects:
-      scores['corrections/share'] = num_corrected / run.source.num_rows
-    if run.source.true_labels is not None:
-      known = labels.score_corrections(run.given, table, run.source.true_labels)
-      shown = known._asdict()
+    if source.true_labels is not None:
+      known = labels.score_corrections(given, table, source.true_labels)
+      scores = known._asdict()
       if not corrects:
-        shown = {'wrong_labels': known.wrong_labels}
-      scores |= {
-        f'corrections/{name}': rate
-        for name, rate in shown.items()
-        if not math.isnan(rate)
-      }
+        scores = {'wrong_labels': known.wrong_labels}
+    if corrects:
+      scores = {'share': num_corrected / source.num_rows, **scores}
     if self._writes and config.head.rule != 'none':
       path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
-      sheet.write_corrections(path, run.source, run.given, table)
+      write_log(path, source, given, table)
       if num_corrected:
         picture = sheet.picture_corrections(
-          path.with_suffix('.png'),
-          run.source,
-          run.given,
-          table,
-          seed=config.seed,
+          path.with_suffix('.png'), source, given, table, seed=config.seed
         )
         self._writer.write_images(done, {'corrections': picture[None]})
-    return scores
+    return {
+      f'corrections/{name}': rate
+      for name, rate in scores.items()
+      if not math.isnan(rate)
+    }
 
   def write_scores(self, done: int, scores: dict[str, float]) -> None:
     """Logs what was measured at the end of an epoch."""
@@ -187,12 +193,14 @@ class Journal:
     self._writer.write_scalars(
       done, {'eval/secs': now - before, 'eval/share_of_time': share}
     )
+    advice = ''
+    if share >= _CHEAP and self._config.eval.every_epochs:
+      advice = (
+        ' config.eval.every_epochs=0 would keep it below 2 % of a long run.'
+      )
     _log.info(
       'Evaluation took %.1f s; %.1f %% of the time so far went into it.%s',
-      *(now - before, 100 * share),
-      ''
-      if share < _CHEAP or not self._config.eval.every_epochs
-      else ' config.eval.every_epochs=0 would keep it below 2 % of a long run.',
+      *(now - before, 100 * share, advice),
     )
 
   def note_skipped(self, rows) -> None:
@@ -201,31 +209,40 @@ class Journal:
       return
     self.skipped = list(rows)
     if self._writes:
-      sheet.write_skipped(self._skipped_path, self._run.source, rows)
+      name = self._run.source.name
+      lines = (f'{row}\t{printable(name(row))}\n' for row in rows)
+      atomic.write_text(self._skipped_path, ''.join(lines))
     _log.warning('%d unreadable images, see %s', len(rows), self._skipped_path)
 
   def flush(self) -> None:
     self._writer.flush()
 
 
-def _of_rule(means, told) -> str:
-  if 'noise_rate' not in told:
-    return ''
-  unsure, rate = 100 * means['unsure'], 100 * told['noise_rate']
-  return f'  unsure {unsure:.1f} %  noise {rate:.1f} %'
+def write_log(
+  path: pathlib.Path,
+  source: sources.Source,
+  given: np.ndarray,
+  table: np.ndarray,
+) -> None:
+  """Writes one line for every row whose label is not the given one.
 
+  The columns, between tabs: row (from 0, as in the list), path, given label,
+  new label; labels as the user's list writes them.
 
-def _task(run, config) -> collapse.Task:
-  """What the training is about, for its watch."""
-  true, noise = run.source.true_labels, None
-  if true is not None:
-    is_corrected = config.head.rule != 'none'
-    noise = 0.0 if is_corrected else float(np.mean(run.given != true))
-  return collapse.Task(
-    run.margin,
-    config.head.s,
-    run.source.num_classes,
-    collapse.first_epoch(config.optim.warmup_epochs, run.steps_per_epoch),
-    noise,
-    collapse.cures(config),
-  )
+  Args:
+    path: the file; its folder is made.
+    source: the data set.
+    given: int32 [rows], the labels that training was given.
+    table: int32 [rows], the labels now.
+  """
+  name = source.class_names
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with (
+    atomic.writing(path) as draft,
+    draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
+  ):
+    log.write('row\tpath\tgiven_label\tnew_label\n')
+    for row in np.flatnonzero(given != table):
+      log.write(
+        f'{row}\t{source.name(row)}\t{name[given[row]]}\t{name[table[row]]}\n'
+      )

@@ -42,9 +42,11 @@ class Plan(NamedTuple):
     if not self.eval_images:
       return 0
     epochs = -(-self.total_steps // self.steps_per_epoch)
-    over = max(done - 1, 0) // self.steps_per_epoch
-    last_is_extra = epochs % self.eval_period != 0
-    return epochs // self.eval_period - over // self.eval_period + last_is_extra
+    now = max(done - 1, 0) // self.steps_per_epoch + 1
+    return sum(
+      epoch % self.eval_period == 0 or epoch == epochs
+      for epoch in range(now, epochs + 1)
+    )
 
 
 class Progress:
@@ -56,16 +58,16 @@ class Progress:
   """
 
   def __init__(self, first_step: int, plan: Plan):
+    """Goes on from a step; `begin` starts the clock."""
     self._plan = plan
-    self._since = (first_step, time.monotonic())
-    self._training_secs = 0.0
-    self._trained_steps = 0
+    self._step, self._since = first_step, time.monotonic()
+    self._trained_steps, self._training_secs = 0, 0.0
     self._eval_secs = None  # of the quickest: the first compiles
     self._ends, self._ending_secs = 0, 0.0  # of epochs, less evaluations
 
   def begin(self) -> None:
     """Starts the clock; called once the first step is compiled."""
-    self._since = (self._since[0], time.monotonic())
+    self._since = time.monotonic()
 
   def lap(self, step: int) -> tuple[float, float]:
     """Ends a stretch of training at `step`.
@@ -73,40 +75,39 @@ class Progress:
     Returns:
       (images a second over the stretch, seconds left of the whole run).
     """
-    now = time.monotonic()
-    step_before, before = self._since
-    steps, secs = step - step_before, now - before
-    self._since = (step, now)
-    self._training_secs += secs
+    steps, secs = step - self._step, self._restart()
+    self._step = step
     self._trained_steps += steps
-    return steps * self._plan.images_per_step / secs, self._secs_left(step)
+    self._training_secs += secs
+    return steps * self._plan.images_per_step / secs, self._secs_left()
 
   def note_evaluation(self, secs: float) -> None:
     """Tells that so much of the time since the last lap was an evaluation."""
-    step, before = self._since
-    self._since = (step, before + secs)
+    self._since += secs
     self._eval_secs = min(secs, self._eval_secs or secs)
 
   def resume(self) -> None:
     """Starts the next stretch now, after all that ends an epoch."""
-    now = time.monotonic()
-    step, before = self._since
-    self._since = (step, now)
     self._ends += 1
-    self._ending_secs += now - before
+    self._ending_secs += self._restart()
 
-  def _secs_left(self, step):
-    plan = self._plan
+  def _restart(self):
+    """Starts a stretch, and returns the seconds of the one before."""
+    before, self._since = self._since, time.monotonic()
+    return self._since - before
+
+  def _secs_left(self):
+    plan, steps_left = self._plan, self._plan.total_steps - self._step
     step_secs = self._training_secs / self._trained_steps
     eval_secs = self._eval_secs
     if eval_secs is None:
       image_secs = step_secs / plan.images_per_step
       eval_secs = _PASSES_EVALUATED * plan.eval_images * image_secs
-    epochs_left = (plan.total_steps - step) / plan.steps_per_epoch
+    end_secs = self._ending_secs / max(self._ends, 1)
     return (
-      (plan.total_steps - step) * step_secs
-      + plan.evaluations_left(step) * eval_secs
-      + epochs_left * self._ending_secs / max(self._ends, 1)
+      steps_left * step_secs
+      + plan.evaluations_left(self._step) * eval_secs
+      + steps_left / plan.steps_per_epoch * end_secs
     )
 
 

@@ -1,12 +1,10 @@
-"""What a run leaves for people: the correction log and its pictures."""
+"""The sheet of corrections: some corrected samples beside their classes."""
 
 import collections
 import os
 import pathlib
 
-import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from matplotlib import figure
 
 from bfjax import atomic
@@ -15,43 +13,8 @@ from bfjax.text import printable
 
 PICTURED = 8  # corrected samples in a picture
 _LOOKED_AT = 100  # images of a class, for the name of their folder
-
-
-def fetch_table(table: jax.Array, num_rows: int) -> np.ndarray:
-  """The label table without its padding on every process: int32 [num_rows]."""
-  if jax.process_count() > 1:
-    table = multihost_utils.process_allgather(table, tiled=True)
-  return np.asarray(table)[:num_rows]
-
-
-def write_corrections(
-  path: pathlib.Path,
-  source: sources.Source,
-  given: np.ndarray,
-  table: np.ndarray,
-) -> None:
-  """Writes one line for every row whose label is not the given one.
-
-  The columns, between tabs: row (from 0, as in the list), path, given label,
-  new label; labels as the user's list writes them.
-
-  Args:
-    path: the file; its folder is made.
-    source: the data set.
-    given: int32 [rows], the labels that training was given.
-    table: int32 [rows], the labels now.
-  """
-  name = source.class_names
-  path.parent.mkdir(parents=True, exist_ok=True)
-  with (
-    atomic.writing(path) as draft,
-    draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
-  ):
-    log.write('row\tpath\tgiven_label\tnew_label\n')
-    for row in np.flatnonzero(given != table):
-      log.write(
-        f'{row}\t{source.name(row)}\t{name[given[row]]}\t{name[table[row]]}\n'
-      )
+_LONGEST = 17  # characters above an image
+_COLOURS = {'sample': 'black', 'given': 'tab:red', 'new': 'tab:green'}
 
 
 def picture_corrections(
@@ -99,10 +62,8 @@ def picture_corrections(
     cells += [('given', r) for r in _examples(rng, settled & (given == old))]
     cells += [('new', r) for r in _examples(rng, settled & (given == new))]
     for axis, (kind, shown_row) in zip(line, cells, strict=True):
-      axis.set_xticks([])
-      axis.set_yticks([])
-      axis.spines[:].set_color(_COLOURS[kind])
-      axis.spines[:].set_linewidth(2.5)
+      axis.set(xticks=[], yticks=[])
+      axis.spines[:].set(color=_COLOURS[kind], linewidth=2.5)
       if shown_row is not None:
         axis.imshow(images.decode_whole(source.read([shown_row])[0]))
     line[0].set_ylabel(f'row {row}', fontsize=8)
@@ -114,24 +75,11 @@ def picture_corrections(
   return images.decode_whole(path.read_bytes())
 
 
-_COLOURS = {'sample': 'black', 'given': 'tab:red', 'new': 'tab:green'}
-_LONGEST = 17  # characters above an image
-
-
-def _write_above(axis, num_images, text, colour='black'):
-  """A line above so many images; what is too long loses its middle."""
-  half = num_images * _LONGEST // 2
-  if len(text) > 2 * half:
-    text = f'{text[: half - 2]}...{text[2 - half :]}'
-  axis.set_title(
-    printable(text),
-    loc='left',
-    fontsize=8,
-    pad=3,
-    color=colour,
-    parse_math=False,  # of dollars in names
-    in_layout=False,  # it may be wider than its image
-  )
+def _examples(rng, wanted):
+  """Three rows of those wanted, filled up with None."""
+  rows = np.flatnonzero(wanted)
+  chosen = rng.choice(rows, min(3, len(rows)), replace=False)
+  return [*chosen, *[None] * (3 - len(chosen))]
 
 
 def _judged(source, old, new, row):
@@ -161,27 +109,17 @@ def _class_name(source, given, label):
   return f'{name} ({folder})'
 
 
-def _examples(rng, wanted):
-  """Three rows of those wanted, filled up with None."""
-  rows = np.flatnonzero(wanted)
-  chosen = rng.choice(rows, min(3, len(rows)), replace=False)
-  return [*chosen, *[None] * (3 - len(chosen))]
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file at once or not at all; its folder is made."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  atomic.write_text(path, text)
-
-
-def write_skipped(path: pathlib.Path, source, rows) -> None:
-  """Writes `row<TAB>path` of the images that were skipped as unreadable."""
-  lines = (f'{row}\t{printable(source.name(row))}\n' for row in rows)
-  write_text(path, ''.join(lines))
-
-
-def read_skipped(path: pathlib.Path) -> list[int]:
-  """The rows of such a file; none if there is no file."""
-  if not path.exists():
-    return []
-  return [int(line.split('\t')[0]) for line in path.read_text().splitlines()]
+def _write_above(axis, num_images, text, colour='black'):
+  """A line above so many images; what is too long loses its middle."""
+  half = num_images * _LONGEST // 2
+  if len(text) > 2 * half:
+    text = f'{text[: half - 2]}...{text[2 - half :]}'
+  axis.set_title(
+    printable(text),
+    loc='left',
+    fontsize=8,
+    pad=3,
+    color=colour,
+    parse_math=False,  # of dollars in names
+    in_layout=False,  # it may be wider than its image
+  )

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from bfjax import atomic, errors
+from bfjax.config import keys
 from bfjax.data import images as images_lib
 from bfjax.report import charts, page, resultfiles, results, tables
 
@@ -63,7 +64,7 @@ def write(
       _notes([one]),
       sections + _absent([one]),
       _ABOUT,
-      {one.name: _facts(one)},
+      _about([one]),
     ),
   )
 
@@ -115,7 +116,7 @@ def compare(folder: pathlib.Path, several: Sequence[results.Evaluation]) -> str:
       _notes(several),
       sections + _absent(several),
       _ABOUT,
-      _told_apart(several),
+      _about(several),
     ),
   )
 
@@ -186,51 +187,32 @@ def _notes(several) -> list[str]:
   ]
 
 
-def _facts(one: results.Evaluation) -> dict[str, str]:
-  """What was evaluated, when, how and with what, as text; not the config."""
-  facts = {}
-  for key, value in one.about.items():
-    if key == results.CONFIG:
-      continue
-    if isinstance(value, Mapping):
-      facts |= _prefixed(f'{key}: ', value)
-    else:
-      facts[key] = _text(value)
-  return facts
-
-
-def _told_apart(several) -> dict[str, dict[str, str]]:
-  """What all have in common once, and of each what is not so of all.
+def _about(several) -> dict[str, dict[str, str]]:
+  """What is known of each model, and once what all have in common.
 
   Of configs only what differs is told.
   """
-  facts = {one.name: _facts(one) for one in several}
-  if len(several) == 1:
-    return facts
-  whole = [
-    facts[one.name] | _prefixed('config.', one.about.get(results.CONFIG, {}))
+  facts = {
+    one.name: {
+      key: value if isinstance(value, str) else json.dumps(value, default=str)
+      for key, value in keys.flat(one.about)
+    }
     for one in several
-  ]
-  in_all = set.intersection(*(set(x.items()) for x in whole))
+  }
+  first, *others = facts.values()
+  in_all = set(first.items()).intersection(*(x.items() for x in others))
   own = {
     name: {k: v for k, v in x.items() if (k, v) not in in_all}
-    for name, x in zip(facts, whole, strict=True)
+    for name, x in facts.items()
   }
-  first = facts[several[0].name]
-  common = {k: v for k, v in first.items() if (k, v) in in_all}
+  common = {
+    key: value
+    for key, value in first.items()
+    if (key, value) in in_all and not key.startswith(f'{results.CONFIG}.')
+  }
+  if len(several) == 1:
+    return {several[0].name: common}
   return own | ({_COMMON: common} if common else {})
-
-
-def _prefixed(prefix, values) -> dict[str, str]:
-  return {f'{prefix}{key}': _text(value) for key, value in values.items()}
-
-
-def _text(value) -> str:
-  if isinstance(value, Mapping):
-    return ', '.join(f'{k} {_text(x)}' for k, x in value.items())
-  if isinstance(value, (list, tuple)):
-    return '(' + ', '.join(map(_text, value)) + ')'
-  return str(value)
 
 
 def _comparison_json(table: page.Table, protocols, absent) -> str:
