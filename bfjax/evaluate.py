@@ -94,12 +94,11 @@ def evaluate_into(
     )
   else:
     features = suite.embed_images(opened, *weights)
-  analyses = suite.analyse(opened, features)
   found = {
     key: results.found(opened.benchmarks[key], analysis)
-    for key, analysis in analyses.items()
+    for key, analysis in suite.analyse(opened, features).items()
   }
-  about = _about(loaded, mesh) | _of_run(path, loaded)
+  about = _about(path, loaded, mesh)
   one = results.Evaluation(name, about, found, opened.absent)
   if jax.process_index() == 0:
     files_of = {
@@ -113,42 +112,25 @@ def evaluate_into(
   return one
 
 
-def _about(loaded: model.Model, mesh) -> dict[str, Any]:
-  """What was evaluated, when, how and with what."""
-  devices = mesh.devices.flat
-  return {
+def _about(path, loaded: model.Model, mesh) -> dict[str, Any]:
+  """What was evaluated, when, how and with what; what a run says of itself."""
+  versions = {'Python': platform.python_version()}
+  for name in _LIBRARIES:  # those that are installed under their usual names
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[name] = importlib.metadata.version(name)
+  about = {
     'model': dict(loaded.description),
     'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
     'command': shlex.join(sys.argv),
-    'devices': f'{devices[0].device_kind} x {mesh.size}',
-    'versions': {
-      'Python': platform.python_version(),
-      **_versions(),
-    },
+    'devices': f'{mesh.devices.flat[0].device_kind} x {mesh.size}',
+    'versions': versions,
   }
-
-
-def _of_run(path, loaded: model.Model) -> dict[str, Any]:
-  """What a run has written down of itself; nothing of a model folder."""
-  about = {}
   if (path / 'config.json').exists():
     config = defaults.read_config(path / 'config.json').to_dict()
-    about[results.CONFIG] = {
-      key: value
-      for key, value in keys.flat(config)
-      if not keys.is_group(value)  # one without keys
-    }
+    flat = keys.flat(config)
+    about[results.CONFIG] = {k: v for k, v in flat if not keys.is_group(v)}
   lines = metrics.read_metrics(path / 'metrics.jsonl')
   step = loaded.description['source'].get('step', 0)
   if words := collapse.in_words(collapse.verdicts(lines, step)):
     about[results.TRAINING] = words
   return about
-
-
-def _versions() -> dict[str, str]:
-  """Of the libraries that are installed under their usual names."""
-  found = {}
-  for name in _LIBRARIES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      found[name] = importlib.metadata.version(name)
-  return found

@@ -15,13 +15,7 @@ from bfjax import text as text_lib
 
 
 class Picture(NamedTuple):
-  """An image of the page.
-
-  Attributes:
-    content: the encoded image.
-    text: what is under it.
-    kind: 'png' or 'jpeg'.
-  """
+  """An encoded image, 'png' or 'jpeg', and the text under it."""
 
   content: bytes
   text: str
@@ -29,13 +23,7 @@ class Picture(NamedTuple):
 
 
 class Case(NamedTuple):
-  """Images to look at side by side.
-
-  Attributes:
-    caption: what is to be seen.
-    score: as text.
-    pictures: the images.
-  """
+  """Images to look at side by side: what is to be seen, and their score."""
 
   caption: str
   score: str
@@ -59,12 +47,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-  """A table.
-
-  Attributes:
-    headings: of the columns.
-    rows: what is in each column: a label as `str`, or a `Cell`.
-  """
+  """Headings of columns, and rows of what is in each: a label or a number."""
 
   headings: Sequence[str]
   rows: Sequence[Sequence[str | Cell]]
