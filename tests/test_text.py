@@ -60,3 +60,14 @@ def test_a_line_without_end_is_refused_at_once():
 def test_a_wrong_line_is_shown_with_its_place():
   error = text.bad_line('n\udcff.txt', 7, b' a\xff b\r\n', 'two columns')
   assert str(error) == (r"n\xff.txt:7: expected two columns, not 'a\\xff b'.")
+
+
+def test_a_table_can_be_read_as_it_stands_and_cells_hold_any_text():
+  assert text.table(
+    [['run', 'rate'], ['a|b', '1'], ['c', '']]
+  ).splitlines() == [
+    '| run  | rate |',
+    '|------|------|',
+    '| a\\|b | 1    |',
+    '| c    |      |',
+  ]

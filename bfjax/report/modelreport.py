@@ -26,7 +26,6 @@ _BEST = (
   ' one to the best is given as the 95 % interval over resamples of the same'
   ' pairs for both; where it holds 0, the two may be equally good.'
 )
-_ABOUT = 'What was evaluated'
 _COMMON = 'what all have in common'
 
 
@@ -55,18 +54,8 @@ def write(
     )
     for name, found in one.found.items()
   ]
-  return page.write(
-    folder / 'results',
-    page.Page(
-      one.name,
-      tables.of_models([one]),
-      _LEGEND,
-      _notes([one]),
-      sections + _absent([one]),
-      _ABOUT,
-      _about([one]),
-    ),
-  )
+  table = tables.of_models([one])
+  return _write(folder / 'results', one.name, [one], table, sections)
 
 
 def compare(folder: pathlib.Path, several: Sequence[results.Evaluation]) -> str:
@@ -95,30 +84,42 @@ def compare(folder: pathlib.Path, several: Sequence[results.Evaluation]) -> str:
   folder.mkdir(parents=True, exist_ok=True)
   for name in tables.benchmarks(several):
     found = {x.name: x.found[name] for x in several if name in x.found}
-    if found:
-      title = tables.title(name)
-      protocols[title] = next(iter(found.values())).protocol
-      pictures = _common_charts(found)
-      for picture in pictures:
-        file = resultfiles.file_name(f'{title}_{picture.text}.png')
-        with atomic.writing(folder / file) as draft:
-          draft.write_bytes(picture.content)
-      text = f'Protocol: {protocols[title]}'
-      sections.append(page.Section(title, text, charts=pictures))
-  text = _comparison_json(table, protocols, _whys(several))
+    if not found:
+      continue
+    title = tables.title(name)
+    protocols[title] = next(iter(found.values())).protocol
+    pictures = _common_charts(found)
+    sections.append(
+      page.Section(title, f'Protocol: {protocols[title]}', charts=pictures)
+    )
+    for picture in pictures:
+      file = resultfiles.file_name(f'{title}_{picture.text}.png')
+      with atomic.writing(folder / file) as draft:
+        draft.write_bytes(picture.content)
+  text = _comparison_json(table, protocols, _absent(several))
   atomic.write_text(folder / 'comparison.json', text)
-  return page.write(
-    folder / 'comparison',
-    page.Page(
-      f'{len(several)} models compared',
-      table,
-      f'{_LEGEND} {_BEST}',
-      _notes(several),
-      sections + _absent(several),
-      _ABOUT,
-      _about(several),
-    ),
+  title = f'{len(several)} models compared'
+  return _write(folder / 'comparison', title, several, table, sections)
+
+
+def _write(path, title, several, table, sections) -> str:
+  """Writes the page of one evaluation or several; returns the Markdown."""
+  absent = _absent(several).items()
+  notes = [
+    f'{one.name}: its training {one.about[results.TRAINING]}.'
+    for one in several
+    if results.TRAINING in one.about
+  ]
+  made = page.Page(
+    title,
+    table,
+    _LEGEND if len(several) == 1 else f'{_LEGEND} {_BEST}',
+    notes,
+    sections + [page.Section(k, f'absent: {why}') for k, why in absent],
+    'What was evaluated',
+    _about(several),
   )
+  return page.write(path, made)
 
 
 def _common_charts(found: Mapping[str, results.Found]) -> list[page.Picture]:
@@ -166,25 +167,11 @@ def _small(content: bytes) -> bytes:
   return cv2.imencode('.jpg', image, quality)[1].tobytes()
 
 
-def _whys(several) -> dict[str, str]:
+def _absent(several) -> dict[str, str]:
   """Title of each benchmark that is absent everywhere -> why."""
   whys = {k: why for one in several for k, why in one.absent.items()}
   there = {name for one in several for name in one.found}
   return {tables.title(k): why for k, why in whys.items() if k not in there}
-
-
-def _absent(several) -> list[page.Section]:
-  whys = _whys(several).items()
-  return [page.Section(title, f'absent: {why}') for title, why in whys]
-
-
-def _notes(several) -> list[str]:
-  """Of each model whose training has gone wrong, that it has."""
-  return [
-    f'{one.name}: its training {one.about[results.TRAINING]}.'
-    for one in several
-    if results.TRAINING in one.about
-  ]
 
 
 def _about(several) -> dict[str, dict[str, str]]:
