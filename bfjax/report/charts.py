@@ -13,8 +13,14 @@ from matplotlib import axes, figure, ticker
 from bfjax.report import results
 from bfjax.text import printable
 
-COLOURS = tuple(
-  ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000']
+COLOURS = (
+  '#0072B2',
+  '#D55E00',
+  '#009E73',
+  '#CC79A7',
+  '#E69F00',
+  '#56B4E9',
+  '#000000',
 )
 DASHES = ('-', '--', '-.', ':')
 
