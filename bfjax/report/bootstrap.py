@@ -78,7 +78,7 @@ def intervals(
   values = np.stack([np.asarray(x.values, np.float64) for x in models], axis=1)
   # Each model by itself, so that its interval does not depend on the others.
   alone = [
-    np.quantile(_resample(column, models[0], resamples, seed), ends)
+    np.quantile(_resample(column[:, None], models[0], resamples, seed), ends)
     for column in values.T
   ]
   drawn = _resample(values, models[0], resamples, seed)
@@ -95,30 +95,23 @@ def score_intervals(
 
 
 def _resample(values, like, resamples, seed) -> np.ndarray:
-  """float64 [resamples, models]: scores of resampled values [n, models]."""
-  values = values.reshape(len(values), -1)
+  """float64 [resamples, models]: scores of resampled rows of [n, models]."""
   rng = np.random.default_rng(seed)
   drawn = np.zeros((resamples, values.shape[1]))
   for stratum in range(like.num_strata):
     own = values[like.strata == stratum]
-    if len(own):
-      drawn += _resampled_means(rng, own, resamples)
+    num_rows = len(own)
+    if not num_rows:
+      continue
+    combinations, counts = np.unique(own, axis=0, return_counts=True)
+    by_count = _COUNT_COST * len(counts) < num_rows
+    block = max(1, _IN_MEMORY // (len(counts) if by_count else num_rows))
+    for start in range(0, resamples, block):
+      means = drawn[start : start + block]  # a view
+      if by_count:
+        times = rng.multinomial(num_rows, counts / num_rows, len(means))
+        means += times @ combinations / num_rows
+      else:
+        rows = rng.integers(num_rows, size=(len(means), num_rows))
+        means += own[rows].mean(axis=1)
   return drawn / like.num_strata
-
-
-def _resampled_means(rng, values, resamples) -> np.ndarray:
-  """float64 [resamples, models]: means of resampled rows of `values`."""
-  num_rows = len(values)
-  combinations, counts = np.unique(values, axis=0, return_counts=True)
-  by_count = _COUNT_COST * len(counts) < num_rows
-  means = np.empty((resamples, values.shape[1]))
-  block = max(1, _IN_MEMORY // (len(counts) if by_count else num_rows))
-  for start in range(0, resamples, block):
-    size = min(block, resamples - start)
-    if by_count:
-      drawn = rng.multinomial(num_rows, counts / num_rows, size)
-      means[start : start + size] = drawn @ combinations / num_rows
-    else:
-      rows = rng.integers(num_rows, size=(size, num_rows))
-      means[start : start + size] = values[rows].mean(axis=1)
-  return means

@@ -45,18 +45,12 @@ def draw_curves(curves: Mapping[str, results.Curve], title: str = '') -> bytes:
   sheet, axis = new_chart(title)
   first = next(iter(curves.values()))
   if first.log_x:
-    axis.set_xscale('log')
-    axis.set_xlim(*_limits(curves.values()))
-    # Where an axis is short, they would overlap.
-    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+    _make_logarithmic(axis, curves.values())
   lines = [
     axis.plot(curve.x, curve.y, linewidth=1.8, **_style(i))[0]
     for i, curve in enumerate(curves.values())
   ]
-  axis.set_xlabel(first.x_label)
-  axis.set_ylabel(first.y_label)
-  if first.log_x:
-    axis.set_ylim(*_range(curves.values(), axis.get_xlim()[0]))
+  axis.set(xlabel=first.x_label, ylabel=first.y_label)
   if len(curves) > 1 or title != next(iter(curves)):
     # Given as they are: labels of lines may not begin with an underscore.
     axis.legend(lines, map(_plain, curves), fontsize=8)
@@ -70,8 +64,7 @@ def draw_histogram(histogram: results.Histogram, title: str = '') -> bytes:
     style, edges = _style(i), histogram.edges
     axis.stairs(counts, edges, fill=True, color=style['color'], alpha=0.45)
     axis.stairs(counts, edges, label=kind, **style)
-  axis.set_xlabel(histogram.x_label)
-  axis.set_ylabel('pairs')
+  axis.set(xlabel=histogram.x_label, ylabel='pairs')
   axis.legend(fontsize=8)
   return png(sheet)
 
@@ -108,16 +101,15 @@ def png(sheet: figure.Figure) -> bytes:
   return file.getvalue()
 
 
-def _limits(curves) -> tuple[float, float]:
-  """A logarithmic axis: the positive x, a decade at least if there are few."""
+def _make_logarithmic(axis, curves) -> None:
+  """Shows rates over the positive x, a decade at least, with some air."""
   positive = np.concatenate([curve.x[curve.x > 0] for curve in curves])
   right = float(np.max(positive, initial=0.0)) or 1.0
-  return float(np.min(positive, initial=right / 10)), right
-
-
-def _range(curves, left) -> tuple[float, float]:
-  """The y of what is right of `left`, with some air."""
-  lowest = min(
-    np.interp(left, curve.x, curve.y, left=curve.y[0]) for curve in curves
+  left = float(np.min(positive, initial=right / 10))
+  lowest = min(np.interp(left, x.x, x.y, left=x.y[0]) for x in curves)
+  axis.set_xscale('log')
+  axis.set(
+    xlim=(left, right), ylim=(lowest - 0.03 * (1 - lowest) - 0.005, 1.005)
   )
-  return lowest - 0.03 * (1 - lowest) - 0.005, 1.005
+  # Where an axis is short, they would overlap.
+  axis.xaxis.set_minor_formatter(ticker.NullFormatter())
