@@ -82,7 +82,7 @@ def new_chart(
 
 
 def _style(i: int) -> dict[str, str]:
-  """Of line i."""
+  """The colour and the dashes of line i."""
   return {
     'color': COLOURS[i % len(COLOURS)],
     'linestyle': DASHES[i % len(DASHES)],
