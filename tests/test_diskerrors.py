@@ -21,7 +21,8 @@ import os, pathlib, resource, signal, sys
 from bfjax import runtime
 runtime.start()
 import numpy as np
-from bfjax import checkpoint, command, digests, diskerrors
+from bfjax import command
+from bfjax.storage import checkpoint, digests, diskerrors
 def save(manager, step, rows):
   noise = np.random.default_rng(step).normal(size=(rows, 1000))
   checkpoint.save(manager, step, {'x': noise.astype('f4')}, {}, {})

@@ -44,7 +44,7 @@ def test_seed_identity_and_image_each_matter():
 def test_another_process_renders_the_same_without_jax_or_tensorflow():
   program = (
     'import sys, json, zlib\n'
-    'from bfjax.data import faces\n'
+    'from bfjax import faces\n'
     'from bfjax.faces import workers\n'
     'image = faces.render_image(3, 4, 5, size=48)\n'
     'heavy = [m for m in ("jax", "tensorflow") if m in sys.modules]\n'

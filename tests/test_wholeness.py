@@ -193,7 +193,8 @@ runtime.start()
 runtime.join_processes(f'localhost:{sys.argv[1]}', 2, int(sys.argv[2]))
 import jax
 import numpy as np
-from bfjax import checkpoint, digests, sharding, wholeness
+from bfjax import sharding
+from bfjax.storage import checkpoint, digests, wholeness
 import damages
 workdir = pathlib.Path(sys.argv[3])
 mine = jax.process_index()
