@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import sources
+from bfjax.data import labelled
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -14,7 +14,7 @@ Pairs = tuple[np.ndarray, np.ndarray]
 def in_order(
   names: Sequence[str] | None,
   count: int,
-  source: sources.Source,
+  source: labelled.Source,
   *,
   origin: str,
 ) -> Pairs:
@@ -51,7 +51,7 @@ def in_order(
 
 def by_name(
   names: Sequence[str] | None,
-  source: sources.Source,
+  source: labelled.Source,
   *,
   origin: str,
   renamed: str = '',

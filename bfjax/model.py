@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from bfjax import atomic, backbones, errors, scalings
-from bfjax.data import sources
+from bfjax.data import labelled
 from bfjax.storage import arrays, digests, diskerrors, wholeness
 
 FORMAT = 'bfjax-model'
@@ -138,7 +138,7 @@ def save_model(
   ):
     arrays.save(draft / 'arrays', jax.device_get(state))
     if class_names is not None:
-      sources.save_class_names(draft / 'classes.tsv', class_names)
+      labelled.save_class_names(draft / 'classes.tsv', class_names)
     written = {**description, 'num_classes': num_classes}
     text = json.dumps(written, indent=2)
     atomic.write_text(draft / 'model.json', text + '\n')
@@ -202,7 +202,7 @@ def load_model(
     class_names=(
       None
       if centres is None or not names.exists()
-      else sources.read_class_names(names)
+      else labelled.read_class_names(names)
     ),
     description=description,
   )

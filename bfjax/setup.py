@@ -20,7 +20,7 @@ from bfjax import (
   step,
 )
 from bfjax.config import identity, limits, settings
-from bfjax.data import augment, pipeline, selection, sources
+from bfjax.data import augment, labelled, pipeline, selection, sources
 from bfjax.heads import corrections, margins
 
 
@@ -44,7 +44,7 @@ class Run:
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
 
-  source: sources.Source
+  source: labelled.Source
   given: np.ndarray
   augment: augment.Augment
   mesh: jax.sharding.Mesh
@@ -65,7 +65,7 @@ class Run:
 
 def open_source(
   config, workdir: str | os.PathLike = ''
-) -> tuple[sources.Source, np.ndarray]:
+) -> tuple[labelled.Source, np.ndarray]:
   """Returns the data set and the labels that training is given.
 
   With data.labels='true' these are the true ones, and images of nobody in the
@@ -94,7 +94,7 @@ def open_source(
       f'data.labels={config.data.labels!r}, but this data set does not say what'
       ' its true labels are. Give data.truth, or train on the given labels.'
     )
-  kept = true != sources.NOBODY
+  kept = true != labelled.NOBODY
   if config.data.labels == 'right':
     kept = true == source.labels
   if not kept.all():

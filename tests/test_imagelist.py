@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import sources
+from bfjax.data import labelled, sources
 from bfjax.data.sources import imagelist
 
 
@@ -57,7 +57,7 @@ def test_labels_with_gaps_are_renumbered_and_the_mapping_is_saved(tmp_path):
   source = _list(tmp_path, 'a 70\nb 007\nc 10572\nd 7\n')
   np.testing.assert_array_equal(source.labels, [1, 0, 2, 0])
   assert source.num_classes == 3
-  sources.save_class_names(tmp_path / 'classes.tsv', source.class_names)
+  labelled.save_class_names(tmp_path / 'classes.tsv', source.class_names)
   text = (tmp_path / 'classes.tsv').read_text()
   assert text == '0\t7\n1\t70\n2\t10572\n'
   assert not list(tmp_path.glob('*.partial'))
@@ -155,7 +155,7 @@ def test_images_of_nobody_come_from_the_list_of_outliers(tmp_path):
   _write(tmp_path, 'out.txt', b'b 5\nc 9\n')
   options = {'root': str(tmp_path), 'list': 'list.txt', 'check': 'none'}
   source = imagelist.build(truth='flips.txt', outliers='out.txt', **options)
-  nobody = sources.NOBODY
+  nobody = labelled.NOBODY
   np.testing.assert_array_equal(source.true_labels, [0, nobody, nobody, 0])
   source = imagelist.build(outliers='out.txt', **options)
   np.testing.assert_array_equal(source.true_labels, [0, nobody, nobody, 1])
@@ -234,7 +234,7 @@ def test_the_fingerprint_is_that_of_earlier_versions(num_rows):
   end = b'' if num_rows % 4096 else b'\n'
   text = b'\n'.join(names) + end + labels.astype('<i4').tobytes()
   expected = hashlib.sha256(text).hexdigest()
-  assert sources.fingerprint(iter(names), labels) == expected
+  assert labelled.fingerprint(iter(names), labels) == expected
 
 
 @pytest.mark.parametrize('other', ['./a/1.jpg', 'a//1.jpg', './/a/./1.jpg'])

@@ -87,7 +87,7 @@ def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
   def fail(*arguments):
     raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr(model.sources, 'save_class_names', fail)
+  monkeypatch.setattr(model.labelled, 'save_class_names', fail)
   with pytest.raises(errors.UserError, match='No space left'):
     save(tmp_path / 'net')
   assert not list(tmp_path.iterdir())

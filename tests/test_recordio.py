@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from bfjax import errors, setup
-from bfjax.data import pipeline, sources
+from bfjax.data import labelled, pipeline
 from bfjax.formats import recordfiles, recordio, recordscan
 from tests import records, tiny
 
@@ -140,7 +140,7 @@ def test_unused_labels_make_no_class_and_names_are_kept(tmp_path):
   np.testing.assert_array_equal(source.labels, [1, 0, 1])
   assert list(source.class_names) == ['2', '7']
   names = [f'person {i}' for i in range(8)]
-  sources.save_class_names(tmp_path / 'classes.tsv', names)
+  labelled.save_class_names(tmp_path / 'classes.tsv', names)
   assert list(records.build(tmp_path).class_names) == ['person 2', 'person 7']
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors, faces
-from bfjax.data import sources
+from bfjax.data import labelled, sources
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks import pairs as pair_benchmark
 from bfjax.faces import folder, pairs, sets
@@ -166,7 +166,7 @@ def test_strangers_are_of_another_population(tmp_path):
   noise = {'flip_rate': 0.2, 'stranger_rate': 0.3}
   options = {'cache_dir': str(tmp_path), **OPTIONS}
   source = sources.build('synthetic', **noise, **options)
-  true, nobody = source.true_labels, source.true_labels == sources.NOBODY
+  true, nobody = source.true_labels, source.true_labels == labelled.NOBODY
   assert nobody.sum() == 5 * 3
   assert (~nobody & (true != source.labels)).sum() == 5 * 2
   paths = [source.path(row) for row in np.flatnonzero(nobody)]

@@ -23,7 +23,7 @@ import pathlib
 from bfjax import command, errors, model, scalings
 from bfjax.convert import embedding, exports, torch_in, torch_out
 from bfjax.convert import names as names_lib
-from bfjax.data import sources
+from bfjax.data import labelled
 
 _SOURCES = ('torch', 'safetensors')
 _FLAGS = {'code_base': '--as'}
@@ -195,7 +195,7 @@ def _read(arguments):
     centres=arguments.centres,
     colour_order=arguments.colour_order,
     scaling=scalings.Scaling(mean, std) if arguments.mean_std else None,
-    class_names=sources.read_class_names(names) if names else None,
+    class_names=labelled.read_class_names(names) if names else None,
   )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import figure
 
 from bfjax import atomic, errors
-from bfjax.data import augment, images, sources
+from bfjax.data import augment, images, labelled
 
 _QUALITY = 75  # of a JPEG
 _CELL_INCHES = 1.1
@@ -15,7 +15,7 @@ _CELL_INCHES = 1.1
 
 def draw(
   path: str | os.PathLike,
-  source: sources.Source,
+  source: labelled.Source,
   *,
   columns: int = 8,
   image_size: int = 112,

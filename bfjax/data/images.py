@@ -76,7 +76,7 @@ def problems(source, rows: Iterable[int]) -> list[tuple[int, str]]:
   """Reads and decodes the images of `rows` one at a time.
 
   Args:
-    source: a `sources.Source` or `files.ImageFiles`.
+    source: a `labelled.Source` or `files.ImageFiles`.
     rows: which.
 
   Returns:
@@ -102,7 +102,7 @@ def all_problems(source, progress: bool = True) -> Iterator[tuple[int, str]]:
   """Reads and decodes every image once; yields what `problems` finds, by row.
 
   Args:
-    source: a `sources.Source` or `files.ImageFiles`.
+    source: a `labelled.Source` or `files.ImageFiles`.
     progress: whether to show a progress bar, with the time left.
   """
   starts = range(0, source.num_rows, _CHECK_CHUNK)

@@ -8,7 +8,7 @@ from bfjax import errors
 from bfjax.config import limits
 from bfjax.data import augment as augmentation
 from bfjax.data import files as image_files
-from bfjax.data import order, sources, streams
+from bfjax.data import labelled, order, streams
 
 steps_per_epoch = order.steps_per_epoch
 
@@ -59,7 +59,7 @@ class TrainBatches:
 
 
 def train_batches(
-  source: sources.Source,
+  source: labelled.Source,
   labels: np.ndarray,
   *,
   batch: int,

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import listforms, sources
+from bfjax.data import labelled, listforms
 from bfjax.data.names import Names
 from bfjax.text import printable
 
 
 class Selection:
-  """A `sources.Source` of some rows of another one, with labels of its own.
+  """A `labelled.Source` of some rows of another one, with labels of its own.
 
   Classes that no label is of, given or true, are left out and the others
   numbered anew, in their order.
@@ -21,7 +21,7 @@ class Selection:
 
   def __init__(
     self,
-    source: sources.Source,
+    source: labelled.Source,
     *,
     rows: np.ndarray | None = None,
     labels: np.ndarray | None = None,
@@ -59,7 +59,7 @@ class Selection:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    return sources.fingerprint(names_bytes(self), self.labels)
+    return labelled.fingerprint(names_bytes(self), self.labels)
 
   def read(self, rows) -> list[bytes]:
     return self._source.read(self._of(rows))
@@ -81,7 +81,7 @@ def used_classes(
 
   Args:
     labels: integers [n], 0 .. len(names) - 1.
-    true_labels: likewise or `sources.NOBODY`, or None.
+    true_labels: likewise or `labelled.NOBODY`, or None.
     names: of each class.
 
   Returns:
@@ -90,20 +90,20 @@ def used_classes(
   used = np.zeros(len(names), bool)
   used[labels] = True
   if true_labels is not None:
-    used[true_labels[true_labels != sources.NOBODY]] = True
+    used[true_labels[true_labels != labelled.NOBODY]] = True
     true_labels = true_labels.astype(np.int32, copy=False)
   labels = labels.astype(np.int32, copy=False)
   if used.all():
     return labels, true_labels, names
   number = np.cumsum(used, dtype=np.int32) - np.int32(1)
   if true_labels is not None:
-    nobody = true_labels == sources.NOBODY
-    true_labels = np.where(nobody, sources.NOBODY, number[true_labels])
+    nobody = true_labels == labelled.NOBODY
+    true_labels = np.where(nobody, labelled.NOBODY, number[true_labels])
   kept = Names.of(names[int(i)] for i in np.flatnonzero(used))
   return number[labels], true_labels, kept
 
 
-def check_true_classes(source: sources.Source) -> None:
+def check_true_classes(source: labelled.Source) -> None:
   """Refuses true classes that no image is labelled with.
 
   In a list of true labels, those of the training list are all there are.
@@ -116,7 +116,7 @@ def check_true_classes(source: sources.Source) -> None:
   is_given = np.zeros(source.num_classes, bool)
   is_given[source.labels] = True
   true = source.true_labels
-  lost = np.flatnonzero(~is_given[true] & (true != sources.NOBODY))
+  lost = np.flatnonzero(~is_given[true] & (true != labelled.NOBODY))
   if len(lost):
     name = source.class_names[true[lost[0]]]
     raise errors.UserError(
@@ -126,7 +126,7 @@ def check_true_classes(source: sources.Source) -> None:
     )
 
 
-def names_bytes(source: sources.Source) -> Iterable[bytes]:
+def names_bytes(source: labelled.Source) -> Iterable[bytes]:
   """The names of the rows of a source, in order."""
   return (os.fsencode(source.name(row)) for row in range(source.num_rows))
 

@@ -18,7 +18,7 @@ import numpy as np
 import tqdm
 
 from bfjax import atomic, errors, runtime
-from bfjax.data import correctionlog, selection, sources
+from bfjax.data import correctionlog, labelled, selection
 from bfjax.data.names import Names, Numbers
 from bfjax.text import printable
 
@@ -37,7 +37,7 @@ class Columns(NamedTuple):
     true_labels: int32 [rows], or None.
     class_names: of each class.
     names: the features `path`, or None.
-    fingerprint: see `sources.Source`.
+    fingerprint: see `labelled.Source`.
   """
 
   labels: np.ndarray
@@ -124,7 +124,7 @@ def read(
   _check(records, given, len(class_names), label_key)
   true = table.pop('true_label', None)
   if true is not None:
-    members = true != sources.NOBODY
+    members = true != labelled.NOBODY
     _check(records, np.where(members, true, 0), len(class_names), 'true_label')
   names = None
   if has_path:
@@ -139,7 +139,7 @@ def read(
     new = correctionlog.read_truth(truth)
     true = selection.relabel(named(), given, class_names, new, truth)
   labels, true, class_names = selection.used_classes(given, true, class_names)
-  fingerprint = sources.fingerprint(named(), labels)
+  fingerprint = labelled.fingerprint(named(), labels)
   return Columns(labels, true, class_names, names, fingerprint)
 
 

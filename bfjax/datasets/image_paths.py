@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
-from bfjax.data import sources, trees
+from bfjax.data import labelled, trees
 from bfjax.text import printable
 
 _STARTS = ((b'\x89PNG', '.png'), (b'BM', '.bmp'), (b'RIFF', '.webp'))
@@ -120,7 +120,7 @@ class Collisions:
     self._hashes[row] = hash(path.casefold())
     self._bar.update()
 
-  def check(self, source: sources.Source, path_of) -> None:
+  def check(self, source: labelled.Source, path_of) -> None:
     """Raises a UserError that names two images if there are such.
 
     Args:

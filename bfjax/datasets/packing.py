@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from bfjax import atomic, errors
-from bfjax.data import images, selection, sources
+from bfjax.data import images, labelled, selection
 from bfjax.storage import partial
 from bfjax.text import first_lines, printable
 
@@ -24,7 +24,7 @@ _SAMPLE = 1000
 
 
 def read_ahead(
-  source: sources.Source, rows: Iterable[int]
+  source: labelled.Source, rows: Iterable[int]
 ) -> Iterator[tuple[int, bytes]]:
   """Yields (row, encoded image) of `rows`, in order, read by threads ahead.
 
@@ -78,7 +78,7 @@ class Packed(NamedTuple):
 
 
 def pack(
-  source: sources.Source,
+  source: labelled.Source,
   writer,
   out: pathlib.Path,
   *,
@@ -177,8 +177,8 @@ def _write(source, writer, order, folder, save_secs, progress) -> None:
 
 
 def compare(
-  source: sources.Source,
-  copy: sources.Source,
+  source: labelled.Source,
+  copy: labelled.Source,
   order: np.ndarray,
   verify: bool = False,
   progress: bool = True,
@@ -205,7 +205,7 @@ def compare(
     )
   if source.true_labels is not None and copy.true_labels is not None:
     here, there = source.true_labels[order], copy.true_labels
-    known = here != sources.NOBODY  # not every format has a word for nobody
+    known = here != labelled.NOBODY  # not every format has a word for nobody
     true = classes[there][known] != here[known]
     if true.any():
       raise _differs(f'{true.sum()} true labels are other ones')

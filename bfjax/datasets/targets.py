@@ -5,7 +5,14 @@ import os
 from typing import NamedTuple
 
 from bfjax import errors
-from bfjax.data import places, selection, sources, tfds_sets, trees
+from bfjax.data import (
+  labelled,
+  places,
+  selection,
+  sources,
+  tfds_sets,
+  trees,
+)
 from bfjax.storage import partial
 from bfjax.text import printable
 
@@ -134,7 +141,7 @@ def open_source(
   image_key: str = '',
   label_key: str = '',
   index_dir: str = '',
-) -> sources.Source:
+) -> labelled.Source:
   """Opens a data set, with the names of its classes where they lie beside it.
 
   Lists have numbers for classes; `tools/pack.py` writes the names that they had
@@ -182,7 +189,7 @@ def open_source(
 
 
 def read_class_names(path: str) -> dict[str, str]:
-  """Reads lines `label<TAB>name`, as `sources.save_class_names` writes them.
+  """Reads lines `label<TAB>name`, as `labelled.save_class_names` writes them.
 
   Raises:
     UserError: if the file cannot be read, a line is not so, or two classes

@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bfjax import atomic, labels, metrics
-from bfjax.data import sources
+from bfjax.data import labelled
 from bfjax.logbook import collapse, progress, sheet
 from bfjax.text import printable
 
@@ -77,7 +77,7 @@ class Journal:
     if self._writes:
       settings = self._config.to_json_best_effort(indent=2, sort_keys=True)
       atomic.write_text(self._workdir / 'config.json', settings + '\n')
-      sources.save_class_names(
+      labelled.save_class_names(
         self._workdir / 'classes.tsv', self._run.source.class_names
       )
     return self
@@ -220,7 +220,7 @@ class Journal:
 
 def write_log(
   path: pathlib.Path,
-  source: sources.Source,
+  source: labelled.Source,
   given: np.ndarray,
   table: np.ndarray,
 ) -> None:

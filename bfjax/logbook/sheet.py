@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import figure
 
 from bfjax import atomic
-from bfjax.data import images, sources
+from bfjax.data import images, labelled
 from bfjax.text import printable
 
 PICTURED = 8  # corrected samples in a picture
@@ -19,7 +19,7 @@ _COLOURS = {'sample': 'black', 'given': 'tab:red', 'new': 'tab:green'}
 
 def picture_corrections(
   path: pathlib.Path,
-  source: sources.Source,
+  source: labelled.Source,
   given: np.ndarray,
   table: np.ndarray,
   *,
@@ -89,7 +89,7 @@ def _judged(source, old, new, row):
   true = source.true_labels[row]
   if true == new:
     return 'right', _COLOURS['new']
-  if true == sources.NOBODY:
+  if true == labelled.NOBODY:
     why = 'is nobody of them'
   else:
     why = 'was right' if true == old else f'is {source.class_names[true]}'

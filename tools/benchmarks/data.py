@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks import timing
 from benchmarks.inputs import loaders, opening, sets
-from bfjax.data import pipeline, sources
+from bfjax.data import labelled, pipeline
 
 BATCH = 64
 WORKERS = 2
@@ -104,7 +104,7 @@ def rows(
   return found
 
 
-def check_pixels(source: sources.Source) -> None:
+def check_pixels(source: labelled.Source) -> None:
   """Compares the first images with OpenCV's."""
   batches = pipeline.ordered_batches(
     source, batch=8, image_size=sets.IMAGE_SIZE
@@ -119,7 +119,7 @@ def check_pixels(source: sources.Source) -> None:
 
 
 @contextlib.contextmanager
-def stream(source: sources.Source) -> Iterator[Callable[[], None]]:
+def stream(source: labelled.Source) -> Iterator[Callable[[], None]]:
   """A function that takes the batches of an epoch from a running stream."""
   with pipeline.train_batches(
     source,

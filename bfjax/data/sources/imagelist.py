@@ -13,11 +13,11 @@ from bfjax.data import (
   files,
   folders,
   images,
+  labelled,
   listchecks,
   lists,
   names,
   places,
-  sources,
 )
 from bfjax.text import printable
 
@@ -29,7 +29,7 @@ _CHUNK = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class ImageList:
-  """A `sources.Source` of image files."""
+  """A `labelled.Source` of image files."""
 
   files: files.ImageFiles
   labels: np.ndarray
@@ -117,7 +117,7 @@ def build(
       outliers_path = places.find_list(outliers, root, 'data.outliers')
       listed = lists.read(outliers_path, root)
       rows = _rows_of(outliers_path, found, listed)
-      true_labels[rows] = sources.NOBODY
+      true_labels[rows] = labelled.NOBODY
   else:
     found, labels, class_names = folders.read(root, num_classes)
   _log.info('%d images, %d classes', found.num_rows, len(class_names))
@@ -136,7 +136,7 @@ def build(
     labels=labels,
     true_labels=true_labels,
     class_names=class_names,
-    fingerprint=sources.fingerprint(found.names_bytes(), labels),
+    fingerprint=labelled.fingerprint(found.names_bytes(), labels),
   )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.config import limits
-from bfjax.data import images, lists, names, places, sources
+from bfjax.data import images, labelled, lists, names, places
 from bfjax.formats import recordfiles, recordindex, recordlabels
 from bfjax.text import printable
 
@@ -21,7 +21,7 @@ _MAX_DIGITS = 18  # those of an int64
 
 
 class Records:
-  """A `sources.Source` of a file of records; rows are in the order of keys.
+  """A `labelled.Source` of a file of records; rows are in the order of keys.
 
   Row r is the record of key `keys[r]`, and is called `train.rec#KEY`.
 
@@ -203,7 +203,7 @@ def _class_names(folder, values):
   path = os.path.join(folder, _CLASSES)
   if not os.path.isfile(path):
     return names.Numbers(values)
-  found = sources.read_class_names(path)
+  found = labelled.read_class_names(path)
   if values[-1] >= len(found):
     raise errors.UserError(
       f'{printable(path)} names {len(found)} classes, but there is the '

@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, noise, sources
+from bfjax.data import files, labelled, noise
 from bfjax.data.sources import imagelist
 from bfjax.faces import folder, sets
 
@@ -77,7 +77,7 @@ def build(
     rows, stranger_labels = noise.replace_by_strangers(
       true_labels, labels, stranger_rate, identities, noise_seed
     )
-    true_labels[rows] = sources.NOBODY
+    true_labels[rows] = labelled.NOBODY
     labels[rows] = stranger_labels
     strangers = face_set.strangers(len(rows))
     their_root = folder.cached(strangers, cache, processes)
@@ -100,5 +100,5 @@ def build(
     labels=labels,
     true_labels=true_labels,
     class_names=np.arange(identities).astype(str).tolist(),
-    fingerprint=sources.fingerprint(images.names_bytes(), labels),
+    fingerprint=labelled.fingerprint(images.names_bytes(), labels),
   )

@@ -17,7 +17,7 @@ from bfjax.text import printable
 
 
 class TfdsImages:
-  """A `sources.Source` of a split of a prepared TFDS set.
+  """A `labelled.Source` of a split of a prepared TFDS set.
 
   Rows are numbered as stored. A row's name is its feature `path`, where the
   set has one (those of `tools/pack.py` have), else `SET/VERSION/SPLIT#ROW`.

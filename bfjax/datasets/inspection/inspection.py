@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bfjax.data import sources
+from bfjax.data import labelled
 from bfjax.datasets.inspection import looking
 from bfjax.text import printable
 
@@ -60,7 +60,7 @@ class Inspection:
 
 
 def inspect(
-  source: sources.Source, *, sample: int, compare: bool = True, seed: int = 0
+  source: labelled.Source, *, sample: int, compare: bool = True, seed: int = 0
 ) -> Inspection:
   """Looks through a data set; a progress bar tells how far.
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import figure
 
 from bfjax import atomic, errors
-from bfjax.data import images, sources
+from bfjax.data import images, labelled
 from bfjax.datasets.inspection import inspection
 from bfjax.text import printable
 
@@ -16,7 +16,7 @@ _COLOUR = '#0072b2'
 
 
 def draw(
-  path: pathlib.Path, source: sources.Source, seen: inspection.Inspection
+  path: pathlib.Path, source: labelled.Source, seen: inspection.Inspection
 ) -> None:
   """Draws the histogram, and some of the equal images with their labels.
 

@@ -53,7 +53,7 @@ def look(files, *, sample: int, compare: bool, seed: int = 0) -> Looks:
   """Looks through images; a progress bar tells how far.
 
   Args:
-    files: what has `num_rows` images and `read(rows)`: a `sources.Source`,
+    files: what has `num_rows` images and `read(rows)`: a `labelled.Source`,
       `files.ImageFiles`, `packs.PackFiles`.
     sample: how many images to decode; 0 for all.
     compare: whether to read every image, not the sample alone.

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bfjax.data import sources
+from bfjax.data import labelled
 from bfjax.datasets.inspection import inspection
 from bfjax.text import printable
 
@@ -24,7 +24,7 @@ class Problem(NamedTuple):
 
 
 def of_training_set(
-  source: sources.Source,
+  source: labelled.Source,
   seen: inspection.Inspection,
   *,
   root: str,

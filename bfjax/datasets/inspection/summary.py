@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bfjax.data import sources
+from bfjax.data import labelled
 from bfjax.datasets.inspection import inspection
 from bfjax.text import printable
 
@@ -10,7 +10,9 @@ _BAR = 40
 _GROUPS, _PER_GROUP, _SIZES = 5, 4, 6
 
 
-def of_training_set(source: sources.Source, seen: inspection.Inspection) -> str:
+def of_training_set(
+  source: labelled.Source, seen: inspection.Inspection
+) -> str:
   """The lines that `tools/info.py` prints, without what trains on it."""
   counts = seen.per_class
   return '\n'.join(
@@ -60,7 +62,7 @@ def _shares(counts: Mapping[str, int]) -> str:
 
 
 def named(
-  source: sources.Source, rows: Sequence[int]
+  source: labelled.Source, rows: Sequence[int]
 ) -> Iterator[tuple[str, str]]:
   """(name, label) of images, to be printed."""
   for row in rows:

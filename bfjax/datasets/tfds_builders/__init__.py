@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from bfjax import errors
-from bfjax.data import sources
+from bfjax.data import labelled
 from bfjax.text import printable
 
 DESCRIPTION = (
@@ -15,7 +15,7 @@ DESCRIPTION = (
 )
 
 
-def features(source: sources.Source) -> tfds.features.FeaturesDict:
+def features(source: labelled.Source) -> tfds.features.FeaturesDict:
   """What an example of this source has.
 
   image: the encoded image, as it is; readers of TFDS get it decoded, uint8
@@ -65,7 +65,7 @@ def _is_utf8(name: str) -> bool:
   return True
 
 
-def example(source: sources.Source, row: int, encoded: bytes) -> dict:
+def example(source: labelled.Source, row: int, encoded: bytes) -> dict:
   """The example of a row, for `features(source)` to encode."""
   found = {
     'image': encoded,

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from bfjax import plugins
-from bfjax.data import sources
+from bfjax.data import labelled
 
 
 class Sink(Protocol):
@@ -38,7 +38,7 @@ class Sink(Protocol):
 class Writer(Protocol):
   """A format, with its options."""
 
-  def order(self, source: sources.Source) -> np.ndarray:
+  def order(self, source: labelled.Source) -> np.ndarray:
     """The rows of `source` in the order that the set has them: int64 [n].
 
     Raises:
@@ -48,7 +48,7 @@ class Writer(Protocol):
   def open(
     self,
     folder: pathlib.Path,
-    source: sources.Source,
+    source: labelled.Source,
     order: np.ndarray,
     state: dict,
   ) -> Sink:
@@ -62,7 +62,7 @@ class Writer(Protocol):
         written after that is written again.
     """
 
-  def read(self, folder: pathlib.Path) -> sources.Source:
+  def read(self, folder: pathlib.Path) -> labelled.Source:
     """The finished set, as others will read it."""
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, sources
+from bfjax.data import files, labelled
 from bfjax.data.sources import imagelist
 from bfjax.formats import packs
 
@@ -106,7 +106,7 @@ def pairs_source(
     labels=labels,
     true_labels=None,
     class_names=CLASSES,
-    fingerprint=sources.fingerprint(found.names_bytes(), labels),
+    fingerprint=labelled.fingerprint(found.names_bytes(), labels),
   )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import selection, sources
+from bfjax.data import labelled, selection
 from bfjax.datasets import image_paths, targets
 from bfjax.text import printable
 
@@ -94,7 +94,7 @@ class _Sink:
     label = source.labels[row]
     self._files[LIST].write(_line(path, self._paths.numbers[label]))
     true = label if source.true_labels is None else source.true_labels[row]
-    if true not in (label, sources.NOBODY):
+    if true not in (label, labelled.NOBODY):
       self._files[FLIPS].write(_line(path, self._paths.numbers[true]))
     self._row += 1
 
@@ -108,7 +108,7 @@ class _Sink:
     self.save()
     names = self._source.class_names
     if not _are_numbers(names):
-      sources.save_class_names(self._folder / targets.CLASSES, names)
+      labelled.save_class_names(self._folder / targets.CLASSES, names)
 
 
 def _open_at(path, size: int | None):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import selection, sources
+from bfjax.data import labelled, selection
 from bfjax.datasets import targets
 from bfjax.formats import recordio
 from bfjax.storage import partial
@@ -104,7 +104,9 @@ class _Sink:
     atomic.write_text(
       self._folder / 'property', f'{source.num_classes},{height},{width}'
     )
-    sources.save_class_names(self._folder / targets.CLASSES, source.class_names)
+    labelled.save_class_names(
+      self._folder / targets.CLASSES, source.class_names
+    )
     self._write_lists()
 
   def _write_lists(self) -> None:
@@ -122,7 +124,7 @@ class _Sink:
         )
     if true is None:
       return
-    flipped = (true != source.labels) & (true != sources.NOBODY)
+    flipped = (true != source.labels) & (true != labelled.NOBODY)
     wrong = np.flatnonzero(flipped[self._order])
     lines = (
       f'{RECORDS}#{self._key(place)}\t{true[self._order[place]]}\n'

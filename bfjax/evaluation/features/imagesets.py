@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from bfjax import errors
-from bfjax.data import files, folders, sources
+from bfjax.data import files, folders, labelled, sources
 from bfjax.datasets import targets
 from bfjax.formats import packs
 from bfjax.text import printable
@@ -91,7 +91,7 @@ def open_paths(paths: str, root: str = '') -> ImageSet:
   return ImageSet(found, _no_label)
 
 
-def _labelled(source: sources.Source) -> ImageSet:
+def _labelled(source: labelled.Source) -> ImageSet:
   return ImageSet(source, lambda row: source.class_names[source.labels[row]])
 
 

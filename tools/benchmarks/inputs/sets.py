@@ -6,14 +6,14 @@ import pathlib
 import cv2
 import numpy as np
 
-from bfjax.data import sources
+from bfjax.data import labelled, sources
 from bfjax.datasets import writers
 
 IMAGE_SIZE = 112
 _CLASSES = 8
 
 
-def write_list(root: pathlib.Path, num_images: int) -> sources.Source:
+def write_list(root: pathlib.Path, num_images: int) -> labelled.Source:
   """Writes smooth random pictures with sensor noise, about 6.7 kB each."""
   random = np.random.default_rng(0)
   lines = []
@@ -35,7 +35,7 @@ def write_list(root: pathlib.Path, num_images: int) -> sources.Source:
 
 def write_all(
   folder: pathlib.Path, num_images: int
-) -> dict[str, sources.Source]:
+) -> dict[str, labelled.Source]:
   """Returns the sources by name; all of them hold the same images."""
   listed = write_list(folder / 'images', num_images)
   records = _convert(listed, 'recordio', folder / 'records')

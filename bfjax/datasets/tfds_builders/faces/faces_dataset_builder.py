@@ -12,7 +12,7 @@ import dataclasses
 
 import tensorflow_datasets as tfds
 
-from bfjax.data import sources
+from bfjax.data import labelled, sources
 from bfjax.datasets import packing, tfds_builders
 
 
@@ -40,7 +40,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     self._source = None
     super().__init__(**kwargs)
 
-  def _open(self) -> sources.Source:
+  def _open(self) -> labelled.Source:
     if self._source is None:
       config = self.builder_config
       self._source = sources.build(config.source, **config.options)
