@@ -88,6 +88,11 @@ def place(path: str | os.PathLike, number: int) -> str:
   return f'{printable(os.fspath(path))}:{number}'
 
 
+def row_place(path: str | os.PathLike, row: int) -> str:
+  """The same of line `row`, from 0, of those that are not blank."""
+  return place(path, line_number(path, row))
+
+
 def shown(line: str | bytes) -> str:
   """A line in quotes, cut off where it is long, for messages."""
   start = os.fsencode(line).strip()[:_MAX_SHOWN]

@@ -137,9 +137,9 @@ def test_true_labels_come_from_the_list_of_flips(tmp_path):
   np.testing.assert_array_equal(source.true_labels, [0, 2, 2, 0])
   assert source.true_labels.dtype == np.int32
   for text, message in (
-    (b'a 5\nx 5\n', r'flips\.txt:2: x is not in the training list'),
-    (b'a 4\n', r'flips\.txt:1: no image .* has the label 4'),
-    (b'a 5\na 5\n', r'flips\.txt:2: a is listed already in line 1'),
+    (b'a 5\nx 5\n', r'flips\.txt:2: x is not in the data set'),
+    (b'a 4\n', r'flips\.txt:1: no image .* has the label "4"'),
+    (b'a 5\na 5\n', r'flips\.txt:2: a is listed already in .*flips\.txt:1'),
     (b'a 5\nb\n', r'flips\.txt:2: .* has no label'),
   ):
     _write(tmp_path, 'flips.txt', text)

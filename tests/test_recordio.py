@@ -252,10 +252,10 @@ def test_true_labels(tmp_path):
   np.testing.assert_array_equal(source.true_labels, [0, 1, 1, 1, 0, 2])
   np.testing.assert_array_equal(source.labels, [0, 0, 1, 1, 2, 2])
   for line, message in (
-    ('train.rec#6 0', 'none of the images has this name'),
-    ('other.rec#1 0', 'none of the images has this name'),
-    ('train.rec#1 4', 'no image of the training set has this label'),
-    ('train.rec#4 0', 'the image is listed already'),
+    ('train.rec#6 0', '.* is not in the data set'),
+    ('other.rec#1 0', '.* is not in the data set'),
+    ('train.rec#1 4', 'no image .* has the label "4"'),
+    ('train.rec#4 0', 'train.rec#4 is listed already in .*:1'),
   ):
     (tmp_path / 'flips.txt').write_text(f'train.rec#4 0\n{line}\n')
     with pytest.raises(errors.UserError, match=f'flips.txt:2: {message}'):

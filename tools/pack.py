@@ -35,6 +35,7 @@ import numpy as np
 
 from bfjax import command, errors, recipes
 from bfjax.data import correctionlog, selection
+from bfjax.data.names import Names
 from bfjax.datasets import packing, targets, writers
 from bfjax.datasets.writers import bin as pack_writer
 from bfjax.datasets.writers import imagelist as list_writer
@@ -236,17 +237,20 @@ def _open_set(arguments):
   labels, rows = source.labels, None
   if arguments.labels:
     new = correctionlog.read_log(arguments.labels)
-    names = selection.names_bytes(source)
+    changed = selection.find_rows(
+      selection.names_of(source), Names.of(new), lambda _: arguments.labels
+    )
     labels = selection.relabel(
-      names, labels, source.class_names, new, arguments.labels
+      *(labels, changed, Names.of(new.values())),
+      *(source.class_names, lambda _: arguments.labels),
     )
     print(f'{int((labels != source.labels).sum())} labels are changed')
   if arguments.drop:
     dropped = selection.read_names(arguments.drop)
-    names = selection.names_bytes(source)
-    rows = selection.rows_without(
-      names, dropped, source.num_rows, arguments.drop
+    dropped = selection.find_rows(
+      selection.names_of(source), dropped, lambda _: arguments.drop
     )
+    rows = np.setdiff1d(np.arange(source.num_rows), dropped)
     print(f'{source.num_rows - len(rows)} images are left out')
     if not len(rows):
       raise errors.UserError(f'{arguments.drop} leaves no images.')

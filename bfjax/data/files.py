@@ -44,31 +44,14 @@ class ImageFiles:
   def __init__(self, paths: Iterable[str | bytes], root: str | os.PathLike):
     """Takes the paths, in order, and the folder they are relative to.
 
-    An absolute path stays as it is.
+    An absolute path stays as it is. `names.Names` are not copied.
     """
-    self._set(names.Names.of(paths), root)
-
-  @classmethod
-  def from_blob(
-    cls, blob: bytes, offsets: np.ndarray, root: str | os.PathLike
-  ) -> 'ImageFiles':
-    """Takes paths already joined: number i is blob[offsets[i]:offsets[i + 1]].
-
-    Args:
-      blob: all paths, one after the other, nothing in between.
-      offsets: int64 [num_rows + 1].
-      root: the folder the paths are relative to.
-    """
-    files = cls.__new__(cls)
-    files._set(names.Names(blob, offsets), root)
-    return files
-
-  def _set(self, paths, root):
-    self.names = paths
+    is_names = isinstance(paths, names.Names)
+    self.names = paths if is_names else names.Names.of(paths)
     self.root = os.path.abspath(root)
     # Of an empty name, the root itself.
     self._prefix = os.path.join(os.fsencode(self.root), b'')
-    self.num_rows = len(paths)
+    self.num_rows = len(self.names)
 
   def __len__(self) -> int:
     return self.num_rows

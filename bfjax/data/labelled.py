@@ -1,4 +1,4 @@
-"""Labelled images by row number: what a source gives; names of its classes."""
+"""Labelled images by row number: what a source gives, and its classes."""
 
 import hashlib
 import itertools
@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from bfjax import atomic, errors
+from bfjax import atomic, errors, text
+from bfjax.data.names import Names
 
 NOBODY = -1  # the true label of an image of nobody in the set
 _CHUNK = 4096
@@ -67,6 +68,52 @@ def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:
   return digest.hexdigest()
 
 
+def dense(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Numbers labels without gaps, in ascending order.
+
+  Args:
+    given: integers from 0, [n].
+
+  Returns:
+    int32 [n], the numbers, and int64, the label as given of each number.
+  """
+  largest = int(given.max(initial=0))
+  if largest > 8 * len(given):
+    values, labels = np.unique(given, return_inverse=True)
+    return labels.astype(np.int32), values
+  # Much quicker, and smaller, than sorting.
+  is_used = np.zeros(largest + 1, bool)
+  is_used[given] = True
+  number = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
+  return number[given], np.flatnonzero(is_used)
+
+
+def used_classes(
+  labels: np.ndarray, true_labels: np.ndarray | None, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray | None, Sequence[str]]:
+  """Leaves out the classes that no row has, given or truly.
+
+  Args:
+    labels: integers [n], 0 .. len(names) - 1.
+    true_labels: likewise or `NOBODY`, or None.
+    names: of each class.
+
+  Returns:
+    int32 labels, int32 true labels or None, and names, numbered anew.
+  """
+  given = labels
+  if true_labels is not None:
+    true_labels = true_labels.astype(np.int32)
+    is_member = true_labels != NOBODY
+    given = np.concatenate([labels, true_labels[is_member]])
+  numbers, used = dense(given)
+  if true_labels is not None:
+    true_labels[is_member] = numbers[len(labels) :]
+  if len(used) < len(names):
+    names = Names.of(names[int(i)] for i in used)
+  return numbers[: len(labels)], true_labels, names
+
+
 def save_class_names(
   path: str | os.PathLike, class_names: Iterable[str]
 ) -> None:
@@ -78,19 +125,34 @@ def save_class_names(
     file.writelines(f'{i}\t{x}\n' for i, x in enumerate(class_names))
 
 
-def read_class_names(path: str | os.PathLike) -> list[str]:
-  """The names in such a file, in order of the classes.
+def read_class_names(
+  path: str | os.PathLike, labels: Iterable[int] | None = None
+) -> list[str]:
+  """The names in such a file.
+
+  Args:
+    path: of the file.
+    labels: whose names are wanted; None for 0, 1, ..., as many as there are.
 
   Raises:
-    UserError: if a line is not `class<TAB>name` with its own number.
+    UserError: if the file cannot be read, a line is not `label<TAB>name`, two
+      are of one label or have one name, or a label has none.
   """
-  names = []
-  with open(path, encoding='utf-8', errors='surrogateescape') as file:
-    for number, line in enumerate(file):
-      index, tab, name = line.removesuffix('\n').partition('\t')
-      if not tab or index != str(number):
-        raise errors.UserError(
-          f'{path}:{number + 1}: expected `{number}<TAB>name`, not {line!r}.'
-        )
-      names.append(name)
-  return names
+  names = {}
+  for number, line in text.lines(path, 'the class names in'):
+    label, tab, name = line.partition('\t')
+    if not (tab and label.isdecimal() and name) or int(label) in names:
+      expected = '`label<TAB>name`, each label once'
+      raise text.bad_line(path, number, line, expected)
+    names[int(label)] = name
+  shown = text.printable(os.fspath(path))
+  if len(set(names.values())) < len(names):
+    raise errors.UserError(f'{shown}: two classes have one name.')
+  wanted = range(len(names)) if labels is None else list(labels)
+  for label in wanted:
+    if label not in names:
+      raise errors.UserError(
+        f'{shown} has no line for the label {label}. It tells the names of the '
+        'classes: complete it, or remove it to go without names.'
+      )
+  return [names[label] for label in wanted]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, lists, names, trees
-from bfjax.text import printable
+from bfjax.data import files, names, trees
+from bfjax.text import line_number, printable, row_place
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ def refuse_duplicates(path: str, listed: names.Names) -> None:
     return
   for first, second in _same(listed.hashes(), listed.encoded):
     raise errors.UserError(
-      f'{place(path, second)}: {printable(listed[second])} is listed '
-      f'already in line {lists.line_number(path, first)}. Remove one of the '
+      f'{row_place(path, second)}: {printable(listed[second])} is listed '
+      f'already in line {line_number(path, first)}. Remove one of the '
       'two.'
     )
 
@@ -52,8 +52,8 @@ def refuse_links(
   )
   for i, k in pairs:
     first, second = int(known[i]), int(known[k])
-    where = f'{place(path, second)}: ' if path else ''
-    line = f' in line {lists.line_number(path, first)}' if path else ''
+    where = f'{row_place(path, second)}: ' if path else ''
+    line = f' in line {line_number(path, first)}' if path else ''
     raise errors.UserError(
       f'{where}{printable(images.path(second))} is the same file as '
       f'{printable(images.path(first))}{line}, by a link or another '
@@ -74,11 +74,6 @@ def log_system_files(path: str, listed: names.Names) -> None:
       len(found),
       printable(found[0]),
     )
-
-
-def place(path: str, row: int) -> str:
-  """The file and line of a row of the list `path`, for messages."""
-  return f'{printable(path)}:{lists.line_number(path, row)}'
 
 
 def _is_system(name: str) -> bool:

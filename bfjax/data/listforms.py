@@ -22,38 +22,32 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from bfjax import errors, text
+
 _SAMPLE_BYTES = 1 << 20
 _MAX_LINE_BYTES = 1 << 13
 # Lines that are looked at: the first, and the first that are not ASCII.
 _LINES, _OTHER_LINES = 24, 8
 
-_END = rb'[ \t\r\v\f]*$'
 # With something in it that is no digit, and nothing blank at its ends.
 _PATH = rb'(?P<path>(?=[^\n]*?[^\d\s])\S(?:[^\n]*\S)?)'
 _LABEL = rb'(?P<label>\d+)'
 _WHOLE = rb'(?P<label>\d+)(?:\.0*)?'
 _NUMBER = rb'\t-?[\d.]+(?:e[-+]?\d+)?'
+_FACE = rb'(?:(?:%b){4}(?:(?:%b){10})?)?' % (_NUMBER, _NUMBER)
 _NO_COLUMN = rb'(?![-+.\d]+[ \t])'
-# In order of precedence.
+# In order of precedence; blanks may follow.
 _COLUMNS = {
   'number<TAB>path<TAB>label': rb'^\d+\t(?P<path>(?=[^\t\n]*[^\d\s])[^\t\n]+)\t'
-  + _LABEL
-  + rb'(?:(?:%b){4}(?:(?:%b){10})?)?' % (_NUMBER, _NUMBER)
-  + _END,
+  + (_LABEL + _FACE),
   '"path" label': rb'^[ \t]*(?P<quote>["\'])(?P<path>[^"\n]+)(?P=quote)'
-  rb'[ \t,;]+["\']?' + _LABEL + rb'["\']?' + _END,
-  'path,label': rb'^[ \t]*(?P<path>[^\n,;]*[^\s,;])[ \t]*[,;][ \t]*'
-  + _LABEL
-  + _END,
-  'path label': rb'^[^\n]*\S[ \t]+\d+' + _END,
-  'number label path': rb'^\d+[ \t]++'
-  + _WHOLE
-  + rb'[ \t]++'
-  + _NO_COLUMN
-  + _PATH
-  + _END,
-  'label path': rb'^[ \t]*' + _WHOLE + rb'[ \t]++' + _NO_COLUMN + _PATH + _END,
-  'number path label': rb'^\d+[ \t]++(?P<path>[^\n]*\S)[ \t]+' + _LABEL + _END,
+  rb'[ \t,;]+["\']?%b["\']?' % _LABEL,
+  'path,label': rb'^[ \t]*(?P<path>[^\n,;]*[^\s,;])[ \t]*[,;][ \t]*' + _LABEL,
+  'path label': rb'^[^\n]*\S[ \t]+\d+',
+  'number label path': rb'^\d+[ \t]++%b[ \t]++%b%b'
+  % (_WHOLE, _NO_COLUMN, _PATH),
+  'label path': rb'^[ \t]*%b[ \t]++%b%b' % (_WHOLE, _NO_COLUMN, _PATH),
+  'number path label': rb'^\d+[ \t]++(?P<path>[^\n]*\S)[ \t]+' + _LABEL,
 }
 _PLAIN = 'path label'
 # Its lines look like `path label`, too.
@@ -163,9 +157,9 @@ def unaligned(path: str, form: Form) -> bool:
 
 
 def _forms(lines):
-  text = b''.join(lines)
-  recodings = [None] if text.isascii() else [None, *_RECODINGS]
-  backslashes = [False, True] if b'\\' in text else [False]
+  sample = b''.join(lines)
+  recodings = [None] if sample.isascii() else [None, *_RECODINGS]
+  backslashes = [False, True] if b'\\' in sample else [False]
   for recoding in recodings:
     for columns in _COLUMNS:
       for slashes in backslashes:
@@ -177,15 +171,14 @@ def _sample(path) -> list[bytes]:
   if not os.path.isfile(path):
     return []
   try:
-    with open(path, 'rb') as file:
-      text = file.read(_SAMPLE_BYTES)
-  except OSError:
-    return []
-  whole, end, rest = text.removeprefix(b'\xef\xbb\xbf').rpartition(b'\n')
-  if len(text) < _SAMPLE_BYTES:
-    whole += end + rest
-  lines = [line for line in whole.split(b'\n') if line.strip()]
-  if not lines or b'\0' in whole or max(map(len, lines)) > _MAX_LINE_BYTES:
+    with text.reading(path) as file:
+      start = file.read(_SAMPLE_BYTES)
+  except errors.UserError:
+    return []  # who reads it says so
+  if len(start) == _SAMPLE_BYTES:
+    start = start[: start.rfind(b'\n') + 1]
+  lines = [line for line in start.split(b'\n') if line.strip()]
+  if not lines or b'\0' in start or max(map(len, lines)) > _MAX_LINE_BYTES:
     return []
   others = [line for line in lines[_LINES:] if not line.isascii()]
   return lines[:_LINES] + others[:_OTHER_LINES]
@@ -205,14 +198,14 @@ def _is_there(root: str, name: bytes) -> bool:
 
 @functools.cache
 def _pattern(columns: str) -> re.Pattern[bytes]:
-  return re.compile(rb'(?m)' + _COLUMNS[columns])
+  return re.compile(rb'(?m)%b[ \t\r\v\f]*$' % _COLUMNS[columns])
 
 
 def _recoded(lines: bytes, source: str, target: str) -> bytes | None:
   try:
-    text = lines.decode(source)
+    decoded = lines.decode(source)
     if target in _COMPOSITIONS:
-      return unicodedata.normalize(target, text).encode('utf-8')
-    return text.encode(target)
+      return unicodedata.normalize(target, decoded).encode('utf-8')
+    return decoded.encode(target)
   except UnicodeError:
     return None

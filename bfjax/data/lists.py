@@ -5,7 +5,6 @@ Others are read as if they were such: see `listforms`. Paths are tidied:
 """
 
 import io
-import itertools
 import logging
 import os
 import stat
@@ -13,18 +12,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.data import listforms
-from bfjax.text import printable
+from bfjax.data.names import Names
 
 _log = logging.getLogger(__name__)
 
 _MAX_DIGITS = 18
-# No path is longer than 4096 bytes: what goes on without end is no list.
-_MAX_LINE_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 22
-_BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 # Those of bytes.strip.
 _IS_BLANK = np.isin(np.arange(256), list(b' \t\n\r\v\f'))
 
@@ -33,14 +30,11 @@ class Lines(NamedTuple):
   """All lines of a list, without a Python object for each.
 
   Attributes:
-    blob: the paths, one after the other; path i is
-      blob[offsets[i]:offsets[i + 1]].
-    offsets: int64 [n + 1].
+    names: the paths.
     labels: int64 [n].
   """
 
-  blob: bytes
-  offsets: np.ndarray
+  names: Names
   labels: np.ndarray
 
 
@@ -55,25 +49,31 @@ def read(path: str, root: str = '') -> Lines:
     root: the folder of its images, or ''.
 
   Raises:
-    UserError: as `parse_lines`.
+    UserError: as `parse_lines`, or if it is no regular file.
   """
   form = _form(path, root)
+  if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+    raise errors.UserError(
+      f'Cannot read the list {text.printable(path)}: it is a folder, a pipe or '
+      'a device; make it a file.'
+    )
   blob = io.BytesIO()
-  lengths, labels = [], []
-  for block in _blocks(path):
-    found = _split(block, form)
-    if found is None:
-      # Blocks are only quicker; lines can be named.
-      return _join(_parse(path, form))
-    paths, block_lengths, block_labels = found
-    blob.write(paths)
-    lengths.append(block_lengths)
-    labels.append(block_labels)
-  offsets = np.zeros(1 + sum(map(len, lengths)), np.int64)
-  if lengths:
-    np.cumsum(np.concatenate(lengths), out=offsets[1:])
-  labels = np.concatenate(labels) if labels else np.zeros(0, np.int64)
-  return Lines(blob.getvalue(), offsets, labels)
+  lengths, labels = [np.zeros(1, np.int32)], [np.zeros(0, np.int64)]
+  with text.reading(path, 'the list') as file:
+    while block := file.read(_BLOCK_BYTES):
+      block += file.readline(text.MAX_LINE_BYTES + 1)
+      found = _split(block, form)
+      if found is None:
+        # Blocks are only quicker; lines can be named.
+        found = list(_parse(path, form))
+        names = Names.of(name for _, name, _ in found)
+        return Lines(names, np.array([x for *_, x in found], np.int64))
+      paths, block_lengths, block_labels = found
+      blob.write(paths)
+      lengths.append(block_lengths)
+      labels.append(block_labels)
+  offsets = np.cumsum(np.concatenate(lengths), dtype=np.int64)
+  return Lines(Names(blob.getvalue(), offsets), np.concatenate(labels))
 
 
 def parse_lines(path: str, root: str = '') -> Iterator[tuple[int, bytes, int]]:
@@ -93,12 +93,17 @@ def parse_lines(path: str, root: str = '') -> Iterator[tuple[int, bytes, int]]:
   return _parse(path, _form(path, root))
 
 
+def line(path: bytes, label: int) -> bytes:
+  """The line of such a file, with the two blanks of the published lists."""
+  return b'%b  %d\n' % (path, label)
+
+
 def _form(path, root) -> listforms.Form:
   form = listforms.detect(path, root)
   if form.in_words:
     _log.warning(
       'The list %s is read as: %s.%s',
-      printable(path),
+      text.printable(path),
       form.in_words,
       ' By its flags the images are not aligned; they are taken as they are.'
       if listforms.unaligned(path, form)
@@ -108,68 +113,13 @@ def _form(path, root) -> listforms.Form:
 
 
 def _parse(path, form) -> Iterator[tuple[int, bytes, int]]:
-  try:
-    with open(path, 'rb') as file:
-      lines = iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b'')
-      for number, line in enumerate(lines, 1):
-        if number == 1:
-          line = line.removeprefix(_BYTE_ORDER_MARK)
-        is_long = len(line) > _MAX_LINE_BYTES
-        plain = line if is_long else form.plain(line)
-        parts = (line if plain is None else plain).strip().rsplit(None, 1)
-        if is_long or plain is None:
-          raise errors.UserError(_line_problem(path, number, line, parts, form))
-        if len(parts) == 2 and _is_label(parts[1]) and b'\0' not in line:
-          yield number, parts[0], int(parts[1])
-        elif parts:
-          raise errors.UserError(_line_problem(path, number, line, parts, form))
-  except OSError as error:
-    raise _cannot_read(path, error) from error
-
-
-def line(path: bytes, label: int) -> bytes:
-  """The line of such a file, with the two blanks of the published lists."""
-  return b'%b  %d\n' % (path, label)
-
-
-def line_number(path: str, row: int) -> int:
-  """The number, from 1, of the line that row `row` of a list is from."""
-  with open(path, 'rb') as file:
-    numbers = (
-      number
-      for number, line in enumerate(file, 1)
-      if line.removeprefix(_BYTE_ORDER_MARK).strip()
-    )
-    return next(itertools.islice(numbers, row, None))
-
-
-def _blocks(path: str) -> Iterator[bytes]:
-  """Some whole lines at a time; only a line without end is broken."""
-  try:
-    with open(path, 'rb', opener=_open_file) as file:
-      rest = file.read(len(_BYTE_ORDER_MARK)).removeprefix(_BYTE_ORDER_MARK)
-      while block := file.read(_BLOCK_BYTES):
-        block = rest + block
-        end = block.rfind(b'\n') + 1
-        if not end and len(block) > _MAX_LINE_BYTES:
-          yield block
-        rest = block[end:]
-        if end:
-          yield block[:end]
-      if rest:
-        yield rest + b'\n'
-  except OSError as error:
-    raise _cannot_read(path, error) from error
-
-
-def _open_file(path, flags):
-  """An `opener` that does not wait for the other end of a pipe."""
-  file = os.open(path, flags | os.O_NONBLOCK)
-  mode = os.fstat(file).st_mode
-  if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-    os.close(file)
-    raise OSError(0, 'it is a pipe or a device; make it a file')
-  return file
+  for number, line in text.byte_lines(path):
+    plain = form.plain(line)
+    parts = (line if plain is None else plain).strip().rsplit(None, 1)
+    is_good = plain is not None and len(parts) == 2 and b'\0' not in line
+    if not (is_good and parts[1].isdigit() and len(parts[1]) <= _MAX_DIGITS):
+      raise errors.UserError(_line_problem(path, number, line, parts, form))
+    yield number, parts[0], int(parts[1])
 
 
 def _split(block: bytes, form: listforms.Form):
@@ -177,18 +127,19 @@ def _split(block: bytes, form: listforms.Form):
 
   None if something is wrong with one of them.
   """
-  text = np.frombuffer(block, np.uint8)
-  newlines = np.flatnonzero(text == ord('\n'))
-  too_long = np.diff(newlines, prepend=-1).max(initial=0) > _MAX_LINE_BYTES
-  if too_long or text[-1] != ord('\n') or b'\0' in block:
+  if not block.endswith(b'\n'):  # the last line, or one that is too long
+    block += b'\n'
+  chars = np.frombuffer(block, np.uint8)
+  newlines = np.flatnonzero(chars == ord('\n'))
+  if np.diff(newlines, prepend=-1).max() > text.MAX_LINE_BYTES:
     return None
-  plain = form.plain(block)
+  plain = None if b'\0' in block else form.plain(block)
   if plain is None:
     return None
   if plain is not block:
-    text = np.frombuffer(plain, np.uint8)
-    newlines = np.flatnonzero(text == ord('\n'))
-  is_blank = _IS_BLANK[text]
+    chars = np.frombuffer(plain, np.uint8)
+    newlines = np.flatnonzero(chars == ord('\n'))
+  is_blank = _IS_BLANK[chars]
   edges = np.flatnonzero(is_blank[1:] != is_blank[:-1]) + 1
   if not is_blank[0]:
     edges = np.insert(edges, 0, 0)
@@ -199,58 +150,35 @@ def _split(block: bytes, form: listforms.Form):
   last = np.flatnonzero(np.concatenate([is_new, [len(starts) > 0]]))
   if (first == last).any():
     return None
-  labels = _numbers(text, starts[last], ends[last])
+  labels = _numbers(*_joined(chars, starts[last], ends[last]))
   if labels is None:
     return None
-  # 1 where a path starts, -1 where it has ended: the sum tells what is inside.
-  steps = np.zeros(len(text), np.int8)
-  steps[starts[first]] = 1
-  steps[ends[last - 1]] = -1
+  paths, lengths = _joined(chars, starts[first], ends[last - 1])
+  return paths.tobytes(), lengths, labels
+
+
+def _joined(chars, starts, ends):
+  """chars[starts:ends], one after the other, and their lengths, int32."""
+  # 1 where one starts, -1 where it has ended: the sum tells what is inside.
+  steps = np.zeros(len(chars), np.int8)
+  steps[starts] = 1
+  steps[ends] = -1
   inside = np.cumsum(steps, dtype=np.int8, out=steps).view(bool)
-  lengths = (ends[last - 1] - starts[first]).astype(np.int32)
-  return text[inside].tobytes(), lengths, labels
+  return chars[inside], (ends - starts).astype(np.int32)
 
 
-def _numbers(text, starts, ends):
-  """int64 [n], the numbers text[starts:ends]; None if one is no number."""
-  num_digits = ends - starts
-  most = num_digits.max(initial=0)
-  if most > _MAX_DIGITS:
+def _numbers(digits, lengths):
+  """int64 [n] of digits, uint8, and their lengths; None if one is no number."""
+  if lengths.max(initial=0) > _MAX_DIGITS or (digits - ord('0') > 9).any():
     return None
-  values = np.zeros(len(starts), np.int64)
-  for place in range(most):
-    is_in = place < num_digits
-    digits = text[np.where(is_in, starts + place, 0)] - ord('0')
-    if (digits[is_in] > 9).any():
-      return None
-    values = np.where(is_in, 10 * values + digits, values)
-  return values
-
-
-def _join(lines) -> Lines:
-  paths, labels = [], []
-  for _, path, label in lines:
-    paths.append(path)
-    labels.append(label)
-  offsets = np.cumsum([0, *map(len, paths)], dtype=np.int64)
-  return Lines(b''.join(paths), offsets, np.array(labels, np.int64))
-
-
-def _cannot_read(path, error):
-  return errors.UserError(
-    f'Cannot read the list {printable(path)}: {error.strerror}.'
-  )
-
-
-def _is_label(word: bytes) -> bool:
-  return word.isdigit() and len(word) <= _MAX_DIGITS
+  offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int32)])
+  buffers = [pa.py_buffer(x) for x in (offsets.astype(np.int32), digits)]
+  words = pa.StringArray.from_buffers(len(lengths), *buffers)
+  return words.cast(pa.int64()).to_numpy()
 
 
 def _line_problem(path, number, line, parts, form) -> str:
-  shown = line.strip()[:200].decode('utf-8', 'backslashreplace')
-  if len(line) > _MAX_LINE_BYTES:
-    reason = f'has more than {_MAX_LINE_BYTES} bytes; is this file a list?'
-  elif b'\0' in line:
+  if b'\0' in line:
     reason = 'holds zero bytes; save the list as UTF-8 text'
   elif form != listforms.Form():
     reason = f'is not as the first ones are: {form.in_words}'
@@ -260,7 +188,6 @@ def _line_problem(path, number, line, parts, form) -> str:
     reason = 'has a negative label'
   else:
     reason = 'has a label that is not an integer'
-  place = f'{printable(path)}:{number}'
   hint = ' If it is a heading, remove it.' if number == 1 else ''
   if number == 1 and line.count(b'\t') > 1:
     hint += (
@@ -268,6 +195,7 @@ def _line_problem(path, number, line, parts, form) -> str:
       ' NEW_LIST takes the second for the path and the third for the label.'
     )
   return (
-    f'{place}: the line {shown!r} {reason}. Expected: path, blanks, label (an '
-    f'integer from 0), or a form that docs/data.md has.{hint}'
+    f'{text.place(path, number)}: the line {text.shown(line)} {reason}. '
+    'Expected: path, blanks, label (an integer from 0), or a form that '
+    f'docs/data.md has.{hint}'
   )

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _CHUNK = 1 << 16
 
@@ -37,6 +39,18 @@ class Names(Sequence):
       offsets.append(blob.tell())
     return cls(blob.getvalue(), np.frombuffer(offsets, np.int64))
 
+  @classmethod
+  def of_numbers(cls, values: np.ndarray) -> 'Names':
+    """The decimal notation of integers."""
+    _, offsets, blob = pa.array(values).cast(pa.large_string()).buffers()
+    return cls(blob.to_pybytes(), np.frombuffer(offsets, np.int64))
+
+  @property
+  def arrow(self) -> pa.LargeBinaryArray:
+    """The same names, in the same memory, for the functions of Arrow."""
+    buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.blob)]
+    return pa.Array.from_buffers(pa.large_binary(), len(self), buffers)
+
   def __len__(self) -> int:
     return len(self.offsets) - 1
 
@@ -46,7 +60,11 @@ class Names(Sequence):
     return os.fsdecode(self.encoded(range(len(self))[i]))
 
   def __eq__(self, other):
-    return _equal(self, other)
+    if not isinstance(other, Sequence) or isinstance(other, str):
+      return NotImplemented
+    return len(self) == len(other) and all(
+      a == b for a, b in zip(self, other, strict=True)
+    )
 
   def encoded(self, i: int) -> bytes:
     """Number `i`, 0 .. n - 1."""
@@ -64,28 +82,13 @@ class Names(Sequence):
     """int64 [n]: equal where names are, and hardly ever elsewhere."""
     return np.fromiter(map(hash, self.all_encoded()), np.int64, len(self))
 
+  def places(self, wanted: 'Names') -> np.ndarray:
+    """int64 [len(wanted)]: where each of `wanted` is among these, -1 if not.
 
-class Numbers(Sequence):
-  """The decimal notation of the integers of an array, int64 [n]."""
-
-  def __init__(self, values: np.ndarray):
-    self.values = values
-
-  def __len__(self) -> int:
-    return len(self.values)
-
-  def __getitem__(self, i):
-    if isinstance(i, slice):
-      return [str(value) for value in self.values[i].tolist()]
-    return str(self.values[i])
-
-  def __eq__(self, other):
-    return _equal(self, other)
-
-
-def _equal(names, other):
-  if not isinstance(other, Sequence) or isinstance(other, str):
-    return NotImplemented
-  return len(names) == len(other) and all(
-    a == b for a, b in zip(names, other, strict=True)
-  )
+    No name may be among these twice; `wanted` may have some more than once.
+    """
+    place = pc.index_in(self.arrow, value_set=wanted.arrow)
+    there = np.flatnonzero(place.is_valid())
+    found = np.full(len(wanted), -1, np.int64)
+    found[place.drop_null()] = there
+    return found[pc.index_in(wanted.arrow, value_set=wanted.arrow)]

@@ -2,12 +2,12 @@
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bfjax import errors
-from bfjax.data import labelled, listforms
+from bfjax import errors, text
+from bfjax.data import labelled, listforms, lists
 from bfjax.data.names import Names
 from bfjax.text import printable
 
@@ -45,7 +45,7 @@ class Selection:
     if rows is not None:
       labels = labels[rows]
       true_labels = None if true_labels is None else true_labels[rows]
-    self.labels, self.true_labels, self.class_names = used_classes(
+    self.labels, self.true_labels, self.class_names = labelled.used_classes(
       labels, true_labels, names
     )
 
@@ -59,7 +59,7 @@ class Selection:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    return labelled.fingerprint(names_bytes(self), self.labels)
+    return labelled.fingerprint(names_of(self).all_encoded(), self.labels)
 
   def read(self, rows) -> list[bytes]:
     return self._source.read(self._of(rows))
@@ -72,35 +72,6 @@ class Selection:
 
   def _of(self, rows):
     return rows if self._rows is None else self._rows[rows]
-
-
-def used_classes(
-  labels: np.ndarray, true_labels: np.ndarray | None, names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray | None, Sequence[str]]:
-  """Leaves out the classes that no row has.
-
-  Args:
-    labels: integers [n], 0 .. len(names) - 1.
-    true_labels: likewise or `labelled.NOBODY`, or None.
-    names: of each class.
-
-  Returns:
-    int32 labels, int32 true labels or None, and names, numbered anew.
-  """
-  used = np.zeros(len(names), bool)
-  used[labels] = True
-  if true_labels is not None:
-    used[true_labels[true_labels != labelled.NOBODY]] = True
-    true_labels = true_labels.astype(np.int32, copy=False)
-  labels = labels.astype(np.int32, copy=False)
-  if used.all():
-    return labels, true_labels, names
-  number = np.cumsum(used, dtype=np.int32) - np.int32(1)
-  if true_labels is not None:
-    nobody = true_labels == labelled.NOBODY
-    true_labels = np.where(nobody, labelled.NOBODY, number[true_labels])
-  kept = Names.of(names[int(i)] for i in np.flatnonzero(used))
-  return number[labels], true_labels, kept
 
 
 def check_true_classes(source: labelled.Source) -> None:
@@ -126,74 +97,112 @@ def check_true_classes(source: labelled.Source) -> None:
     )
 
 
-def names_bytes(source: labelled.Source) -> Iterable[bytes]:
+def names_of(source: labelled.Source) -> Names:
   """The names of the rows of a source, in order."""
-  return (os.fsencode(source.name(row)) for row in range(source.num_rows))
+  return Names.of(source.name(row) for row in range(source.num_rows))
+
+
+def find_rows(
+  names: Names | Callable[[Names], np.ndarray],
+  listed: Names,
+  where: Callable[[int], str],
+) -> np.ndarray:
+  """The rows of the images that a file lists, int64 [n].
+
+  Args:
+    names: of all images, none twice; or what finds rows, -1 where there is no
+      such image.
+    listed: the names in the file.
+    where: tells the place of one of them in it, for messages.
+
+  Raises:
+    UserError: if one is not in the data set, or is listed twice.
+  """
+  rows = names(listed) if callable(names) else names.places(listed)
+  absent = np.flatnonzero(rows < 0)
+  if len(absent):
+    first = int(absent[0])
+    raise errors.UserError(
+      f'{where(first)}: {printable(listed[first])} is not in the data set '
+      f'({len(absent)} of the {len(rows)} images listed are not). Is it the list '
+      'of this data set?'
+    )
+  known, firsts = np.unique(rows, return_index=True)
+  if len(known) < len(rows):
+    again = int(np.setdiff1d(np.arange(len(rows)), firsts)[0])
+    first = int(firsts[np.searchsorted(known, rows[again])])
+    raise errors.UserError(
+      f'{where(again)}: {printable(listed[again])} is listed already in '
+      f'{where(first)}. Remove one of the two.'
+    )
+  return rows
 
 
 def relabel(
-  names: Iterable[bytes],
   labels: np.ndarray,
+  rows: np.ndarray,
+  new: Names,
   class_names: Sequence[str],
-  new: Mapping[bytes, str],
-  file: str,
+  where: Callable[[int], str],
 ) -> np.ndarray:
-  """`labels` with those of the images in `new` replaced.
+  """`labels` with those of some rows replaced.
 
   Args:
-    names: of each row.
-    labels: int32 [rows].
-    class_names: of each label.
-    new: image -> the name of its class.
-    file: where they are from, for messages.
+    labels: int32 [n].
+    rows: int64 [k], which.
+    new: the names of their classes.
+    class_names: of each label, none twice.
+    where: tells where one of them is from, for messages.
 
   Returns:
-    int32 [rows].
+    int32 [n].
 
   Raises:
-    UserError: if there is no such image or no such class.
+    UserError: if there is no such class.
   """
-  wanted = set(new.values())
-  number = {name: i for i, name in enumerate(class_names) if name in wanted}
-  for image, name in new.items():
-    if name not in number:
-      raise errors.UserError(
-        f'{file}: {_shown(image)} shall have the label {name!r}, which no image'
-        ' of the data set has. Is the file of this data set?'
-      )
-  found = _rows_of(names, new, file)
+  if not isinstance(class_names, Names):
+    class_names = Names.of(class_names)
+  numbers = class_names.places(new)
+  if len(rows) and numbers.min() < 0:
+    first = int(np.argmin(numbers))
+    raise errors.UserError(
+      f'{where(first)}: no image of the data set has the label '
+      f'"{printable(new[first])}". Is it the list of this data set?'
+    )
   labels = labels.copy()
-  for row, image in found:
-    labels[row] = number[new[image]]
+  labels[rows] = numbers
   return labels
 
 
-def rows_without(
-  names: Iterable[bytes], dropped: Mapping[bytes, int], num_rows: int, file: str
+def read_truth(
+  path: str,
+  root: str,
+  labels: np.ndarray,
+  *,
+  names: Names | Callable[[Names], np.ndarray],
+  class_names: Sequence[str],
 ) -> np.ndarray:
-  """int64 [n], the rows whose names are not among `dropped`.
+  """`labels` with those in a list of flipped images replaced, int32.
+
+  Args:
+    path: the list, with TRUE labels.
+    root: the folder of the images, or ''; see `lists.read`.
+    labels: int32 [n], as given.
+    names: of all images, see `find_rows`.
+    class_names: of each label, as the list calls them.
 
   Raises:
-    UserError: if there is no image of such a name.
+    UserError: as `lists.read`, `find_rows` and `relabel`.
   """
-  kept = np.ones(num_rows, bool)
-  kept[[row for row, _ in _rows_of(names, dropped, file)]] = False
-  return np.flatnonzero(kept)
+  truth = lists.read(path, root)
+  where = functools.partial(text.row_place, path)
+  rows = find_rows(names, truth.names, where)
+  new = Names.of_numbers(truth.labels)
+  return relabel(labels, rows, new, class_names, where)
 
 
-def _rows_of(names, wanted, file) -> list[tuple[int, bytes]]:
-  found = [(row, name) for row, name in enumerate(names) if name in wanted]
-  missing = wanted.keys() - {name for _, name in found}
-  if missing:
-    raise errors.UserError(
-      f'{file}: {len(missing)} of its {len(wanted)} images are not in the data '
-      f'set, {_shown(min(missing))} the first. Is the file of this data set?'
-    )
-  return found
-
-
-def read_names(path: str | os.PathLike) -> dict[bytes, int]:
-  """Reads a list of images: name -> line number.
+def read_names(path: str | os.PathLike) -> Names:
+  """Reads a list of images, each once.
 
   The lines are names, or columns `row<TAB>name<TAB>...` as the logs of a run
   have them, with or without a header.
@@ -201,26 +210,14 @@ def read_names(path: str | os.PathLike) -> dict[bytes, int]:
   Raises:
     UserError: if the file cannot be read or is empty.
   """
-  try:
-    with open(path, 'rb') as file:
-      lines = [line.strip(b'\r\n') for line in file]
-  except OSError as error:
-    raise errors.UserError(
-      f'Cannot read {str(path)!r}: {error.strerror}.'
-    ) from error
   found = {}
-  for number, line in enumerate(lines, 1):
+  for _, line in text.byte_lines(path):
     fields = line.split(b'\t')
     if len(fields) > 1 and fields[0].isdigit():
       line = fields[1]
     elif fields[:2] == [b'row', b'path']:
       continue
-    if line:
-      found[listforms.tidied(line)] = number
+    found[listforms.tidied(line)] = None
   if not found:
     raise errors.UserError(f'{path} names no images.')
-  return found
-
-
-def _shown(name: bytes) -> str:
-  return printable(os.fsdecode(name))
+  return Names.of(found)

@@ -18,8 +18,8 @@ import numpy as np
 import tqdm
 
 from bfjax import atomic, errors, runtime
-from bfjax.data import correctionlog, labelled, selection
-from bfjax.data.names import Names, Numbers
+from bfjax.data import labelled, selection
+from bfjax.data.names import Names
 from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def read(
   given = table.pop(label_key)
   if class_names is None:
     numbers, given = np.unique(given, return_inverse=True)
-    class_names = Numbers(numbers)
+    class_names = Names.of_numbers(numbers)
   _check(records, given, len(class_names), label_key)
   true = table.pop('true_label', None)
   if true is not None:
@@ -129,17 +129,13 @@ def read(
   names = None
   if has_path:
     names = Names(table.pop(_NAMES).tobytes(), table[_OFFSETS])
-
-  def named():
-    if names:
-      return names.all_encoded()
-    return (b'%s#%d' % (title.encode(), row) for row in range(len(given)))
-
+  named = names or Names.of(f'{title}#{row}' for row in range(len(given)))
   if truth:
-    new = correctionlog.read_truth(truth)
-    true = selection.relabel(named(), given, class_names, new, truth)
-  labels, true, class_names = selection.used_classes(given, true, class_names)
-  fingerprint = labelled.fingerprint(named(), labels)
+    true = selection.read_truth(
+      truth, '', given, names=named, class_names=class_names
+    )
+  labels, true, class_names = labelled.used_classes(given, true, class_names)
+  fingerprint = labelled.fingerprint(named.all_encoded(), labels)
   return Columns(labels, true, class_names, names, fingerprint)
 
 

@@ -177,41 +177,5 @@ def open_source(
   path = os.path.join(found.folder, CLASSES)
   if found.format != 'list' or not os.path.isfile(path):
     return source
-  names = read_class_names(path)
-  for number in source.class_names:
-    if number not in names:
-      raise errors.UserError(
-        f'{printable(path)} has no line for the label {number}. It tells the '
-        'names of the classes: complete it, or remove it to go without names.'
-      )
-  given = [names[number] for number in source.class_names]
+  given = labelled.read_class_names(path, map(int, source.class_names))
   return selection.Selection(source, class_names=given)
-
-
-def read_class_names(path: str) -> dict[str, str]:
-  """Reads lines `label<TAB>name`, as `labelled.save_class_names` writes them.
-
-  Raises:
-    UserError: if the file cannot be read, a line is not so, or two classes
-      have one name.
-  """
-  names = {}
-  try:
-    with open(
-      path, encoding='utf-8', errors='surrogateescape', newline='\n'
-    ) as file:
-      for number, line in enumerate(file, 1):
-        label, tab, name = line.rstrip('\n').partition('\t')
-        if not tab or not label.isdigit() or not name:
-          raise errors.UserError(
-            f'{printable(path)}:{number}: expected `label<TAB>name`, not '
-            f'"{printable(line.rstrip())}".'
-          )
-        names[label] = name
-  except OSError as error:
-    raise errors.UserError(
-      f'Cannot read {printable(path)}: {error.strerror}.'
-    ) from error
-  if len(set(names.values())) < len(names):
-    raise errors.UserError(f'{printable(path)}: two classes have one name.')
-  return names

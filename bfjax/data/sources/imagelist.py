@@ -1,13 +1,14 @@
 """Images on disk: a list of paths and labels, or a folder per class."""
 
 import dataclasses
+import functools
 import logging
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.config import limits
 from bfjax.data import (
   files,
@@ -16,15 +17,14 @@ from bfjax.data import (
   labelled,
   listchecks,
   lists,
-  names,
   places,
+  selection,
 )
-from bfjax.text import printable
+from bfjax.data.names import Names
 
 _log = logging.getLogger(__name__)
 
 _MAX_LABEL = 2**31 - 1
-_CHUNK = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +107,18 @@ def build(
   true_labels = None
   if list:
     list_path = places.find_list(list, root, 'data.list')
-    found, labels, values = _read_list(list_path, root, num_classes)
-    class_names = names.Numbers(values)
+    found, labels, class_names = _read_list(list_path, root, num_classes)
     if truth:
       truth_path = places.find_list(truth, root, 'data.truth')
-      true_labels = _true_labels(truth_path, found, labels, values)
+      true_labels = selection.read_truth(
+        truth_path, root, labels, names=found.names, class_names=class_names
+      )
     if outliers:
       true_labels = labels.copy() if true_labels is None else true_labels
       outliers_path = places.find_list(outliers, root, 'data.outliers')
-      listed = lists.read(outliers_path, root)
-      rows = _rows_of(outliers_path, found, listed)
+      listed = lists.read(outliers_path, root).names
+      where = functools.partial(text.row_place, outliers_path)
+      rows = selection.find_rows(found.names, listed, where)
       true_labels[rows] = labelled.NOBODY
   else:
     found, labels, class_names = folders.read(root, num_classes)
@@ -141,9 +143,9 @@ def build(
 
 
 def _read_list(path, root, num_classes):
-  """(ImageFiles, labels int32 [n], the label as given int64 of each class)."""
+  """(ImageFiles, labels int32 [n], the label as given of each class)."""
   found = lists.read(path, root)
-  shown = printable(path)
+  shown = text.printable(path)
   given = found.labels
   if not given.size:
     raise errors.UserError(f'{shown}: the list is empty.')
@@ -151,81 +153,11 @@ def _read_list(path, root, num_classes):
   if given.max() > limit:
     row = int(np.argmax(given > limit))
     raise errors.UserError(
-      f'{shown}:{lists.line_number(path, row)}: label {given[row]}, but the '
+      f'{text.row_place(path, row)}: label {given[row]}, but the '
       f'largest may be {limit}'
       + (f' (data.num_classes = {num_classes}).' if num_classes else '.')
     )
-  labels, values = _numbered(given)
-  listed = files.ImageFiles.from_blob(found.blob, found.offsets, root)
-  del found, given  # memory for what follows
-  listchecks.refuse_duplicates(path, listed.names)
-  listchecks.log_system_files(path, listed.names)
-  return listed, labels, values
-
-
-def _numbered(given):
-  """Labels without gaps, int32, and of each the label as given, ascending."""
-  largest = int(given.max())
-  if largest > 8 * len(given):
-    values, labels = np.unique(given, return_inverse=True)
-    return labels.astype(np.int32), values
-  # Much quicker, and smaller, than sorting.
-  is_used = np.zeros(largest + 1, bool)
-  is_used[given] = True
-  number = np.cumsum(is_used, dtype=np.int32) - 1
-  return number[given], np.flatnonzero(is_used)
-
-
-def _true_labels(path, found, labels, values) -> np.ndarray:
-  """`labels` with those of the images in the list `path` replaced."""
-  truth = lists.read(path, found.root)
-  number = np.searchsorted(values, truth.labels)
-  known = values[np.minimum(number, len(values) - 1)] == truth.labels
-  if not known.all():
-    row = int(np.argmin(known))
-    raise errors.UserError(
-      f'{listchecks.place(path, row)}: no image of the training list has the '
-      f'label {truth.labels[row]}.'
-    )
-  true_labels = labels.copy()
-  true_labels[_rows_of(path, found, truth)] = number
-  return true_labels
-
-
-def _rows_of(path, found, some) -> np.ndarray:
-  """The row of each image of the list `some`, which was read from `path`."""
-  listed = names.Names(some.blob, some.offsets)
-  listchecks.refuse_duplicates(path, listed)
-  rows = np.full(len(listed), -1, np.int64)
-  for row, place in _matches(found.names, listed):
-    rows[place] = row
-  if rows.size and rows.min() < 0:
-    row = int(np.argmin(rows))
-    raise errors.UserError(
-      f'{listchecks.place(path, row)}: {printable(listed[row])} is not '
-      'in the training list.'
-    )
-  return rows
-
-
-def _matches(all_names, some):
-  """Yields (i, k) where all_names[i] == some[k]; names of `some` differ."""
-  if not len(some):
-    return
-  hashes = some.hashes()
-  order = np.argsort(hashes)
-  ascending = hashes[order]
-  for i, value in _in_chunks(all_names.hashes()):
-    at = np.searchsorted(ascending, value)
-    is_equal = ascending[np.minimum(at, len(some) - 1)] == value
-    for row, place in zip(i[is_equal].tolist(), at[is_equal], strict=True):
-      k = int(order[place])
-      if all_names.encoded(row) == some.encoded(k):
-        yield row, k
-
-
-def _in_chunks(values):
-  """Yields (indices, values) of some at a time."""
-  for start in range(0, len(values), _CHUNK):
-    part = values[start : start + _CHUNK]
-    yield np.arange(start, start + len(part)), part
+  labels, values = labelled.dense(given)
+  listchecks.refuse_duplicates(path, found.names)
+  listchecks.log_system_files(path, found.names)
+  return files.ImageFiles(found.names, root), labels, Names.of_numbers(values)

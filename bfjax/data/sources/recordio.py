@@ -1,6 +1,5 @@
 """The sets of InsightFace and MXNet: `train.rec`, `train.idx`, `property`."""
 
-import array
 import glob
 import hashlib
 import logging
@@ -10,7 +9,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.config import limits
-from bfjax.data import images, labelled, lists, names, places
+from bfjax.data import images, labelled, names, places, selection
 from bfjax.formats import recordfiles, recordindex, recordlabels
 from bfjax.text import printable
 
@@ -130,7 +129,7 @@ def build(
     raise errors.UserError(f'{printable(file.path)} holds no images.')
   folder = os.path.dirname(file.path)
   given = catalogue.labels[good].astype(np.int32)
-  labels, values = _renumber(given)
+  labels, values = labelled.dense(given)
   _check_property(folder, values)
   source = Records(
     file,
@@ -175,14 +174,6 @@ def find(root: str) -> str:
   return os.path.join(root, found[0])
 
 
-def _renumber(given):
-  """Labels without gaps, int32, and of each the label as given, ascending."""
-  is_used = np.zeros(int(given.max()) + 1, bool)
-  is_used[given] = True
-  numbers = np.cumsum(is_used, dtype=np.int32) - 1
-  return numbers[given], np.flatnonzero(is_used)
-
-
 def _check_property(folder, values) -> None:
   """Warns if the file `property` speaks of another number of classes."""
   path = os.path.join(folder, 'property')
@@ -202,46 +193,24 @@ def _check_property(folder, values) -> None:
 def _class_names(folder, values):
   path = os.path.join(folder, _CLASSES)
   if not os.path.isfile(path):
-    return names.Numbers(values)
-  found = labelled.read_class_names(path)
-  if values[-1] >= len(found):
-    raise errors.UserError(
-      f'{printable(path)} names {len(found)} classes, but there is the '
-      f'label {values[-1]}. Correct or remove the file.'
-    )
-  return [found[value] for value in values]
+    return names.Names.of_numbers(values)
+  return labelled.read_class_names(path, values.tolist())
 
 
 def _true_labels(path, source, values) -> np.ndarray:
   """The labels with those of the images in the list `path` replaced."""
-  keys, given, numbers = array.array('q'), array.array('q'), array.array('q')
   prefix = os.fsencode(source.name(0)).rpartition(b'#')[0] + b'#'
-  for number, name, label in lists.parse_lines(path):
-    key = os.path.basename(name).removeprefix(prefix)
-    is_key = key.isdigit() and len(key) <= _MAX_DIGITS
-    keys.append(int(key) if is_key else -1)
-    given.append(label)
-    numbers.append(number)
-  if not numbers:
-    return source.labels.copy()
 
-  def check(is_good, what):
-    if not is_good.all():
-      number = numbers[int(np.argmin(is_good))]
-      raise errors.UserError(f'{printable(path)}:{number}: {what}.')
+  def key(name):
+    word = os.path.basename(name).removeprefix(prefix)
+    return int(word) if word.isdigit() and len(word) <= _MAX_DIGITS else -1
 
-  rows = source.rows_of(np.frombuffer(keys, np.int64))
-  check(
-    rows >= 0,
-    'none of the images has this name; they are called as '
-    f'{printable(source.name(0))} is',
+  return selection.read_truth(
+    path,
+    '',
+    source.labels,
+    names=lambda listed: source.rows_of(
+      np.fromiter(map(key, listed.all_encoded()), np.int64, len(listed))
+    ),
+    class_names=names.Names.of_numbers(values),
   )
-  is_first = np.zeros(len(rows), bool)
-  is_first[np.unique(rows, return_index=True)[1]] = True
-  check(is_first, 'the image is listed already')
-  labels = np.searchsorted(values, given)
-  is_used = values[np.minimum(labels, len(values) - 1)] == given
-  check(is_used, 'no image of the training set has this label')
-  true_labels = source.labels.copy()
-  true_labels[rows] = labels
-  return true_labels

@@ -16,6 +16,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
+from bfjax.data.names import Names
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.ijb import alignment, columns, ijb_features, templates
 from bfjax.text import printable
@@ -172,8 +173,8 @@ def open_images(
     )
     landmarks, detector_scores = _read_points(landmark_list, media_list, names)
   template_ids, template = np.unique(ids, return_inverse=True)
-  found = files.ImageFiles.from_blob(
-    names.blob, names.offsets, os.path.join(root, images)
+  found = files.ImageFiles(
+    Names(names.blob, names.offsets), os.path.join(root, images)
   )
   there = os.path.isfile(found.path(0))
   saved = None
