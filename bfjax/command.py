@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from absl import logging as absl_logging
 
-from bfjax import errors
+from bfjax import errors, runtime
 
 
 def run(name: str, job: Callable[[], object]) -> None:
@@ -16,6 +16,7 @@ def run(name: str, job: Callable[[], object]) -> None:
   no stack trace; 130 after Ctrl-C. Libraries log errors alone.
   """
   absl_logging.set_verbosity(absl_logging.ERROR)
+  runtime.silence_tensorflow()
   try:
     job()
   except errors.UserError as error:

@@ -29,6 +29,15 @@ def add_xla_flag(flag: str) -> None:
     os.environ['XLA_FLAGS'] = f'{flags} {flag}'.strip()
 
 
+def silence_tensorflow() -> None:
+  """Keeps TensorFlow, which only serves data here, from speaking to the user.
+
+  Call it before that is imported.
+  """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+
+
 def start(compilation_cache_dir: str | None = None) -> None:
   """Sets JAX's flags and its persistent compilation cache.
 
@@ -38,9 +47,7 @@ def start(compilation_cache_dir: str | None = None) -> None:
     compilation_cache_dir: where compiled functions are kept between runs;
       None for the default, '' for no cache.
   """
-  # TensorFlow only feeds data here and need not speak.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+  silence_tensorflow()
   # XLA:CPU runs convolutions faster without YNNPACK. GPUs ignore the flag.
   add_xla_flag('--xla_cpu_experimental_ynn_fusion_type=-individual_convolution')
   import jax  # after the environment is set

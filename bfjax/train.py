@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bfjax import errors, metrics, pretrained, setup, sharding, step
-from bfjax.data import streams
+from bfjax.data import order
 from bfjax.evaluation import suite
 from bfjax.logbook import collapse, journal, progress
 from bfjax.storage import checkpoint, diskerrors, wholeness
@@ -65,7 +65,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
         workdir,
         'Once that is put right, the same command goes on from the last'
         ' checkpoint.',
-        also=(streams.TensorFlowError,),
+        also=(order.tensorflow().errors.OpError,),
       )
     )
     checkpoint.claim_workdir(workdir, run.record)

@@ -26,6 +26,11 @@ _MAX_SCANS = 256
 _CHECK_CHUNK = 256
 
 
+def use_one_thread() -> None:
+  """Where several threads decode, OpenCV needs none of its own."""
+  cv2.setNumThreads(0)
+
+
 def decode(encoded: bytes, image_size: int) -> np.ndarray:
   """Decodes an image, and resizes it if it is not of the size asked for.
 
@@ -111,6 +116,7 @@ def all_problems(source, progress: bool = True) -> Iterator[tuple[int, str]]:
     stop = min(start + _CHECK_CHUNK, source.num_rows)
     return problems(source, range(start, stop))
 
+  use_one_thread()
   with (
     concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     tqdm.tqdm(

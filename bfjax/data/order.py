@@ -1,15 +1,15 @@
 """Which rows a step shows, which of them mirrored, and what they are seeded by.
 
-All of it is computed from (seed, step): nothing is stored, TensorFlow's random
-state plays no part, and a run goes on from any step.
+All of it is computed from (seed, step): nothing is stored, random state plays
+no part, and a run goes on from any step.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from bfjax import errors
+from bfjax import errors, runtime
 
 # Of index_shuffle.
 _SHUFFLE_CONSTANT, _SHUFFLE_ROUNDS = 498247692, 4
@@ -21,7 +21,7 @@ def steps_per_epoch(num_rows: int, batch: int) -> int:
 
 
 class TrainOrder:
-  """The rows of each step; callable in a TensorFlow graph and outside.
+  """The rows of each step.
 
   With S = steps_per_epoch, step s belongs to epoch e = s // S and shows the
   places p = (s % S) batch + 0 .. batch - 1 of the permutation pi of (seed, e):
@@ -66,7 +66,7 @@ class TrainOrder:
     self._bad = np.unique(np.asarray(bad_rows, np.int64))
     self._replacement = _next_good(self._bad, num_rows)
 
-  def __call__(self, step) -> dict[str, tf.Tensor]:
+  def __call__(self, step) -> dict[str, np.ndarray]:
     """Returns the rows of `step`, an integer or several, of shape [...].
 
     Each value is of shape [..., rows_per_batch].
@@ -77,23 +77,19 @@ class TrainOrder:
       replaced: bool, whether the row stands in for a bad one.
     """
     steps = steps_per_epoch(self.num_rows, self._batch)
-    step = tf.cast(step, tf.int64)[..., None]
-    place = (step % steps) * self._batch + self._first_place
-    place += tf.range(self.rows_per_batch, dtype=tf.int64)
-    epoch = tf.broadcast_to(step // steps, tf.shape(place))
+    epoch, step = np.divmod(np.asarray(step, np.int64)[..., None], steps)
+    place = step * self._batch + self._first_place
+    place = place + np.arange(self.rows_per_batch)
+    epoch = np.broadcast_to(epoch, place.shape)
     row = _permuted(place % self.num_rows, self._seed, epoch, self.num_rows)
-    replaced = tf.zeros_like(row, tf.bool)
-    if self._bad.size:
-      at, replaced = _find(row, self._bad)
-      row = tf.where(replaced, tf.gather(self._replacement, at), row)
+    replaced = np.isin(row, self._bad)
+    at = np.searchsorted(self._bad, row[replaced])
+    row[replaced] = self._replacement[at]
     key = _hash(self._seed, epoch, row)
-    flip = tf.zeros_like(replaced)
-    if self._flip:
-      flip = tf.cast(key & 1, tf.bool)
     return {
       'row': row,
       'mask': place < self.num_rows,
-      'flip': flip,
+      'flip': (key % 2 == 1) & self._flip,
       'key': key,
       'replaced': replaced,
     }
@@ -110,44 +106,43 @@ class FileOrder:
     self._num_rows = num_rows
     self._bad = np.unique(np.asarray(bad_rows, np.int64))
 
-  def __call__(self, step) -> dict[str, tf.Tensor]:
-    row = tf.cast(step, tf.int64)[..., None] * self.rows_per_batch
-    row += tf.range(self.rows_per_batch, dtype=tf.int64)
-    mask = row < self._num_rows
-    if self._bad.size:
-      mask &= ~_find(row, self._bad)[1]
+  def __call__(self, step) -> dict[str, np.ndarray]:
+    row = np.asarray(step, np.int64)[..., None] * self.rows_per_batch
+    row = row + np.arange(self.rows_per_batch)
+    mask = (row < self._num_rows) & ~np.isin(row, self._bad)
     return {
-      'row': tf.where(mask, row, -1),
+      'row': np.where(mask, row, -1),
       'mask': mask,
-      'flip': tf.zeros_like(mask),
-      'key': tf.zeros_like(row, tf.uint64),
+      'flip': np.zeros_like(mask),
+      'key': np.zeros_like(row, np.uint64),
     }
 
 
-def _permuted(place, seed: int, epoch, num_rows: int) -> tf.Tensor:
+@functools.cache
+def tensorflow():
+  """TensorFlow, which is slow to import, and leaves accelerators to JAX."""
+  runtime.silence_tensorflow()
+  import tensorflow as tf
+
+  tf.config.set_visible_devices([], 'GPU')
+  return tf
+
+
+def _permuted(place, seed: int, epoch, num_rows: int) -> np.ndarray:
   """Where the permutation of (seed, epoch) of the rows takes each place.
 
   That of tf.random.experimental.index_shuffle at the seed (seed, epoch). For
   several seeds at once its wrapper adds the constant along the wrong axis.
   """
-  seeds = [
-    tf.fill([tf.size(place)], tf.constant(x, tf.int64))
-    for x in (_SHUFFLE_CONSTANT, seed)
-  ]
-  row = tf.raw_ops.RandomIndexShuffle(
-    index=tf.reshape(place, [-1]),
-    seed=tf.stack([*seeds, tf.reshape(epoch, [-1])], axis=1),
-    max_index=tf.constant(num_rows - 1, tf.int64),
+  seeds = np.empty([place.size, 3], np.int64)
+  seeds[:, 0], seeds[:, 1], seeds[:, 2] = _SHUFFLE_CONSTANT, seed, epoch.ravel()
+  row = tensorflow().raw_ops.RandomIndexShuffle(
+    index=place.ravel(),
+    seed=seeds,
+    max_index=np.int64(num_rows - 1),
     rounds=_SHUFFLE_ROUNDS,
   )
-  return tf.reshape(row, tf.shape(place))
-
-
-def _find(row: tf.Tensor, bad: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-  """Where in `bad` (sorted, not empty) each row is, and whether it is there."""
-  at = tf.searchsorted(bad, tf.reshape(row, [-1]))
-  at = tf.reshape(tf.minimum(at, bad.size - 1), tf.shape(row))
-  return at, tf.gather(bad, at) == row
+  return row.numpy().reshape(place.shape)
 
 
 def _next_good(bad: np.ndarray, num_rows: int) -> np.ndarray:
@@ -169,19 +164,16 @@ def _next_good(bad: np.ndarray, num_rows: int) -> np.ndarray:
   return np.repeat(after, np.diff(last, prepend=-1))
 
 
-def _hash(seed: int, epoch: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+def _hash(seed: int, epoch: np.ndarray, row: np.ndarray) -> np.ndarray:
   """uint64 of (seed, epoch, row)."""
-  bits = _mix(tf.constant(seed, tf.uint64))
-  bits = _mix(bits ^ tf.cast(epoch, tf.uint64))
-  return _mix(bits ^ tf.cast(row, tf.uint64))
+  bits = _mix(np.array([seed], np.uint64))
+  bits = _mix(bits ^ epoch.astype(np.uint64))
+  return _mix(bits ^ row.astype(np.uint64))
 
 
-def _mix(bits: tf.Tensor) -> tf.Tensor:
+def _mix(bits: np.ndarray) -> np.ndarray:
   """The finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
-  shift = tf.bitwise.right_shift
-  bits += tf.constant(0x9E3779B97F4A7C15, tf.uint64)
-  bits = bits ^ shift(bits, tf.constant(30, tf.uint64))
-  bits *= tf.constant(0xBF58476D1CE4E5B9, tf.uint64)
-  bits = bits ^ shift(bits, tf.constant(27, tf.uint64))
-  bits *= tf.constant(0x94D049BB133111EB, tf.uint64)
-  return bits ^ shift(bits, tf.constant(31, tf.uint64))
+  bits = bits + np.uint64(0x9E3779B97F4A7C15)
+  bits = (bits ^ bits >> 30) * np.uint64(0xBF58476D1CE4E5B9)
+  bits = (bits ^ bits >> 27) * np.uint64(0x94D049BB133111EB)
+  return bits ^ bits >> 31

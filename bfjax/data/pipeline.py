@@ -1,6 +1,6 @@
 """Batches of images: of training, shuffled; of evaluation, in order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,54 +8,9 @@ from bfjax import errors
 from bfjax.config import limits
 from bfjax.data import augment as augmentation
 from bfjax.data import files as image_files
-from bfjax.data import labelled, order, streams
+from bfjax.data import labelled, loading, order
 
 steps_per_epoch = order.steps_per_epoch
-
-
-class TrainBatches:
-  """An iterator over training batches; see `train_batches`.
-
-  Attributes:
-    step: the step of the next batch.
-    bad_rows: sorted list of the rows known to be bad: those given, and those
-      met so far.
-  """
-
-  def __init__(self, labels: np.ndarray, stream: streams.Stream):
-    self._labels = labels
-    self._stream = stream
-
-  @property
-  def step(self) -> int:
-    return self._stream.step
-
-  @property
-  def bad_rows(self) -> list[int]:
-    return self._stream.bad_rows
-
-  def __iter__(self) -> Iterator[dict]:
-    return self
-
-  def __next__(self) -> dict:
-    batch = next(self._stream)
-    return {
-      'image': batch['image'],
-      'label': self._labels[batch['row']],
-      'row': batch['row'].astype(np.int32),
-      'mask': batch['mask'],
-      'skipped': int(np.sum(batch['replaced'] & batch['mask'])),
-    }
-
-  def close(self) -> None:
-    """Stops the threads behind the stream."""
-    self._stream.close()
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *exception):
-    self.close()
 
 
 def train_batches(
@@ -75,14 +30,14 @@ def train_batches(
   max_skipped: float = 0.1,
   bad_rows: Sequence[int] = (),
   threads: int = 0,
-) -> TrainBatches:
+) -> loading.Stream:
   """Returns the batches of the steps first_step .. first_step + num_steps - 1.
 
   The batch of a step is a function of (seed, step) and the files alone: not
   of where the stream started, of `threads`, or of what has been met before.
   `order.TrainOrder` tells the rows; every row comes once an epoch.
 
-  A batch is a dict of numpy arrays, b = batch / process_count, read-only:
+  A batch is a dict of numpy arrays, b = batch / process_count:
     image: uint8 [b, image_size, image_size, 3], RGB.
     label: int32 [b].
     row: int32 [b], the rows shown.
@@ -134,7 +89,18 @@ def train_batches(
       bad_rows=bad_rows,
     )
 
-  stream = streams.Stream(
+  labels = np.asarray(labels, np.int32)
+
+  def finish(found):
+    return {
+      'image': found['image'],
+      'label': labels[found['row']],
+      'row': found['row'].astype(np.int32),
+      'mask': found['mask'],
+      'skipped': int(np.sum(found['replaced'] & found['mask'])),
+    }
+
+  return loading.Stream(
     source,
     plan,
     steps=range(first_step, first_step + num_steps),
@@ -144,10 +110,10 @@ def train_batches(
     threads=threads,
     remedy='Restore it, take it off the list, or train without such images by '
     "data.on_error='skip'.",
+    finish=finish,
     augment=augment or None,
     max_skipped=max_skipped,
   )
-  return TrainBatches(np.asarray(labels, np.int32), stream)
 
 
 def ordered_batches(
@@ -157,8 +123,8 @@ def ordered_batches(
   image_size: int,
   threads: int = 0,
   on_error: str = 'error',
-) -> Iterator[dict[str, np.ndarray]]:
-  """Yields the images 0 .. num_rows - 1 in order, each once.
+) -> loading.Stream:
+  """Returns the images 0 .. num_rows - 1 in order, each once, in batches.
 
   A batch is a dict of numpy arrays:
     image: uint8 [batch, image_size, image_size, 3], RGB; black where there is
@@ -175,7 +141,11 @@ def ordered_batches(
   def plan(bad_rows):
     return order.FileOrder(files.num_rows, batch, bad_rows)
 
-  stream = streams.Stream(
+  def finish(found):
+    row = found['row'].astype(np.int32)
+    return {'image': found['image'], 'row': row, 'mask': found['mask']}
+
+  return loading.Stream(
     files,
     plan,
     steps=range(steps_per_epoch(files.num_rows, batch)),
@@ -184,10 +154,5 @@ def ordered_batches(
     bad_rows=(),
     threads=threads,
     remedy='Restore it or take it off the list.',
+    finish=finish,
   )
-  try:
-    for found in stream:
-      row = found['row'].astype(np.int32)
-      yield {'image': found['image'], 'row': row, 'mask': found['mask']}
-  finally:
-    stream.close()

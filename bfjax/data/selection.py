@@ -124,8 +124,8 @@ def find_rows(
     first = int(absent[0])
     raise errors.UserError(
       f'{where(first)}: {printable(listed[first])} is not in the data set '
-      f'({len(absent)} of the {len(rows)} images listed are not). Is it the list '
-      'of this data set?'
+      f'({len(absent)} of the {len(rows)} images listed are not). Is it the '
+      'list of this data set?'
     )
   known, firsts = np.unique(rows, return_index=True)
   if len(known) < len(rows):
