@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
   def fail(path):
     if str(path).endswith('deep'):
-      raise PermissionError(13, 'Permission denied')
+      raise PermissionError(13, 'Permission denied', path)
     return scan(path)
 
   monkeypatch.setattr(os, 'scandir', fail)

@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
-from bfjax.data import missing, names
+from bfjax.data import names, places
 from bfjax.text import NAMES_SHOWN, first_lines, printable
 
 # A stat on a network file system takes about a millisecond, nearly all of it
@@ -167,7 +167,7 @@ class ImageFiles:
     paths = [self.path(row) for row in first]
     if any(map(os.path.lexists, paths)):
       return ''
-    why = missing.explain(self.root, [self.name(row) for row in first])
+    why = places.explain(self.root, [self.name(row) for row in first])
     return why and printable(
       f'None of the first images is there, such as {paths[0]}. {why}'
     )

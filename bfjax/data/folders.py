@@ -1,4 +1,8 @@
-"""A folder of class folders: which images there are, of which class."""
+"""Folders of images, and of class folders: what is in them.
+
+What systems leave in folders (.DS_Store, __MACOSX, Thumbs.db) is no data of a
+user, so it is left out, and that is said; links to folders are followed.
+"""
 
 import logging
 import os
@@ -7,12 +11,112 @@ from collections.abc import Iterator
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, names, trees
-from bfjax.text import printable
+from bfjax.data import files, names
+from bfjax.text import NAMES_SHOWN, printable
 
 _log = logging.getLogger(__name__)
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+# Whatever the case, as on the systems that make them; those that begin with a
+# dot (._1.jpg, .ipynb_checkpoints, .Trashes) need no mention.
+_SYSTEM_NAMES = (
+  *('__macosx', '@eadir', '#recycle', '#snapshot', 'lost+found'),
+  *('$recycle.bin', 'system volume information'),
+  *('thumbs.db', 'ehthumbs.db', 'desktop.ini'),
+)
+
+
+def is_system(name: str) -> bool:
+  """Whether an entry of a folder is hidden or a system's: no data of a user."""
+  return name.startswith('.') or name.casefold() in _SYSTEM_NAMES
+
+
+class Tree:
+  """The files below a folder; links to folders are followed.
+
+  Hidden and system entries are left out at every depth, with what is in them.
+
+  Attributes:
+    root: the folder.
+    folders: the names of the folders in it, sorted.
+    files: the names of the files in it, sorted.
+  """
+
+  def __init__(self, root: str):
+    """Looks into `root`.
+
+    Raises:
+      UserError: if it cannot be read.
+    """
+    self.root = root
+    self._left_out = []  # the first
+    self._num_left_out = 0
+    _, folders, found = next(self._walk(''))
+    self.folders, self.files = sorted(folders), sorted(found)
+
+  def _walk(self, folder) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk` below a folder of the root, the paths relative to that."""
+    start = os.path.join(self.root, folder)
+    for path, folders, found in os.walk(
+      start, onerror=_cannot_read, followlinks=True
+    ):
+      below = os.path.join(folder, path[len(start) :].lstrip('/'))
+      folders[:] = self._kept(below, folders)
+      yield below, folders, self._kept(below, found)
+
+  def _kept(self, folder, entries) -> list[str]:
+    left_out = list(filter(is_system, entries))
+    self._num_left_out += len(left_out)
+    room = NAMES_SHOWN - len(self._left_out)
+    self._left_out += (os.path.join(folder, x) for x in left_out[:room])
+    return [x for x in entries if not is_system(x)]
+
+  def below(self, folder: str) -> list[str]:
+    """The files below `folder`, one of `folders`: relative to root, sorted.
+
+    Raises:
+      UserError: if a folder cannot be read, or is reached twice, as by a link
+        that leads back to a folder above it; it is named.
+    """
+    found = []
+    seen = {_identity(self.root): '.'}
+    for path, _, names_here in self._walk(folder):
+      whole = os.path.join(self.root, path)
+      other = seen.setdefault(_identity(whole), path)
+      if other != path:
+        other = os.path.normpath(os.path.join(self.root, other))
+        raise errors.UserError(
+          f'{printable(whole)} is the same folder as {printable(other)}, by a '
+          'link: its images would be used twice, or without end. Remove the '
+          'link.'
+        )
+      found += (os.path.join(path, name) for name in names_here)
+    return sorted(found)
+
+  def log_left_out(self) -> None:
+    """Says how many entries have been left out so far, if any."""
+    if self._num_left_out:
+      _log.warning(
+        '%d hidden or system entries under %s are left out: %s%s',
+        self._num_left_out,
+        printable(self.root),
+        ', '.join(map(printable, self._left_out)),
+        ', ...' if self._num_left_out > len(self._left_out) else '',
+      )
+
+
+def _identity(path) -> tuple[int, int]:
+  try:
+    status = os.stat(path)
+  except OSError as error:
+    _cannot_read(error)
+  return status.st_dev, status.st_ino
+
+
+def _cannot_read(error: OSError):
+  raise errors.UserError(
+    f'Cannot read the folder {printable(error.filename)}: {error.strerror}.'
+  ) from error
 
 
 def read(
@@ -22,8 +126,7 @@ def read(
 
   Every folder of `root` is a class, in the order of their names, and holds its
   images (SUFFIXES, in small letters or capitals) at any depth, sorted by path.
-  What is hidden or a system's is left out, and links to folders are followed:
-  see `trees`.
+  See `Tree` about links, and what is left out.
 
   Args:
     root: the folder.
@@ -37,7 +140,7 @@ def read(
       cannot be read, or one is reached twice in a class, as by a link that
       leads back to a folder above it; the message names it.
   """
-  tree = trees.Tree(root)
+  tree = Tree(root)
   if not tree.folders:
     raise errors.UserError(
       f'{root!r} has no folders. Without data.list, every folder in it is a '
@@ -63,12 +166,11 @@ def images_below(root: str | bytes | os.PathLike) -> Iterator[bytes]:
   What is left out is said in the end.
 
   Raises:
-    UserError: as `trees.Tree.below`.
+    UserError: as `Tree.below`.
   """
-  tree = trees.Tree(os.fsdecode(root))
-  for path in tree.all_files():
-    if _is_image(path):
-      yield os.fsencode(path)
+  tree = Tree(os.fsdecode(root))
+  for found in (tree.files, *map(tree.below, tree.folders)):
+    yield from map(os.fsencode, filter(_is_image, found))
   tree.log_left_out()
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, names, trees
+from bfjax.data import files, folders, names
 from bfjax.text import line_number, printable, row_place
 
 _log = logging.getLogger(__name__)
 
-# A path without one of these has hardly a part that `trees.is_system` knows.
+# A path without one of these has hardly a part that `folders.is_system` knows.
 _SYSTEM_TRACES = (b'/.', b'__MACOSX/', b'@eaDir/')
 
 
@@ -79,7 +79,7 @@ def log_system_files(path: str, listed: names.Names) -> None:
 def _is_system(name: str) -> bool:
   parts = name.split('/')
   parts = parts[-1:] if name.startswith('/') else parts
-  return any(part != '..' and trees.is_system(part) for part in parts)
+  return any(part != '..' and folders.is_system(part) for part in parts)
 
 
 def _same(hashes, key: Callable[[int], object]) -> Iterator[tuple[int, int]]:

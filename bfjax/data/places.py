@@ -1,13 +1,18 @@
-"""Where a list lies that is relative to the images or to the user."""
+"""Where a list and its images lie, and what is there if they are not."""
 
 import filecmp
+import itertools
 import logging
 import os
+import pathlib
 
 from bfjax import errors
 from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
+
+_MAX_FOLDERS = 256  # of a root that are looked into
+_MAX_NAMES = 4  # whose folders are listed
 
 
 def find_list(path: str, root: str, what: str) -> str:
@@ -56,3 +61,99 @@ def find_list(path: str, root: str, what: str) -> str:
     printable(here),
   )
   return taken
+
+
+def explain(root: str, names: list[str]) -> str:
+  """What is wrong with names none of which is a file below `root`.
+
+  Args:
+    root: the folder, absolute.
+    names: paths of a list, some of them: each is looked up in several ways.
+
+  Returns:
+    what to do, as one or two sentences; '' if nothing explains it.
+  """
+  slashed = [name.replace('\\', '/') for name in names]
+  if slashed != names:
+    why = explain(root, slashed)
+    if why or _are_there(root, slashed):
+      return (
+        "Write slashes for backslashes, tr '\\\\' / < LIST > NEW_LIST."
+        f'{why and f" And then: {why}"}'
+      )
+  return (
+    _other_root(root, names)
+    or _other_start(root, names)
+    or _other_spelling(root, names)
+  )
+
+
+def _are_there(root, names) -> bool:
+  """Whether half of them are: some may be missing all the same."""
+  there = sum(os.path.isfile(os.path.join(root, name)) for name in names)
+  return there >= (len(names) + 1) // 2
+
+
+def _other_root(root, names) -> str:
+  """They lie below a folder above `root`, in it, or where the user is."""
+  folders = [*map(str, pathlib.Path(root).parents), os.getcwd()]
+  inside = (os.path.join(root, name) for name in _inside(root))
+  folders += itertools.islice(filter(os.path.isdir, inside), _MAX_FOLDERS)
+  for folder in folders:
+    if _are_there(folder, names):
+      return (
+        f'They are there below {folder}: give that as the root '
+        f'(data.root={folder} in a config).'
+      )
+  return ''
+
+
+def _other_start(root, names) -> str:
+  """Their paths begin with folders that are not below `root`."""
+  first = names[0].lstrip('/').split('/')
+  for depth in range(1, len(first)):
+    start = names[0][: names[0].index('/'.join(first[depth:]))]
+    rest = [x.removeprefix(start) for x in names if x.startswith(start)]
+    if 2 * len(rest) >= len(names) and _are_there(root, rest):
+      return (
+        f'They are there without {start} in front: take it off, '
+        f"sed 's|^{start}||' LIST > NEW_LIST."
+      )
+  return ''
+
+
+def _other_spelling(root, names) -> str:
+  """One of them is there in other case, or with another ending."""
+  for name in names[:_MAX_NAMES]:
+    path = '/' if name.startswith('/') else root
+    *folders, last = filter(None, name.split('/'))
+    for folder in folders:
+      path = _first_like(path, folder, str)
+    found = _first_like(path, last, _stem)
+    if os.path.isfile(found):
+      return (
+        f'There is {os.path.relpath(found, root)}: upper and lower case, and '
+        'endings, have to be the same. Write the list as the files are called.'
+      )
+  return ''
+
+
+def _first_like(path, name, part) -> str:
+  """What is in the folder `path` and called `name`, or nearly so."""
+  exact = os.path.join(path, name)
+  if os.path.exists(exact):
+    return exact
+  wanted = part(name).casefold()
+  alike = (x for x in _inside(path) if part(x).casefold() == wanted)
+  return os.path.join(path, next(alike, ''))
+
+
+def _stem(name) -> str:
+  return os.path.splitext(name)[0]
+
+
+def _inside(folder) -> list[str]:
+  try:
+    return sorted(os.listdir(folder))
+  except OSError:
+    return []

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import trees
+from bfjax.data import folders
 from bfjax.data.names import Names
 from bfjax.formats import array_records
 from bfjax.storage import partial
@@ -39,7 +39,7 @@ def find(root: str | os.PathLike, dataset: str = '') -> pathlib.Path:
     for depth in range(1, 4)
     for path in root.glob('*/' * depth + INFO)
     if not partial.is_incomplete(path.parent)
-    and not any(map(trees.is_system, path.relative_to(root).parts))
+    and not any(map(folders.is_system, path.relative_to(root).parts))
   )
   name, _, version = dataset.partition(':')
   chosen = [

@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
-from bfjax.data import labelled, trees
+from bfjax.data import folders, labelled
 from bfjax.text import printable
 
 _STARTS = ((b'\x89PNG', '.png'), (b'BM', '.bmp'), (b'RIFF', '.webp'))
@@ -52,7 +52,7 @@ def check_folders(names: Iterable[str]) -> None:
       problem = 'it starts or ends with a blank'
     if '/' in name:
       problem = 'it has a slash'
-    if trees.is_system(name):
+    if folders.is_system(name):
       problem = 'it is that of a hidden or system folder, which is not read'
     if problem:
       raise errors.UserError(

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from bfjax import errors
 from bfjax.data import (
+  folders,
   labelled,
   places,
   selection,
   sources,
   tfds_sets,
-  trees,
 )
 from bfjax.storage import partial
 from bfjax.text import printable
@@ -111,7 +111,7 @@ def _guesses(root, list, dataset) -> dict[str, str]:
       found['tfds'] = 'it has dataset_info.json'
   if os.path.isfile(os.path.join(root, _LIST)):
     found['list'] = f'it has {_LIST}'
-  if not found and trees.Tree(root).folders:
+  if not found and folders.Tree(root).folders:
     found['folder'] = 'it has folders'
   return found
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import folders, trees
+from bfjax.data import folders
 from bfjax.datasets import image_paths, targets
 from bfjax.text import printable
 
@@ -40,7 +40,7 @@ class FolderWriter:
   def _checked_path(self, source, row: int) -> str:
     path, name = self.path(source, row), source.name(row)
     image_paths.check_path(path, name)
-    if any(map(trees.is_system, path.split('/'))):
+    if any(map(folders.is_system, path.split('/'))):
       raise errors.UserError(
         f'The image {printable(name)} would be hidden or a system file, which '
         'are not read from folders. --rename calls the files by their numbers '
