@@ -1,16 +1,15 @@
 """Augmentations: pure functions of (image, key), as published."""
 
 import colorsys
-import importlib
 import math
-import pathlib
 
 import cv2
 import numpy as np
 import pytest
 
+import draw_augmentations
 from bfjax import errors
-from bfjax.data import augment, augmentsheet, files
+from bfjax.data import augment, files
 
 SIZE = 112
 NAMES = list(augment.AUGMENTATIONS)
@@ -187,24 +186,21 @@ def test_a_sheet_shows_every_augmentation(tmp_path):
   for i in range(2):
     cv2.imwrite(str(tmp_path / f'{i}.png'), _image(i))
   images = files.ImageFiles(['0.png', '1.png'], tmp_path)
-  augmentsheet.draw(tmp_path / 'sheet.png', images, image_size=32)
+  draw_augmentations.draw(tmp_path / 'sheet.png', images, image_size=32)
   found = cv2.imread(str(tmp_path / 'sheet.png'))
   # A line of two cells for each, and one for the images as they are.
   height, width = found.shape[:2]
   assert abs(height / width - 8 * 1.1 / (2 * 1.1 + 0.6)) < 0.1
-  augmentsheet.draw(tmp_path / 'sheet.jpg', images, columns=1)
+  draw_augmentations.draw(tmp_path / 'sheet.jpg', images, columns=1)
   assert cv2.imread(str(tmp_path / 'sheet.jpg')) is not None
   with pytest.raises(errors.UserError, match='0 columns'):
-    augmentsheet.draw(tmp_path / 'sheet.png', images, columns=0)
+    draw_augmentations.draw(tmp_path / 'sheet.png', images, columns=0)
   with pytest.raises(errors.UserError, match=r'Cannot write .*No such file'):
-    augmentsheet.draw(tmp_path / 'gone/sheet.png', images)
+    draw_augmentations.draw(tmp_path / 'gone/sheet.png', images)
 
 
-def test_the_tool_draws_the_images_of_a_folder(tmp_path, monkeypatch):
-  monkeypatch.syspath_prepend(
-    str(pathlib.Path(__file__).parent.parent / 'tools')
-  )
-  tool = importlib.import_module('draw_augmentations')
+def test_the_tool_draws_the_images_of_a_folder(tmp_path):
+  tool = draw_augmentations
   (tmp_path / 'a').mkdir()
   cv2.imwrite(str(tmp_path / 'a/0.png'), IMAGE)
   out = tmp_path / 'sheet.png'

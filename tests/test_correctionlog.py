@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+import verify_corrections
 from bfjax import errors
 from bfjax.data import correctionlog
-from bfjax.logbook import journal
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -55,7 +55,7 @@ class Source:
 def test_reads_the_logs_of_our_runs(tmp_path):
   path = tmp_path / 'corrections' / 'epoch_003.tsv'
   given, table = np.array([0, 1, 2]), np.array([2, 0, 1])
-  journal.write_log(path, Source(), given, table)
+  correctionlog.write(path, Source(), given, table)
   assert correctionlog.read_log(path) == {
     b'a b.jpg': '30',
     b'tab\there.jpg': '10',
@@ -142,16 +142,18 @@ def test_epochs_before_the_correction_are_marked_not_drawn(
   tmp_path, monkeypatch
 ):
   drawn = []
-  plot = correctionlog.figure.Axes.plot
+  plot = verify_corrections.figure.Axes.plot
   monkeypatch.setattr(
-    correctionlog.figure.Axes,
+    verify_corrections.figure.Axes,
     'plot',
     lambda axis, x, y, **kwargs: (
       drawn.append(list(x)) or plot(axis, x, y, **kwargs)
     ),
   )
   scores = [correctionlog.Score(0, 0, 4)] * 2 + [correctionlog.Score(2, 1, 4)]
-  correctionlog.plot(tmp_path / 'plot.png', [1, 2, 3], scores, epoch_start=1)
+  verify_corrections.draw(
+    tmp_path / 'plot.png', [1, 2, 3], scores, epoch_start=1
+  )
   assert drawn == [[2, 3], [2, 3]]
 
 

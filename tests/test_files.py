@@ -35,7 +35,7 @@ def test_reads_and_names_odd_paths(tmp_path):
   assert [images.name(i) for i in range(4)] == [
     os.fsdecode(name) for name in ODD_NAMES
   ]
-  assert list(images.names_bytes()) == [os.fsencode(name) for name in ODD_NAMES]
+  assert list(images.names.all_encoded()) == list(map(os.fsencode, ODD_NAMES))
   assert images.path(1) == str(tmp_path / 'with blank/b  c.jpg')
   images.check_exist()
   copy = pickle.loads(pickle.dumps(images))

@@ -109,14 +109,14 @@ def test_system_entries_are_left_out_at_every_depth_and_said_once(
   _write(tmp_path, 'p0/1.jpg', 'p0/deep/2.jpg', 'p1/1.jpg', *SYSTEM)
   expected = [b'p0/1.jpg', b'p0/deep/2.jpg', b'p1/1.jpg']
   found, labels, names = folders.read(str(tmp_path))
-  assert list(found.names_bytes()) == expected
+  assert list(found.names.all_encoded()) == expected
   assert list(names) == ['p0', 'p1'] and labels.tolist() == [0, 0, 1]
   [said] = caplog.messages
   assert said.startswith(f'{len(SYSTEM)} hidden or system entries')
   for walk in (
     lambda: folders.images_below(str(tmp_path)),
     lambda: (name for name, _ in outliers.Pool(str(tmp_path)).listed()),
-    lambda: imagesets.open_paths(str(tmp_path)).files.names_bytes(),
+    lambda: imagesets.open_paths(str(tmp_path)).files.names.all_encoded(),
   ):
     caplog.clear()
     assert sorted(walk()) == expected

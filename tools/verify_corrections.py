@@ -17,8 +17,12 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Iterable
 
-from bfjax import command, defaults, errors
+import numpy as np
+from matplotlib import figure, ticker
+
+from bfjax import atomic, command, defaults, errors
 from bfjax.data import correctionlog, places
 
 
@@ -61,7 +65,7 @@ def verify(arguments: argparse.Namespace) -> None:
     epochs = [_epoch(path) for path in logs]
     if None in epochs:
       epochs = range(1, len(logs) + 1)
-    correctionlog.plot(plot, epochs, scores, _epoch_start(arguments.log[0]))
+    draw(plot, epochs, scores, _epoch_start(arguments.log[0]))
     if not arguments.json:
       print(f'\nPlotted in {plot}')
 
@@ -126,6 +130,60 @@ def _table(logs, scores):
     )
   lines.append(f'({scores[0].flipped} flipped images in the truth)')
   return '\n'.join(lines)
+
+
+def draw(
+  path: pathlib.Path,
+  epochs: Iterable[int],
+  scores: Iterable[correctionlog.Score],
+  epoch_start: int = 0,
+) -> None:
+  """Draws precision and recall over the epochs.
+
+  Args:
+    path: of the picture; its ending says the format, .png or .svg.
+    epochs: of each score, ascending.
+    scores: of each epoch.
+    epoch_start: labels are corrected in later epochs than this; those before
+      have no scores, and where they end is marked.
+  """
+  epochs, scores = np.array(list(epochs)), list(scores)
+  correcting = epochs > epoch_start
+  sheet = figure.Figure(figsize=(7, 4), dpi=120, layout='constrained')
+  axis = sheet.subplots()
+  for name, colour, marker in (
+    ('precision', '#0072b2', 'o'),
+    ('recall', '#d55e00', 's'),
+  ):
+    values = 100 * np.array([getattr(s, name) for s in scores])
+    axis.plot(
+      epochs[correcting],
+      values[correcting],
+      color=colour,
+      marker=marker,
+      ms=4,
+      label=name,
+    )
+  if not correcting.all():
+    axis.axvline(epoch_start + 0.5, color='grey', linestyle='--')
+    axis.annotate(
+      'correction begins',
+      (epoch_start + 0.5, 50),
+      (-4, 0),
+      textcoords='offset points',
+      rotation=90,
+      ha='right',
+      va='center',
+      color='grey',
+    )
+    axis.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+  axis.set(xlabel='epoch', ylabel='per cent', ylim=(0, 102))
+  axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  axis.grid(alpha=0.3)
+  axis.legend(loc='lower right')
+  axis.set_title('Corrected labels against the truth')
+  with atomic.writing(path) as draft:
+    sheet.savefig(draft, format=path.suffix[1:] or 'png')
 
 
 if __name__ == '__main__':

@@ -1,18 +1,18 @@
 """Correction logs, and how well they fit the truth, as the reference has it."""
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import figure, ticker
 
-from bfjax import atomic, errors
-from bfjax.data import listforms, lists
+from bfjax import atomic, errors, text
+from bfjax.data import labelled, listforms, lists
 
 _DIGEST = np.dtype('V16')
-_HEADER = b'row\tpath\tgiven_label\tnew_label'
+_HEADER = 'row\tpath\tgiven_label\tnew_label'
 
 
 class Score(NamedTuple):
@@ -39,44 +39,63 @@ class Score(NamedTuple):
     return self.right / self.flipped
 
 
+def write(
+  path: pathlib.Path,
+  source: labelled.Source,
+  given: np.ndarray,
+  table: np.ndarray,
+) -> None:
+  """Writes one line for every row whose label is not the given one.
+
+  The columns, between tabs: row (from 0, as in the list), path, given label,
+  new label; labels as the user's list writes them.
+
+  Args:
+    path: the file; its folder is made.
+    source: the data set.
+    given: int32 [rows], the labels that training was given.
+    table: int32 [rows], the labels now.
+  """
+  name = source.class_names
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with (
+    atomic.writing(path) as draft,
+    draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
+  ):
+    log.write(f'{_HEADER}\n')
+    for row in np.flatnonzero(given != table):
+      log.write(
+        f'{row}\t{source.name(row)}\t{name[given[row]]}\t{name[table[row]]}\n'
+      )
+
+
 def log_pairs(path: str | pathlib.Path) -> Iterator[tuple[bytes, str]]:
   """Yields the pairs (image path, new label) of a correction log.
 
-  It is a log of a run (`corrections/epoch_007.tsv`: row, path, given and new
-  label) or one of the reference's code (lines `path<TAB>new label`).
+  It is a log of a run (`corrections/epoch_007.tsv`, as `write` makes it) or one
+  of the reference's code (lines `path<TAB>new label`).
 
   Raises:
     UserError: if it cannot be read or a line is neither; the line is named.
   """
-  try:
-    with open(path, 'rb') as file:
-      if file.readline().rstrip(b'\r\n') == _HEADER:
-        yield from _rows(path, file)
-        return
-  except OSError as error:
-    raise errors.UserError(
-      f'Cannot read the log {str(path)!r}: {error.strerror}.'
-    ) from error
-  for _, image, label in lists.parse_lines(str(path)):
-    yield image, str(label)
+  lines = text.byte_lines(path, 'the log')
+  if next(lines, (1, b''))[1] != _HEADER.encode():
+    for _, image, label in lists.parse_lines(str(path)):
+      yield image, str(label)
+    return
+  for number, line in lines:
+    fields = line.split(b'\t')
+    # A path may hold tabs: it is all between the row and the two labels.
+    if len(fields) < 4:
+      expected = 'row, path, given and new label between tabs'
+      raise text.bad_line(path, number, line, expected)
+    image = listforms.tidied(b'\t'.join(fields[1:-2]))
+    yield image, os.fsdecode(fields[-1])
 
 
 def read_log(path: str | pathlib.Path) -> dict[bytes, str]:
   """The same as image path -> new label, the last one of each image."""
   return dict(log_pairs(path))
-
-
-def _rows(path, file):
-  for number, line in enumerate(file, 2):
-    fields = line.rstrip(b'\r\n').split(b'\t')
-    # A path may hold tabs: it is all between the row and the two labels.
-    if len(fields) < 4:
-      raise errors.UserError(
-        f'{path}:{number}: expected row, path, given and new label between'
-        f' tabs, found {line[:200]!r}.'
-      )
-    image = listforms.tidied(b'\t'.join(fields[1:-2]))
-    yield image, fields[-1].decode('utf-8', 'replace')
 
 
 def read_truth(path: str, root: str = '') -> dict[bytes, str]:
@@ -107,63 +126,9 @@ def score(
   digests = bytearray()
   right = set()
   for image, label in log:
-    pair = image + b'\t' + label.encode()
+    pair = image + b'\t' + os.fsencode(label)
     digests += hashlib.blake2b(pair, digest_size=_DIGEST.itemsize).digest()
     if truth.get(image) == label:
       right.add(image)
   logged = len(np.unique(np.frombuffer(digests, _DIGEST)))
   return Score(logged, len(right), len(truth))
-
-
-def plot(
-  path: pathlib.Path,
-  epochs: Iterable[int],
-  scores: Iterable[Score],
-  epoch_start: int = 0,
-) -> None:
-  """Draws precision and recall over the epochs.
-
-  Args:
-    path: of the picture; its ending says the format, .png or .svg.
-    epochs: of each score, ascending.
-    scores: of each epoch.
-    epoch_start: labels are corrected in later epochs than this; those before
-      have no scores, and where they end is marked.
-  """
-  epochs, scores = np.array(list(epochs)), list(scores)
-  correcting = epochs > epoch_start
-  sheet = figure.Figure(figsize=(7, 4), dpi=120, layout='constrained')
-  axis = sheet.subplots()
-  for name, colour, marker in (
-    ('precision', '#0072b2', 'o'),
-    ('recall', '#d55e00', 's'),
-  ):
-    values = 100 * np.array([getattr(s, name) for s in scores])
-    axis.plot(
-      epochs[correcting],
-      values[correcting],
-      color=colour,
-      marker=marker,
-      ms=4,
-      label=name,
-    )
-  if not correcting.all():
-    axis.axvline(epoch_start + 0.5, color='grey', linestyle='--')
-    axis.annotate(
-      'correction begins',
-      (epoch_start + 0.5, 50),
-      (-4, 0),
-      textcoords='offset points',
-      rotation=90,
-      ha='right',
-      va='center',
-      color='grey',
-    )
-    axis.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-  axis.set(xlabel='epoch', ylabel='per cent', ylim=(0, 102))
-  axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-  axis.grid(alpha=0.3)
-  axis.legend(loc='lower right')
-  axis.set_title('Corrected labels against the truth')
-  with atomic.writing(path) as draft:
-    sheet.savefig(draft, format=path.suffix[1:] or 'png')

@@ -1,24 +1,20 @@
 """Image files on disk by row number, compact enough for millions of them."""
 
-import concurrent.futures
-import contextlib
-import functools
-import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import tqdm
 
 from bfjax import errors
-from bfjax.data import names, places
-from bfjax.text import NAMES_SHOWN, first_lines, printable
+from bfjax.data import checks, names, places
+from bfjax.text import printable
 
 # A stat on a network file system takes about a millisecond, nearly all of it
 # waiting, so many of them are asked for at once.
 _STAT_THREADS = 16
 _STAT_CHUNK = 1024
+_FEW = 10_000  # that are looked up too soon for a progress bar
 # Of so many images one is there, or something is wrong with all of them.
 _FIRST = 16
 
@@ -57,26 +53,21 @@ class ImageFiles:
     return self.num_rows
 
   def _path_bytes(self, row: int) -> bytes:
-    self._check_rows([row])
-    return _join(self._prefix, self.names.encoded(row))
+    name = self.names.encoded(self._checked(row))
+    return name if name.startswith(b'/') else self._prefix + name
 
-  def _check_rows(self, rows):
-    for row in rows:
-      if not 0 <= row < self.num_rows:
-        raise IndexError(f'row {row} of {self.num_rows} image files')
+  def _checked(self, row: int) -> int:
+    if not 0 <= row < self.num_rows:
+      raise IndexError(f'row {row} of {self.num_rows} image files')
+    return row
 
   def name(self, row: int) -> str:
     """The path as it was given, relative to the root."""
-    self._check_rows([row])
-    return self.names[row]
+    return self.names[self._checked(row)]
 
   def path(self, row: int) -> str:
     """The absolute path."""
     return os.fsdecode(self._path_bytes(row))
-
-  def names_bytes(self) -> Iterator[bytes]:
-    """Yields the paths as given, in order."""
-    return self.names.all_encoded()
 
   def read(self, rows) -> list[bytes]:
     """Returns the contents of the files of `rows` (int [n]), in their order.
@@ -86,10 +77,9 @@ class ImageFiles:
         read; the message names it.
     """
     rows = np.asarray(rows, np.int64).reshape(-1)
-    if not rows.size:
-      return []
-    if rows.min() < 0 or rows.max() >= self.num_rows:
-      self._check_rows(rows.tolist())
+    if rows.size:
+      self._checked(rows.min())
+      self._checked(rows.max())
     blob, offsets, prefix = self.names.blob, self.names.offsets, self._prefix
     starts, stops = offsets[rows].tolist(), offsets[rows + 1].tolist()
     contents = []
@@ -122,11 +112,6 @@ class ImageFiles:
       return 'not a file'
     return '' if status.st_size else 'empty'
 
-  def _problems(self, start, identities=None) -> list[tuple[int, str]]:
-    rows = range(start, min(start + _STAT_CHUNK, self.num_rows))
-    found = ((row, self._problem(row, identities)) for row in rows)
-    return [(row, problem) for row, problem in found if problem]
-
   def problems(
     self, progress: bool = True, identities: np.ndarray | None = None
   ) -> Iterator[tuple[int, str]]:
@@ -142,24 +127,19 @@ class ImageFiles:
       (row, what is wrong) of each file that is missing, empty or no file at
       all, in order.
     """
-    with (
-      concurrent.futures.ThreadPoolExecutor(_STAT_THREADS) as pool,
-      tqdm.tqdm(
-        total=self.num_rows,
-        desc='Looking for the images',
-        unit='file',
-        unit_scale=True,
-        disable=not progress or self.num_rows < 10_000,
-      ) as bar,
-    ):
-      # A task for each thread at a time: what is found does not pile up.
-      starts = range(0, self.num_rows, _STAT_CHUNK)
-      look = functools.partial(self._problems, identities=identities)
-      for at in range(0, len(starts), _STAT_THREADS):
-        for found in pool.map(look, starts[at : at + _STAT_THREADS]):
-          yield from found
-        done = (at + _STAT_THREADS) * _STAT_CHUNK
-        bar.update(min(done, self.num_rows) - bar.n)
+
+    def look(rows):
+      found = ((row, self._problem(row, identities)) for row in rows)
+      return [(row, problem) for row, problem in found if problem]
+
+    return checks.look_at_all(
+      self.num_rows,
+      look,
+      chunk=_STAT_CHUNK,
+      threads=_STAT_THREADS,
+      title='Looking for the images',
+      progress=progress and self.num_rows >= _FEW,
+    )
 
   def why_absent(self) -> str:
     """'' unless the first images are all missing: then what explains that."""
@@ -172,13 +152,11 @@ class ImageFiles:
       f'None of the first images is there, such as {paths[0]}. {why}'
     )
 
-  def check_exist(
-    self, progress: bool = True, identities: np.ndarray | None = None
-  ) -> None:
+  def check_exist(self, identities: np.ndarray | None = None) -> None:
     """Raises if `problems` finds any.
 
     Args:
-      progress, identities: as `problems` takes them.
+      identities: as `problems` takes them.
 
     Raises:
       UserError: tells how many images cannot be used and names the first, or
@@ -186,20 +164,12 @@ class ImageFiles:
     """
     if why := self.why_absent():
       raise errors.UserError(why)
-    with contextlib.closing(self.problems(progress, identities)) as found:
-      first = list(itertools.islice(found, NAMES_SHOWN))
-      count = len(first) + sum(1 for _ in found)
-    if first:
-      raise errors.UserError(
-        f'{count} of {self.num_rows} images cannot be used:\n'
-        + first_lines((f'{self.path(r)}: {text}' for r, text in first), count)
-        + f'\nThe paths are taken relative to {printable(self.root)}: is this '
-        'the right root folder?'
-      )
-
-
-def _join(prefix: bytes, name: bytes) -> bytes:
-  return name if name.startswith(b'/') else prefix + name
+    checks.refuse_any(
+      (f'{self.path(r)}: {x}' for r, x in self.problems(identities=identities)),
+      self.num_rows,
+      f'The paths are taken relative to {printable(self.root)}: is this the '
+      'right root folder?',
+    )
 
 
 def _rest(file: int, content: bytes) -> bytes:

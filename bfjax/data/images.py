@@ -7,18 +7,15 @@ knows are seldom met and little tested against hostile files, so it is not asked
 to read them.
 """
 
-import concurrent.futures
 import os
 from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
-import tqdm
 
 from bfjax import errors
-from bfjax.data import files as image_files
-from bfjax.data import imagesizes
-from bfjax.text import NAMES_SHOWN, first_lines, printable
+from bfjax.data import checks, imagesizes
+from bfjax.text import printable
 
 MAX_PIXELS = 100_000_000
 # Each scan goes over the whole image, however few bytes it has.
@@ -104,56 +101,38 @@ def problems(source, rows: Iterable[int]) -> list[tuple[int, str]]:
 
 
 def all_problems(source, progress: bool = True) -> Iterator[tuple[int, str]]:
-  """Reads and decodes every image once; yields what `problems` finds, by row.
+  """Reads and decodes all images; yields what `problems` finds, by row.
 
   Args:
     source: a `labelled.Source` or `files.ImageFiles`.
     progress: whether to show a progress bar, with the time left.
   """
-  starts = range(0, source.num_rows, _CHECK_CHUNK)
-
-  def check(start):
-    stop = min(start + _CHECK_CHUNK, source.num_rows)
-    return problems(source, range(start, stop))
-
   use_one_thread()
-  with (
-    concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-    tqdm.tqdm(
-      total=source.num_rows,
-      desc='Decoding the images',
-      unit='image',
-      unit_scale=True,
-      disable=not progress,
-    ) as bar,
-  ):
-    for start, found in zip(starts, pool.map(check, starts), strict=True):
-      yield from found
-      bar.update(min(_CHECK_CHUNK, source.num_rows - start))
+  return checks.look_at_all(
+    source.num_rows,
+    lambda rows: problems(source, rows),
+    chunk=_CHECK_CHUNK,
+    threads=len(os.sched_getaffinity(0)),
+    title='Decoding the images',
+    progress=progress,
+  )
 
 
-def check_images(files: image_files.ImageFiles, progress: bool = True) -> None:
+def check_images(source) -> None:
   """Reads and decodes every image once.
 
   Args:
-    files: the images.
-    progress: whether to show a progress bar, with the time left.
+    source: a `labelled.Source` or `files.ImageFiles`.
 
   Raises:
     UserError: if some cannot be used; the message tells how many and names
       the first.
   """
-  num_bad, shown = 0, []
-  for _, text in all_problems(files, progress):
-    num_bad += 1
-    if num_bad <= NAMES_SHOWN:
-      shown.append(text)
-  if num_bad:
-    raise errors.UserError(
-      f'{num_bad} of {files.num_rows} images cannot be used:\n'
-      + first_lines(shown, num_bad)
-      + '\nRestore them or take them off the list.'
-    )
+  checks.refuse_any(
+    (text for _, text in all_problems(source)),
+    source.num_rows,
+    'Restore them or take them off the list.',
+  )
 
 
 def _describe(encoded, kind, height, width, scans) -> str:

@@ -56,7 +56,7 @@ def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:
   """SHA-256, in hexadecimal, of names and labels in row order.
 
   Args:
-    paths: the name of each row; `ImageFiles.names_bytes()` gives them.
+    paths: the name of each row; `names.Names.all_encoded()` gives them.
     labels: int32 [num_rows].
   """
   digest = hashlib.sha256()

@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bfjax import atomic, labels, metrics
-from bfjax.data import labelled
+from bfjax.data import correctionlog, labelled
 from bfjax.logbook import collapse, progress, sheet
 from bfjax.text import printable
 
@@ -153,7 +153,7 @@ class Journal:
       scores = {'share': num_corrected / source.num_rows, **scores}
     if self._writes and config.head.rule != 'none':
       path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
-      write_log(path, source, given, table)
+      correctionlog.write(path, source, given, table)
       if num_corrected:
         picture = sheet.picture_corrections(
           path.with_suffix('.png'), source, given, table, seed=config.seed
@@ -216,33 +216,3 @@ class Journal:
 
   def flush(self) -> None:
     self._writer.flush()
-
-
-def write_log(
-  path: pathlib.Path,
-  source: labelled.Source,
-  given: np.ndarray,
-  table: np.ndarray,
-) -> None:
-  """Writes one line for every row whose label is not the given one.
-
-  The columns, between tabs: row (from 0, as in the list), path, given label,
-  new label; labels as the user's list writes them.
-
-  Args:
-    path: the file; its folder is made.
-    source: the data set.
-    given: int32 [rows], the labels that training was given.
-    table: int32 [rows], the labels now.
-  """
-  name = source.class_names
-  path.parent.mkdir(parents=True, exist_ok=True)
-  with (
-    atomic.writing(path) as draft,
-    draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
-  ):
-    log.write('row\tpath\tgiven_label\tnew_label\n')
-    for row in np.flatnonzero(given != table):
-      log.write(
-        f'{row}\t{source.name(row)}\t{name[given[row]]}\t{name[table[row]]}\n'
-      )

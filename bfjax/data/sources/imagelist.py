@@ -11,11 +11,11 @@ import numpy as np
 from bfjax import errors, text
 from bfjax.config import limits
 from bfjax.data import (
+  checks,
   files,
   folders,
   images,
   labelled,
-  listchecks,
   lists,
   places,
   selection,
@@ -25,6 +25,8 @@ from bfjax.data.names import Names
 _log = logging.getLogger(__name__)
 
 _MAX_LABEL = 2**31 - 1
+# A path without one of these has hardly a part that `folders.is_system` knows.
+_SYSTEM_TRACES = (b'/.', b'__MACOSX/', b'@eaDir/')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,13 +134,13 @@ def build(
   if check != 'none':
     identities = np.zeros(found.num_rows, np.int64)
     found.check_exist(identities=identities)
-    listchecks.refuse_links(found, identities, list and list_path)
+    checks.refuse_links(found.path, identities, list and list_path)
   return ImageList(
     files=found,
     labels=labels,
     true_labels=true_labels,
     class_names=class_names,
-    fingerprint=labelled.fingerprint(found.names_bytes(), labels),
+    fingerprint=labelled.fingerprint(found.names.all_encoded(), labels),
   )
 
 
@@ -158,6 +160,27 @@ def _read_list(path, root, num_classes):
       + (f' (data.num_classes = {num_classes}).' if num_classes else '.')
     )
   labels, values = labelled.dense(given)
-  listchecks.refuse_duplicates(path, found.names)
-  listchecks.log_system_files(path, found.names)
+  checks.refuse_duplicates(path, found.names)
+  _log_system_files(path, found.names)
   return files.ImageFiles(found.names, root), labels, Names.of_numbers(values)
+
+
+def _log_system_files(path: str, listed: Names) -> None:
+  """Warns of hidden and system files; a list is a user's word, so they stay."""
+  if not any(trace in listed.blob for trace in _SYSTEM_TRACES):
+    return
+  found = [name for name in listed if _is_system(name)]
+  if found:
+    _log.warning(
+      '%s lists %d hidden or system files, such as %s. They are used as all '
+      'others are: take them off the list if they are not meant.',
+      text.printable(path),
+      len(found),
+      text.printable(found[0]),
+    )
+
+
+def _is_system(name: str) -> bool:
+  parts = name.split('/')
+  parts = parts[-1:] if name.startswith('/') else parts
+  return any(part != '..' and folders.is_system(part) for part in parts)

@@ -100,5 +100,5 @@ def build(
     labels=labels,
     true_labels=true_labels,
     class_names=np.arange(identities).astype(str).tolist(),
-    fingerprint=labelled.fingerprint(images.names_bytes(), labels),
+    fingerprint=labelled.fingerprint(images.names.all_encoded(), labels),
   )

@@ -106,7 +106,7 @@ def pairs_source(
     labels=labels,
     true_labels=None,
     class_names=CLASSES,
-    fingerprint=labelled.fingerprint(found.names_bytes(), labels),
+    fingerprint=labelled.fingerprint(found.names.all_encoded(), labels),
   )
 
 

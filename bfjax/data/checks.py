@@ -1,0 +1,133 @@
+"""Checks of all images of a data set: looked up, decoded, listed once."""
+
+import concurrent.futures
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tqdm
+
+from bfjax import errors
+from bfjax.data import names
+from bfjax.text import (
+  NAMES_SHOWN,
+  first_lines,
+  line_number,
+  printable,
+  row_place,
+)
+
+
+def refuse_duplicates(path: str, listed: names.Names) -> None:
+  """Raises UserError if the list `path` names an image twice.
+
+  Hashes are sorted first, and only paths of equal hashes compared: a set of
+  all paths would take a gigabyte where there are 6 million.
+  """
+  ascending = listed.hashes()
+  ascending.sort()
+  if (ascending[1:] != ascending[:-1]).all():
+    return
+  for first, second in _same(listed.hashes(), listed.encoded):
+    raise errors.UserError(
+      f'{row_place(path, second)}: {printable(listed[second])} is listed '
+      f'already in line {line_number(path, first)}. Remove one of the '
+      'two.'
+    )
+
+
+def refuse_links(
+  path_of: Callable[[int], str], identities: np.ndarray, path: str = ''
+) -> None:
+  """Raises UserError if two names are one file by a link or a spelling.
+
+  Hard links are files of their own, like copies.
+
+  Args:
+    path_of: row -> the path of its file.
+    identities: int64 [num_rows], as `files.ImageFiles.problems` gives them.
+    path: the list that names them; '' if none does.
+  """
+  known = np.flatnonzero(identities)
+  pairs = _same(
+    identities[known], lambda i: os.path.realpath(path_of(int(known[i])))
+  )
+  for i, k in pairs:
+    first, second = int(known[i]), int(known[k])
+    where = f'{row_place(path, second)}: ' if path else ''
+    line = f' in line {line_number(path, first)}' if path else ''
+    raise errors.UserError(
+      f'{where}{printable(path_of(second))} is the same file as '
+      f'{printable(path_of(first))}{line}, by a link or another '
+      'spelling. Remove one of the two.'
+    )
+
+
+def look_at_all(
+  num_rows: int,
+  look: Callable[[range], list],
+  *,
+  chunk: int,
+  threads: int,
+  title: str,
+  progress: bool,
+) -> Iterator:
+  """Yields what `look` finds in all rows, in order.
+
+  Args:
+    num_rows: how many rows there are.
+    look: rows -> a list.
+    chunk: rows that it looks at in one call.
+    threads: that call it.
+    title: of the progress bar.
+    progress: whether to show that.
+  """
+  with (
+    concurrent.futures.ThreadPoolExecutor(threads) as pool,
+    tqdm.tqdm(
+      total=num_rows,
+      desc=title,
+      unit='image',
+      unit_scale=True,
+      disable=not progress,
+    ) as bar,
+  ):
+    chunks = [
+      range(start, min(start + chunk, num_rows))
+      for start in range(0, num_rows, chunk)
+    ]
+    # Some tasks for each thread at a time: what is found does not pile up.
+    for at in range(0, len(chunks), 4 * threads):
+      some = chunks[at : at + 4 * threads]
+      for rows, found in zip(some, pool.map(look, some), strict=True):
+        yield from found
+        bar.update(len(rows))
+
+
+def refuse_any(problems: Iterator[str], num_rows: int, remedy: str) -> None:
+  """Raises UserError if there are problems: how many, the first, the remedy."""
+  with contextlib.closing(problems):
+    first = list(itertools.islice(problems, NAMES_SHOWN))
+    count = len(first) + sum(1 for _ in problems)
+  if first:
+    raise errors.UserError(
+      f'{count} of {num_rows} images cannot be used:\n'
+      f'{first_lines(first, count)}\n{remedy}'
+    )
+
+
+def _same(hashes, key: Callable[[int], object]) -> Iterator[tuple[int, int]]:
+  """Yields (i, k), i < k, of equal hashes and equal keys."""
+  order = np.argsort(hashes, kind='stable')
+  ascending = hashes[order]
+  repeated = np.unique(ascending[1:][ascending[1:] == ascending[:-1]])
+  starts = np.searchsorted(ascending, repeated, side='left')
+  stops = np.searchsorted(ascending, repeated, side='right')
+  for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+    seen = {}
+    for i in order[start:stop].tolist():
+      first = seen.setdefault(key(i), i)
+      if first != i:
+        yield first, i
