@@ -20,7 +20,15 @@ from bfjax import (
   step,
 )
 from bfjax.config import identity, limits, settings
-from bfjax.data import augment, labelled, pipeline, selection, sources
+from bfjax.data import (
+  augment,
+  images,
+  labelled,
+  order,
+  pipeline,
+  selection,
+  sources,
+)
 from bfjax.heads import corrections, margins
 
 
@@ -128,7 +136,7 @@ def open_run(
       f'A batch of {batch} rows, but the data set has {source.num_rows}. Set'
       ' a smaller config.batch.'
     )
-  steps_per_epoch = pipeline.steps_per_epoch(source.num_rows, batch)
+  steps_per_epoch = order.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
   head, init_head_state = builders.open_head(
     config.head,
@@ -201,23 +209,24 @@ def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):
     first_step: updates done.
     bad_rows: found before to have no image that can be read.
   """
-  return pipeline.train_batches(
-    run.source,
-    run.given,
+  plan = order.TrainOrder(
+    num_rows=run.source.num_rows,
     batch=run.batch,
-    image_size=config.data.image_size,
     seed=config.seed,
-    first_step=first_step,
-    num_steps=run.total_steps - first_step,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
     flip=config.data.flip,
-    augment=run.augment,
+    bad_rows=bad_rows,
+  )
+  reading = images.Reading(
+    image_size=config.data.image_size,
+    augment=run.augment or None,
     on_error=config.data.on_error,
     max_skipped=config.data.max_skipped,
-    bad_rows=bad_rows,
     threads=config.data.threads,
   )
+  steps = range(first_step, run.total_steps)
+  return pipeline.train_batches(run.source, run.given, plan, steps, reading)
 
 
 def _check_devices(batch, mesh):

@@ -1,5 +1,6 @@
 """The input stream: order, masks, mirroring, resuming, and bad images."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import augment, files, order, pipeline
+from bfjax.data import augment, files, images, order, pipeline
 from bfjax.data.sources import imagelist
 
 NUM_ROWS = 22
@@ -51,12 +52,14 @@ def bad_source(source, tmp_path):
 
 def _open(source, first_step, num_steps, **options):
   options = {'batch': BATCH, 'image_size': SIZE, 'seed': 5, **options}
+  fields = {field.name for field in dataclasses.fields(images.Reading)}
+  reading = {name: options.pop(name) for name in fields & options.keys()}
   return pipeline.train_batches(
     source,
     source.labels,
-    first_step=first_step,
-    num_steps=num_steps,
-    **options,
+    order.TrainOrder(num_rows=source.num_rows, **options),
+    range(first_step, first_step + num_steps),
+    images.Reading(**reading),
   )
 
 
@@ -385,11 +388,9 @@ def test_wrong_arguments_are_user_errors(source):
     pipeline.train_batches(
       source,
       source.labels[:3],
-      batch=2,
-      image_size=SIZE,
-      seed=0,
-      first_step=0,
-      num_steps=1,
+      order.TrainOrder(num_rows=NUM_ROWS, batch=2, seed=0),
+      range(1),
+      images.Reading(image_size=SIZE),
     )
 
 
@@ -428,7 +429,7 @@ def test_a_list_can_be_checked_by_decoding_it(bad_source):
 def test_a_program_ends_while_batches_are_being_made(source):
   code = f"""
     import time
-    from bfjax.data import pipeline
+    from bfjax.data import images, order, pipeline
     from bfjax.data.sources import imagelist
     source = imagelist.build(root={source.files.root!r}, list='list.txt')
     class Slow:
@@ -436,11 +437,15 @@ def test_a_program_ends_while_batches_are_being_made(source):
       def read(self, rows):
         time.sleep(0.1)
         return source.read(rows)
-    options = dict(batch=4, image_size=16, threads=4)
     train = pipeline.train_batches(
-      Slow(), source.labels, seed=0, first_step=0, num_steps=10**9, **options)
+      Slow(),
+      source.labels,
+      order.TrainOrder(num_rows=source.num_rows, batch=4, seed=0),
+      range(10**9),
+      images.Reading(image_size=16, threads=4))
     next(train)
-    ordered = pipeline.ordered_batches(Slow(), **options)
+    ordered = pipeline.ordered_batches(
+      Slow(), batch=4, image_size=16, threads=4)
     next(ordered)
   """
   done = subprocess.run(
@@ -464,16 +469,7 @@ def test_images_are_read_only_once_and_in_bounded_number(source):
       return source.read(rows)
 
   counting = Counting()
-  with pipeline.train_batches(
-    counting,
-    counting.labels,
-    batch=BATCH,
-    image_size=SIZE,
-    seed=0,
-    first_step=0,
-    num_steps=1000,
-    threads=2,
-  ) as batches:
+  with _open(counting, 0, 1000, threads=2) as batches:
     for _ in range(3):
       next(batches)
   # Chunks of 256 images: 1 taken, 2 prefetched, 2 being made, 1 handed over.

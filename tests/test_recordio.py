@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from bfjax import errors, setup
-from bfjax.data import labelled, pipeline
+from bfjax.data import images, labelled, order, pipeline
 from bfjax.formats import recordfiles, recordio, recordscan
 from tests import records, tiny
 
@@ -277,20 +277,23 @@ def test_threads_and_other_processes_read(tmp_path):
 
 
 def test_a_broken_image_among_records_is_skipped_and_counted(tmp_path):
-  images = [records.jpeg(k) for k in range(8)]
-  images[5] = images[5][:60]
+  encoded = [records.jpeg(k) for k in range(8)]
+  encoded[5] = encoded[5][:60]
   # A header that declares 30,000 x 30,000 pixels.
-  at = images[2].index(b'\xff\xc0') + 5
-  images[2] = (
-    images[2][:at] + struct.pack('>HH', 30000, 30000) + images[2][at + 4 :]
+  at = encoded[2].index(b'\xff\xc0') + 5
+  encoded[2] = (
+    encoded[2][:at] + struct.pack('>HH', 30000, 30000) + encoded[2][at + 4 :]
   )
-  records.insightface(tmp_path, [0] * 4 + [1] * 4, [(1, 5), (5, 9)], images)
+  records.insightface(tmp_path, [0] * 4 + [1] * 4, [(1, 5), (5, 9)], encoded)
   with pytest.raises(errors.UserError, match=r'train.rec#3: it declares 30000'):
     records.build(tmp_path, check='decode')
   source = records.build(tmp_path)
-  options = {'batch': 8, 'image_size': 8, 'seed': 0, 'first_step': 0}
   with pipeline.train_batches(
-    source, source.labels, num_steps=1, on_error='skip', **options
+    source,
+    source.labels,
+    order.TrainOrder(num_rows=source.num_rows, batch=8, seed=0),
+    range(1),
+    images.Reading(image_size=8, on_error='skip'),
   ) as batches:
     batch = next(batches)
   assert batch['skipped'] == 2 and batches.bad_rows == [2, 5]

@@ -7,13 +7,15 @@ knows are seldom met and little tested against hostile files, so it is not asked
 to read them.
 """
 
+import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
 
 from bfjax import errors
+from bfjax.config import limits
 from bfjax.data import checks, imagesizes
 from bfjax.text import printable
 
@@ -21,6 +23,36 @@ MAX_PIXELS = 100_000_000
 # Each scan goes over the whole image, however few bytes it has.
 _MAX_SCANS = 256
 _CHECK_CHUNK = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+  """How the images of a stream are read.
+
+  Attributes:
+    image_size: height and width that images are resized to.
+    augment: (image, key) -> image; None for no change.
+    on_error: what an image that cannot be read or decoded does: 'error' ends
+      the stream, 'skip' leaves it out, as the order does with bad rows.
+    max_skipped: with on_error='skip', what share of all images, or of those
+      tried together, may be bad (and in any case a hundred): above it, the
+      storage is taken to be out of order, and the stream ends with an error.
+    threads: of reading and decoding; 0 for one per CPU, at most 16. More than
+      CPUs help where a network drive makes reading wait.
+  """
+
+  image_size: int
+  augment: Callable | None = None
+  on_error: str = 'error'
+  max_skipped: float = 0.1
+  threads: int = 0
+
+  def __post_init__(self):
+    limits.check('data.on_error', self.on_error)
+    if self.threads < 0:
+      raise errors.UserError(
+        f'data.threads is {self.threads}; expected 0 or more.'
+      )
 
 
 def use_one_thread() -> None:

@@ -7,15 +7,16 @@ Batches are made anew around images that cannot be used.
 
 import collections
 import concurrent.futures
+import dataclasses
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import images
+from bfjax.data import images, order
 from bfjax.text import first_lines, printable
 
 _log = logging.getLogger(__name__)
@@ -32,61 +33,53 @@ _FEW_BAD = 100
 
 
 class Stream:
-  """Batches of the steps of a plan, made anew around images that are bad.
+  """Batches of the steps of an order, made anew around images that are bad.
 
   Attributes:
     step: the step of the next batch.
-    bad_rows: sorted list of the rows known to be bad: those given, and those
-      met so far.
   """
 
   def __init__(
     self,
     source,
-    plan: Callable[[Sequence[int]], Callable],
-    *,
+    plan: order.TrainOrder | order.FileOrder,
     steps: range,
-    image_size: int,
-    on_error: str,
-    bad_rows: Sequence[int],
-    threads: int,
+    reading: images.Reading,
+    *,
     remedy: str,
     finish: Callable[[dict], dict],
-    augment: Callable | None = None,
-    max_skipped: float = 1.0,
   ):
     """Opens the stream.
 
     Args:
       source: has num_rows, read, path.
-      plan: bad rows -> (steps -> the rows shown), see `order`.
+      plan: tells the rows of a step.
       steps: those that are wanted.
-      image_size: height and width of the images.
-      on_error: 'error' or 'skip'.
-      bad_rows: rows known to be bad.
-      threads: that read and decode; 0 for the default.
+      reading: how images are read.
       remedy: what a message about a bad image ends with.
       finish: the values of the plan for a step, with its images -> the batch.
-      augment: (image, key) -> image; None for no change.
-      max_skipped: with a larger share of bad images, an outage is suspected.
     """
-    self._source, self._make_plan, self._finish = source, plan, finish
+    self._source, self._plan, self._finish = source, plan, finish
     self.step, self._stop = steps.start, steps.stop
-    self._image_size, self._augment = image_size, augment
-    self._on_error, self._remedy = on_error, remedy
-    self._max_skipped = max_skipped
+    self._reading, self._remedy = reading, remedy
     self._num_failures = 0
     self._num_bad_here = 0  # found since a batch was made
     self._is_divided = False
-    self._threads = _num_threads(threads)
+    cpus = len(os.sched_getaffinity(0))
+    self._threads = reading.threads or min(cpus, _MAX_DEFAULT_THREADS)
     self._waiting = collections.deque()  # (values of some steps, tasks)
     images.use_one_thread()
     self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
-    self._start(bad_rows)
+    self._start(plan.bad_rows)
+
+  @property
+  def bad_rows(self) -> list[int]:
+    """The rows known to be bad, sorted: those given, and those met so far."""
+    return list(self._plan.bad_rows)
 
   def _start(self, bad_rows):
-    self.bad_rows = sorted({int(row) for row in bad_rows})
-    self._plan = self._make_plan(self.bad_rows)
+    bad_rows = sorted({int(row) for row in bad_rows})
+    self._plan = dataclasses.replace(self._plan, bad_rows=bad_rows)
     self._batches = iter(())
     for _, tasks in self._waiting:
       for task in tasks:
@@ -138,9 +131,9 @@ class Stream:
 
   def _work_ahead(self):
     """Tells the threads of the next steps, a bounded number of chunks."""
-    size = self._plan.rows_per_batch
-    at_once = 1 if self._is_divided else max(_CHUNK // size, 1)
-    most = self._threads + _CHUNKS_AHEAD
+    at_once = max(_CHUNK // self._plan.rows_per_batch, 1)
+    at_once = 1 if self._is_divided else at_once
+    most, size = self._threads + _CHUNKS_AHEAD, self._reading.image_size
     while self._next_step < self._stop and (
       not self._waiting or sum(len(x) for _, x in self._waiting) < most
     ):
@@ -148,13 +141,14 @@ class Stream:
       values = self._plan(np.arange(self._next_step, stop))
       self._next_step = stop
       values['image'] = np.empty(
-        [*values['row'].shape, self._image_size, self._image_size, 3], np.uint8
+        [*values['row'].shape, size, size, 3], np.uint8
       )
       tasks = [self._pool.submit(self._load, *x) for x in _chunks(values)]
       self._waiting.append((values, tasks))
 
   def _load(self, row, flip, key, pixels) -> None:
     """Fills `pixels`, uint8 [n, size, size, 3]; black where `row` is -1."""
+    size, augment = self._reading.image_size, self._reading.augment
     pixels[row < 0] = 0
     places = np.flatnonzero(row >= 0)
     encoded = self._source.read(row[places])
@@ -162,9 +156,9 @@ class Stream:
     for place, one, flipped, k in zip(
       places.tolist(), encoded, flips, keys, strict=True
     ):
-      image = images.decode(one, self._image_size)
-      if self._augment:
-        image = self._augment(image, k)
+      image = images.decode(one, size)
+      if augment:
+        image = augment(image, k)
       if flipped:
         cv2.flip(image, 1, pixels[place])
       else:
@@ -181,7 +175,7 @@ class Stream:
     self._num_failures += 1
     if not found and self._num_failures > _MAX_UNEXPLAINED_FAILURES:
       raise error
-    if found and self._on_error == 'error':
+    if found and self._reading.on_error == 'error':
       if len(values['row']) == 1:
         # Each once: the last batch may be filled up with one image.
         texts = dict.fromkeys(text for _, text in found)
@@ -192,13 +186,13 @@ class Stream:
       self._is_divided = True
       self._start(self.bad_rows)
       return
-    if found and not self.bad_rows and self._max_skipped < 1:
+    if found and not self.bad_rows and self._reading.max_skipped < 1:
       _log.warning(
         'Unreadable images are skipped, up to %d of the %d'
         ' (data.max_skipped=%s, but never fewer than %d).',
         min(self._most_bad(self._source.num_rows), self._source.num_rows),
         self._source.num_rows,
-        self._max_skipped,
+        self._reading.max_skipped,
         _FEW_BAD,
       )
     for _, text in found:
@@ -210,7 +204,7 @@ class Stream:
 
   def _most_bad(self, num_images) -> float:
     """So many of these may be bad without an outage."""
-    return max(_FEW_BAD, self._max_skipped * num_images)
+    return max(_FEW_BAD, self._reading.max_skipped * num_images)
 
   def _suspect_outage(self, num_bad, num_tried, found) -> None:
     """Raises if too many images are bad: of all, or of those of some steps."""
@@ -221,7 +215,7 @@ class Stream:
       if bad > self._most_bad(of):
         raise errors.UserError(
           f'{bad} of {of} {which} cannot be used, more than'
-          f' data.max_skipped={self._max_skipped} of them:\n'
+          f' data.max_skipped={self._reading.max_skipped} of them:\n'
           + first_lines(text for _, text in found)
           + '\nThis looks like an outage of the storage. Once the files can be'
           ' read again, the same command goes on from the last checkpoint. If'
@@ -242,11 +236,3 @@ def _chunks(values):
     ),
     strict=True,
   )
-
-
-def _num_threads(threads: int) -> int:
-  """As many as asked for; where that is 0, one a CPU, but not more than pay."""
-  if threads < 0:
-    raise errors.UserError(f'data.threads is {threads}; expected 0 or more.')
-  cpus = len(os.sched_getaffinity(0))
-  return threads or min(cpus, _MAX_DEFAULT_THREADS)

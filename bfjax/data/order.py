@@ -4,6 +4,7 @@ All of it is computed from (seed, step): nothing is stored, random state plays
 no part, and a run goes on from any step.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -20,8 +21,9 @@ def steps_per_epoch(num_rows: int, batch: int) -> int:
   return -(-num_rows // batch)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOrder:
-  """The rows of each step.
+  """The rows of each step, a function of (seed, step) alone.
 
   With S = steps_per_epoch, step s belongs to epoch e = s // S and shows the
   places p = (s % S) batch + 0 .. batch - 1 of the permutation pi of (seed, e):
@@ -30,41 +32,46 @@ class TrainOrder:
   their mask is False. A row is mirrored where a hash of (seed, e, row) is odd;
   the hash also seeds what else is drawn for it.
 
-  A bad row is replaced by the next row, cyclically, that is not bad.
+  Attributes:
+    num_rows: of the data set.
+    batch: rows of a step, of all processes together.
+    seed: of order and mirroring.
+    process_index: this process gets the process_index-th part of each batch.
+    process_count: the number of processes.
+    flip: whether to mirror half of the images.
+    bad_rows: each is replaced by the next row, cyclically, that is not bad.
   """
 
-  def __init__(
-    self,
-    *,
-    num_rows: int,
-    batch: int,
-    seed: int,
-    process_index: int = 0,
-    process_count: int = 1,
-    flip: bool = True,
-    bad_rows: Sequence[int] = (),
-  ):
-    """`batch` counts the rows of all processes.
+  num_rows: int
+  batch: int
+  seed: int
+  process_index: int = 0
+  process_count: int = 1
+  flip: bool = True
+  bad_rows: Sequence[int] = ()
 
-    Raises:
-      UserError: if the batch is no multiple of `process_count`, or there are
-        no rows, or none that is not bad.
-    """
-    if batch < 1 or batch % process_count:
+  def __post_init__(self):
+    """Raises UserError if the batch cannot be shared out, or no row is good."""
+    if self.batch < 1 or self.batch % self.process_count:
       raise errors.UserError(
-        f'A batch of {batch} images cannot be shared out evenly among '
-        f'{process_count} processes. Choose a multiple of {process_count}.'
+        f'A batch of {self.batch} images cannot be shared out evenly among '
+        f'{self.process_count} processes. Choose a multiple of '
+        f'{self.process_count}.'
       )
-    if num_rows < 1:
+    if self.num_rows < 1:
       raise errors.UserError('There are no images to train on.')
-    self.num_rows = num_rows
-    self.rows_per_batch = batch // process_count
-    self._batch = batch
-    self._first_place = process_index * self.rows_per_batch
-    self._seed = seed % 2**63
-    self._flip = flip
-    self._bad = np.unique(np.asarray(bad_rows, np.int64))
-    self._replacement = _next_good(self._bad, num_rows)
+    _ = self._bad
+
+  @property
+  def rows_per_batch(self) -> int:
+    """The rows of a step in this process."""
+    return self.batch // self.process_count
+
+  @functools.cached_property
+  def _bad(self) -> tuple[np.ndarray, np.ndarray]:
+    """The bad rows, sorted, and the replacement of each; int64."""
+    bad = np.unique(np.asarray(self.bad_rows, np.int64))
+    return bad, _next_good(bad, self.num_rows)
 
   def __call__(self, step) -> dict[str, np.ndarray]:
     """Returns the rows of `step`, an integer or several, of shape [...].
@@ -76,40 +83,40 @@ class TrainOrder:
       key: uint64, a hash of (seed, epoch, row).
       replaced: bool, whether the row stands in for a bad one.
     """
-    steps = steps_per_epoch(self.num_rows, self._batch)
+    seed, (bad, replacement) = self.seed % 2**63, self._bad
+    steps = steps_per_epoch(self.num_rows, self.batch)
     epoch, step = np.divmod(np.asarray(step, np.int64)[..., None], steps)
-    place = step * self._batch + self._first_place
-    place = place + np.arange(self.rows_per_batch)
+    place = np.arange(self.rows_per_batch)
+    place = place + step * self.batch + self.process_index * len(place)
     epoch = np.broadcast_to(epoch, place.shape)
-    row = _permuted(place % self.num_rows, self._seed, epoch, self.num_rows)
-    replaced = np.isin(row, self._bad)
-    at = np.searchsorted(self._bad, row[replaced])
-    row[replaced] = self._replacement[at]
-    key = _hash(self._seed, epoch, row)
+    row = _permuted(place % self.num_rows, seed, epoch, self.num_rows)
+    replaced = np.isin(row, bad)
+    row[replaced] = replacement[np.searchsorted(bad, row[replaced])]
+    key = _hash(seed, epoch, row)
     return {
       'row': row,
       'mask': place < self.num_rows,
-      'flip': (key % 2 == 1) & self._flip,
+      'flip': (key % 2 == 1) & self.flip,
       'key': key,
       'replaced': replaced,
     }
 
 
+@dataclasses.dataclass(frozen=True)
 class FileOrder:
   """The rows 0 .. num_rows - 1 in order; used as `TrainOrder` is.
 
   Places after the last row and those of bad rows hold -1, with mask False.
   """
 
-  def __init__(self, num_rows: int, batch: int, bad_rows: Sequence[int]):
-    self.rows_per_batch = batch
-    self._num_rows = num_rows
-    self._bad = np.unique(np.asarray(bad_rows, np.int64))
+  num_rows: int
+  rows_per_batch: int
+  bad_rows: Sequence[int] = ()
 
   def __call__(self, step) -> dict[str, np.ndarray]:
     row = np.asarray(step, np.int64)[..., None] * self.rows_per_batch
     row = row + np.arange(self.rows_per_batch)
-    mask = (row < self._num_rows) & ~np.isin(row, self._bad)
+    mask = (row < self.num_rows) & ~np.isin(row, self.bad_rows)
     return {
       'row': np.where(mask, row, -1),
       'mask': mask,

@@ -1,40 +1,23 @@
 """Batches of images: of training, shuffled; of evaluation, in order."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from bfjax import errors
-from bfjax.config import limits
-from bfjax.data import augment as augmentation
 from bfjax.data import files as image_files
-from bfjax.data import labelled, loading, order
-
-steps_per_epoch = order.steps_per_epoch
+from bfjax.data import images, labelled, loading, order
 
 
 def train_batches(
   source: labelled.Source,
   labels: np.ndarray,
-  *,
-  batch: int,
-  image_size: int,
-  seed: int,
-  first_step: int,
-  num_steps: int,
-  process_index: int = 0,
-  process_count: int = 1,
-  flip: bool = True,
-  augment: augmentation.Augment | None = None,
-  on_error: str = 'error',
-  max_skipped: float = 0.1,
-  bad_rows: Sequence[int] = (),
-  threads: int = 0,
+  plan: order.TrainOrder,
+  steps: range,
+  reading: images.Reading,
 ) -> loading.Stream:
-  """Returns the batches of the steps first_step .. first_step + num_steps - 1.
+  """Returns the batches of some steps.
 
   The batch of a step is a function of (seed, step) and the files alone: not
-  of where the stream started, of `threads`, or of what has been met before.
+  of where the stream started, of the threads, or of what has been met before.
   `order.TrainOrder` tells the rows; every row comes once an epoch.
 
   A batch is a dict of numpy arrays, b = batch / process_count:
@@ -47,48 +30,19 @@ def train_batches(
   Args:
     source: where the images come from.
     labels: int32 [num_rows], the label of each row.
-    batch: rows of a step, of all processes together.
-    image_size: height and width that images are resized to.
-    seed: of order and mirroring.
-    first_step: the step to start at, from 0.
-    num_steps: how many batches there are.
-    process_index: this process gets the process_index-th part of each batch.
-    process_count: the number of processes.
-    flip: whether to mirror half of the images.
-    augment: what else is done to an image, before mirroring; a function of
-      (seed, epoch, row) too. None for nothing.
-    on_error: what an image that cannot be read or decoded does: 'error' ends
-      the stream, 'skip' replaces it by the next good row, with that row's own
-      label.
-    max_skipped: with on_error='skip', what share of all images, or of those
-      tried together, may be bad (and in any case a hundred): above it, the
-      storage is taken to be out of order, and the stream ends with an error.
-    bad_rows: rows to replace without trying them: those met earlier. They
-      save time and change nothing.
-    threads: of reading and decoding; 0 for one per CPU, at most 16. More than
-      CPUs help where a network drive makes reading wait.
+    plan: the order; its bad rows, those met earlier, save time and change
+      nothing. A bad row is replaced by the next good one, with its own label.
+    steps: from the first to that after the last; 0 is the first of a run.
+    reading: how images are read; they are mirrored after its `augment`.
 
   Raises:
     UserError: (from the iterator too) for an image that cannot be used; the
       message names it.
   """
-  limits.check('data.on_error', on_error)
   if len(labels) != source.num_rows:
     raise errors.UserError(
       f'{len(labels)} labels were given for {source.num_rows} images.'
     )
-
-  def plan(bad_rows):
-    return order.TrainOrder(
-      num_rows=source.num_rows,
-      batch=batch,
-      seed=seed,
-      process_index=process_index,
-      process_count=process_count,
-      flip=flip,
-      bad_rows=bad_rows,
-    )
-
   labels = np.asarray(labels, np.int32)
 
   def finish(found):
@@ -103,16 +57,11 @@ def train_batches(
   return loading.Stream(
     source,
     plan,
-    steps=range(first_step, first_step + num_steps),
-    image_size=image_size,
-    on_error=on_error,
-    bad_rows=bad_rows,
-    threads=threads,
+    steps,
+    reading,
     remedy='Restore it, take it off the list, or train without such images by '
     "data.on_error='skip'.",
     finish=finish,
-    augment=augment or None,
-    max_skipped=max_skipped,
   )
 
 
@@ -136,10 +85,6 @@ def ordered_batches(
   Raises:
     UserError: for an image that cannot be used; the message names it.
   """
-  limits.check('data.on_error', on_error)
-
-  def plan(bad_rows):
-    return order.FileOrder(files.num_rows, batch, bad_rows)
 
   def finish(found):
     row = found['row'].astype(np.int32)
@@ -147,12 +92,14 @@ def ordered_batches(
 
   return loading.Stream(
     files,
-    plan,
-    steps=range(steps_per_epoch(files.num_rows, batch)),
-    image_size=image_size,
-    on_error=on_error,
-    bad_rows=(),
-    threads=threads,
+    order.FileOrder(files.num_rows, batch),
+    range(order.steps_per_epoch(files.num_rows, batch)),
+    images.Reading(
+      image_size=image_size,
+      threads=threads,
+      on_error=on_error,
+      max_skipped=1.0,
+    ),
     remedy='Restore it or take it off the list.',
     finish=finish,
   )

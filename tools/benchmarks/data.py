@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks import timing
 from benchmarks.inputs import loaders, opening, sets
-from bfjax.data import labelled, pipeline
+from bfjax.data import images, labelled, order, pipeline
 
 BATCH = 64
 WORKERS = 2
@@ -124,11 +124,9 @@ def stream(source: labelled.Source) -> Iterator[Callable[[], None]]:
   with pipeline.train_batches(
     source,
     source.labels,
-    batch=BATCH,
-    image_size=sets.IMAGE_SIZE,
-    seed=0,
-    first_step=0,
-    num_steps=10**9,
+    order.TrainOrder(num_rows=source.num_rows, batch=BATCH, seed=0),
+    range(10**9),
+    images.Reading(image_size=sets.IMAGE_SIZE),
   ) as batches:
 
     def epoch():
