@@ -6,12 +6,12 @@ the parameters of its published code, which gives each a probability of 0.2; the
 others are those of the field at large.
 """
 
-import dataclasses
 import math
 
 import cv2
 import numpy as np
 
+from bfjax import errors
 from bfjax.config import limits
 
 _INTERPOLATIONS = (
@@ -134,28 +134,23 @@ AUGMENTATIONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class Augment:
-  """Applies each augmentation with its probability, 0 for never.
+  """Applies each augmentation with its probability, 0 for never."""
 
-  Attributes: as in `AUGMENTATIONS`.
-  """
+  def __init__(self, **probabilities: float):
+    """Takes those of some of `AUGMENTATIONS`; the others are never applied.
 
-  crop: float = 0.0
-  low_res: float = 0.0
-  photometric: float = 0.0
-  jitter: float = 0.0
-  grey: float = 0.0
-  blur: float = 0.0
-  cutout: float = 0.0
-
-  def __post_init__(self):
-    for name in AUGMENTATIONS:
-      limits.check(f'data.augment.{name}', getattr(self, name))
+    Raises:
+      UserError: if there is no such augmentation, or one is no share.
+    """
+    for name, probability in probabilities.items():
+      errors.choose('augmentation', name, AUGMENTATIONS)
+      limits.check(f'data.augment.{name}', probability)
+    self._probabilities = dict.fromkeys(AUGMENTATIONS, 0.0) | probabilities
 
   def __bool__(self) -> bool:
     """Whether there is anything to apply."""
-    return any(getattr(self, name) for name in AUGMENTATIONS)
+    return any(self._probabilities.values())
 
   def __call__(self, image: np.ndarray, key: int) -> np.ndarray:
     """Returns the image after those that the key selects.
@@ -167,9 +162,9 @@ class Augment:
     draw = Draws(key)
     # Drawn first, so that one probability moves no other augmentation.
     chosen = [
-      augmentation
-      for name, augmentation in AUGMENTATIONS.items()
-      if draw.uniform() < getattr(self, name)
+      AUGMENTATIONS[name]
+      for name, probability in self._probabilities.items()
+      if draw.uniform() < probability
     ]
     for augmentation in chosen:
       image = augmentation(image, draw)

@@ -20,21 +20,34 @@ from bfjax.text import (
 )
 
 
-def refuse_duplicates(path: str, listed: names.Names) -> None:
-  """Raises UserError if the list `path` names an image twice.
+def first_twice(
+  hashes: np.ndarray, key: Callable[[int], object]
+) -> tuple[int, int] | None:
+  """The first two places, i < k, of one thing; None if there are none.
 
-  Hashes are sorted first, and only paths of equal hashes compared: a set of
-  all paths would take a gigabyte where there are 6 million.
+  Args:
+    hashes: int64 [n], equal where the keys are, and seldom elsewhere.
+    key: place -> what tells things apart; asked for only where hashes are
+      equal, as a set of all keys would take a gigabyte where there are 6
+      million.
   """
-  ascending = listed.hashes()
-  ascending.sort()
-  if (ascending[1:] != ascending[:-1]).all():
-    return
-  for first, second in _same(listed.hashes(), listed.encoded):
+  ascending = np.sort(hashes)
+  twice = ascending[1:][ascending[1:] == ascending[:-1]]
+  seen = {}
+  for place in np.flatnonzero(np.isin(hashes, twice)).tolist():
+    first = seen.setdefault(key(place), place)
+    if first != place:
+      return first, place
+  return None
+
+
+def refuse_duplicates(path: str, listed: names.Names) -> None:
+  """Raises UserError if the list `path` names an image twice."""
+  if twice := first_twice(listed.hashes(), listed.encoded):
+    first, second = twice
     raise errors.UserError(
       f'{row_place(path, second)}: {printable(listed[second])} is listed '
-      f'already in line {line_number(path, first)}. Remove one of the '
-      'two.'
+      f'already in line {line_number(path, first)}. Remove one of the two.'
     )
 
 
@@ -50,18 +63,18 @@ def refuse_links(
     identities: int64 [num_rows], as `files.ImageFiles.problems` gives them.
     path: the list that names them; '' if none does.
   """
-  known = np.flatnonzero(identities)
-  pairs = _same(
+  known = np.flatnonzero(identities)  # not of all files
+  twice = first_twice(
     identities[known], lambda i: os.path.realpath(path_of(int(known[i])))
   )
-  for i, k in pairs:
-    first, second = int(known[i]), int(known[k])
+  if twice:
+    first, second = map(int, known[list(twice)])
     where = f'{row_place(path, second)}: ' if path else ''
     line = f' in line {line_number(path, first)}' if path else ''
     raise errors.UserError(
       f'{where}{printable(path_of(second))} is the same file as '
-      f'{printable(path_of(first))}{line}, by a link or another '
-      'spelling. Remove one of the two.'
+      f'{printable(path_of(first))}{line}, by a link or another spelling. '
+      'Remove one of the two.'
     )
 
 
@@ -116,18 +129,3 @@ def refuse_any(problems: Iterator[str], num_rows: int, remedy: str) -> None:
       f'{count} of {num_rows} images cannot be used:\n'
       f'{first_lines(first, count)}\n{remedy}'
     )
-
-
-def _same(hashes, key: Callable[[int], object]) -> Iterator[tuple[int, int]]:
-  """Yields (i, k), i < k, of equal hashes and equal keys."""
-  order = np.argsort(hashes, kind='stable')
-  ascending = hashes[order]
-  repeated = np.unique(ascending[1:][ascending[1:] == ascending[:-1]])
-  starts = np.searchsorted(ascending, repeated, side='left')
-  stops = np.searchsorted(ascending, repeated, side='right')
-  for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-    seen = {}
-    for i in order[start:stop].tolist():
-      first = seen.setdefault(key(i), i)
-      if first != i:
-        yield first, i

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bfjax import errors, text
-from bfjax.data import labelled, listforms, lists
+from bfjax.data import checks, labelled, listforms, lists
 from bfjax.data.names import Names
 from bfjax.text import printable
 
@@ -127,10 +127,8 @@ def find_rows(
       f'({len(absent)} of the {len(rows)} images listed are not). Is it the '
       'list of this data set?'
     )
-  known, firsts = np.unique(rows, return_index=True)
-  if len(known) < len(rows):
-    again = int(np.setdiff1d(np.arange(len(rows)), firsts)[0])
-    first = int(firsts[np.searchsorted(known, rows[again])])
+  if twice := checks.first_twice(rows, rows.__getitem__):
+    first, again = twice
     raise errors.UserError(
       f'{where(again)}: {printable(listed[again])} is listed already in '
       f'{where(first)}. Remove one of the two.'

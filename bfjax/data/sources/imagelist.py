@@ -146,11 +146,9 @@ def build(
 
 def _read_list(path, root, num_classes):
   """(ImageFiles, labels int32 [n], the label as given of each class)."""
-  found = lists.read(path, root)
-  shown = text.printable(path)
-  given = found.labels
+  listed, given = lists.read(path, root)
   if not given.size:
-    raise errors.UserError(f'{shown}: the list is empty.')
+    raise errors.UserError(f'{text.printable(path)}: the list is empty.')
   limit = num_classes - 1 if num_classes else _MAX_LABEL
   if given.max() > limit:
     row = int(np.argmax(given > limit))
@@ -160,9 +158,10 @@ def _read_list(path, root, num_classes):
       + (f' (data.num_classes = {num_classes}).' if num_classes else '.')
     )
   labels, values = labelled.dense(given)
-  checks.refuse_duplicates(path, found.names)
-  _log_system_files(path, found.names)
-  return files.ImageFiles(found.names, root), labels, Names.of_numbers(values)
+  del given  # memory for what follows
+  checks.refuse_duplicates(path, listed)
+  _log_system_files(path, listed)
+  return files.ImageFiles(listed, root), labels, Names.of_numbers(values)
 
 
 def _log_system_files(path: str, listed: Names) -> None:
