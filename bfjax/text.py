@@ -73,7 +73,10 @@ def byte_lines(
 def lines(
   path: str | os.PathLike, what: str = 'the list', remedy: str = ''
 ) -> Iterator[tuple[int, str]]:
-  """The same as strings, with surrogate escapes for what is not UTF-8."""
+  """Yields what `byte_lines` does, as strings.
+
+  What is not UTF-8 is in them as surrogate escapes.
+  """
   for number, line in byte_lines(path, what, remedy):
     yield number, line.decode('utf-8', 'surrogateescape')
 
@@ -89,7 +92,7 @@ def place(path: str | os.PathLike, number: int) -> str:
 
 
 def row_place(path: str | os.PathLike, row: int) -> str:
-  """The same of line `row`, from 0, of those that are not blank."""
+  """A file and the number of its line `row`, as `line_number` counts them."""
   return place(path, line_number(path, row))
 
 

@@ -1,6 +1,5 @@
 """Correction logs, and how well they fit the truth, as the reference has it."""
 
-import hashlib
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,6 @@ import numpy as np
 from bfjax import atomic, errors, text
 from bfjax.data import labelled, listforms, lists
 
-_DIGEST = np.dtype('V16')
 _HEADER = 'row\tpath\tgiven_label\tnew_label'
 
 
@@ -94,7 +92,7 @@ def log_pairs(path: str | pathlib.Path) -> Iterator[tuple[bytes, str]]:
 
 
 def read_log(path: str | pathlib.Path) -> dict[bytes, str]:
-  """The same as image path -> new label, the last one of each image."""
+  """Reads a log as image path -> new label, the last one of each image."""
   return dict(log_pairs(path))
 
 
@@ -121,14 +119,8 @@ def score(
   """Compares the sets of pairs (image, label) of a log and of the truth.
 
   A pair that is logged twice counts once, and an image with two labels as two
-  pairs. A logged pair takes 16 bytes of memory, its digest.
+  pairs.
   """
-  digests = bytearray()
-  right = set()
-  for image, label in log:
-    pair = image + b'\t' + os.fsencode(label)
-    digests += hashlib.blake2b(pair, digest_size=_DIGEST.itemsize).digest()
-    if truth.get(image) == label:
-      right.add(image)
-  logged = len(np.unique(np.frombuffer(digests, _DIGEST)))
-  return Score(logged, len(right), len(truth))
+  logged = set(log)
+  right = sum(truth.get(image) == label for image, label in logged)
+  return Score(len(logged), right, len(truth))

@@ -85,7 +85,7 @@ def decode(encoded: bytes, image_size: int) -> np.ndarray:
 
 
 def decode_whole(encoded: bytes) -> np.ndarray:
-  """The same in the size it has: uint8 [height, width, 3], RGB.
+  """Decodes an image in its own size: uint8 [height, width, 3], RGB.
 
   Raises:
     UserError: if it is no such image or cut off, or if it declares more than
