@@ -17,12 +17,15 @@ or to another encoding, only where this finds more files.
 """
 
 import functools
+import logging
 import os
 import re
 import unicodedata
 from typing import NamedTuple
 
 from bfjax import errors, text
+
+_log = logging.getLogger(__name__)
 
 _SAMPLE_BYTES = 1 << 20
 _MAX_LINE_BYTES = 1 << 13
@@ -128,7 +131,8 @@ def tidied(lines: bytes) -> bytes:
 def detect(path: str, root: str = '') -> Form:
   """The form of the list file `path`, by its first lines.
 
-  The usual one if it cannot be read, or is no regular file.
+  The usual one if it cannot be read, or is no regular file. A warning says
+  what differs from that.
 
   Args:
     path: the list.
@@ -147,13 +151,19 @@ def detect(path: str, root: str = '') -> Form:
       best, most = form, (there, len(fitting))
     if there == len(lines):
       break
+  if best.in_words:
+    # InsightFace's flag says whether the images are aligned faces.
+    is_unaligned = 'TAB' in best.columns and len(lines) > 1
+    is_unaligned &= all(line.startswith(b'0\t') for line in lines)
+    _log.warning(
+      'The list %s is read as: %s.%s',
+      text.printable(path),
+      best.in_words,
+      ' By its flags the images are not aligned; they are taken as they are.'
+      if is_unaligned
+      else '',
+    )
   return best
-
-
-def unaligned(path: str, form: Form) -> bool:
-  """Whether InsightFace's flag says that the images are not aligned faces."""
-  lines = _sample(path) if 'TAB' in form.columns else []
-  return len(lines) > 1 and all(line.startswith(b'0\t') for line in lines)
 
 
 def _forms(lines):

@@ -5,7 +5,6 @@ Others are read as if they were such: see `listforms`. Paths are tidied:
 """
 
 import io
-import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ import pyarrow as pa
 from bfjax import errors, text
 from bfjax.data import listforms
 from bfjax.data.names import Names
-
-_log = logging.getLogger(__name__)
 
 _MAX_DIGITS = 18
 _BLOCK_BYTES = 1 << 22
@@ -51,7 +48,7 @@ def read(path: str, root: str = '') -> Lines:
   Raises:
     UserError: as `parse_lines`, or if it is no regular file.
   """
-  form = _form(path, root)
+  form = listforms.detect(path, root)
   if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
     raise errors.UserError(
       f'Cannot read the list {text.printable(path)}: it is a folder, a pipe or '
@@ -90,26 +87,12 @@ def parse_lines(path: str, root: str = '') -> Iterator[tuple[int, bytes, int]]:
     UserError: if the file cannot be read or a line is not `path label`, or not
       of the form of the first ones.
   """
-  return _parse(path, _form(path, root))
+  return _parse(path, listforms.detect(path, root))
 
 
 def line(path: bytes, label: int) -> bytes:
   """The line of such a file, with the two blanks of the published lists."""
   return b'%b  %d\n' % (path, label)
-
-
-def _form(path, root) -> listforms.Form:
-  form = listforms.detect(path, root)
-  if form.in_words:
-    _log.warning(
-      'The list %s is read as: %s.%s',
-      text.printable(path),
-      form.in_words,
-      ' By its flags the images are not aligned; they are taken as they are.'
-      if listforms.unaligned(path, form)
-      else '',
-    )
-  return form
 
 
 def _parse(path, form) -> Iterator[tuple[int, bytes, int]]:
