@@ -8,6 +8,7 @@ to read them.
 """
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 
@@ -23,6 +24,8 @@ MAX_PIXELS = 100_000_000
 # Each scan goes over the whole image, however few bytes it has.
 _MAX_SCANS = 256
 _CHECK_CHUNK = 256
+# TensorFlow takes images over as they are if their place is a multiple of it.
+_ALIGNMENT = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,46 @@ class Reading:
       raise errors.UserError(
         f'data.threads is {self.threads}; expected 0 or more.'
       )
+
+
+def load(source, reading: Reading, row, flip, key) -> np.ndarray:
+  """Reads, decodes, augments and mirrors the images of some rows.
+
+  Args:
+    source: has read(rows).
+    reading: how.
+    row: int64 [n]; -1 for a black image.
+    flip: bool [n], which are mirrored.
+    key: uint64 [n], what their augmentation is drawn from.
+
+  Returns:
+    uint8 [n, size, size, 3].
+  """
+  size, augment = reading.image_size, reading.augment
+  pixels = _aligned([row.size, size, size, 3])
+  pixels[row < 0] = 0
+  places = np.flatnonzero(row >= 0)
+  encoded = source.read(row[places])
+  flips, keys = flip[places].tolist(), key[places].tolist()
+  for place, one, flipped, k in zip(
+    places.tolist(), encoded, flips, keys, strict=True
+  ):
+    image = decode(one, size)
+    if augment:
+      image = augment(image, k)
+    if flipped:
+      cv2.flip(image, 1, pixels[place])
+    else:
+      pixels[place] = image
+  return pixels
+
+
+def _aligned(shape) -> np.ndarray:
+  """An array of bytes, not initialised, that TensorFlow need not copy."""
+  size = math.prod(shape)
+  block = np.empty(size + _ALIGNMENT, np.uint8)
+  start = -block.ctypes.data % _ALIGNMENT
+  return block[start : start + size].reshape(shape)
 
 
 def use_one_thread() -> None:

@@ -2,17 +2,17 @@
 
     step -> rows -> bytes -> decoded, augmented, mirrored images -> batch
 
-Batches are made anew around images that cannot be used.
+The threads are tf.data's. Batches are made anew around images that cannot be
+used.
 """
 
-import collections
-import concurrent.futures
+import atexit
 import dataclasses
 import logging
 import os
+import weakref
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from bfjax import errors
@@ -21,15 +21,24 @@ from bfjax.text import first_lines, printable
 
 _log = logging.getLogger(__name__)
 
-# Images are read and decoded in chunks, a task for each, so that a task's own
-# cost does not count: some steps, or a part of one.
+# Images are read and decoded in chunks, one call from TensorFlow for each, so
+# that a call's own cost does not count: some steps, or a part of one.
 _CHUNK = 256
 _MAX_DEFAULT_THREADS = 16
-_CHUNKS_AHEAD = 2  # that are ready, or wait for a thread
+_CHUNKS_AHEAD = 2  # that are ready
 # A file that is unreadable for a moment is worth a second try.
 _MAX_UNEXPLAINED_FAILURES = 2
 # So many bad images are no outage yet, however small the data set is.
 _FEW_BAD = 100
+
+# A thread of TensorFlow that calls Python after the interpreter has gone hangs
+# the program or aborts it, so what is still open is closed before.
+_open_streams = weakref.WeakSet()
+
+
+def _close_all() -> None:
+  for stream in list(_open_streams):
+    stream.close()
 
 
 class Stream:
@@ -67,10 +76,11 @@ class Stream:
     self._is_divided = False
     cpus = len(os.sched_getaffinity(0))
     self._threads = reading.threads or min(cpus, _MAX_DEFAULT_THREADS)
-    self._waiting = collections.deque()  # (values of some steps, tasks)
     images.use_one_thread()
-    self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
     self._start(plan.bad_rows)
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+    _open_streams.add(self)
 
   @property
   def bad_rows(self) -> list[int]:
@@ -80,19 +90,16 @@ class Stream:
   def _start(self, bad_rows):
     bad_rows = sorted({int(row) for row in bad_rows})
     self._plan = dataclasses.replace(self._plan, bad_rows=bad_rows)
+    size = self._plan.rows_per_batch
+    self._steps_at_once = 1 if self._is_divided else max(_CHUNK // size, 1)
+    self._parts = -(-size // _CHUNK)  # of a step
+    self._images = self._load_ahead()
     self._batches = iter(())
-    for _, tasks in self._waiting:
-      for task in tasks:
-        task.cancel()
-    self._waiting.clear()
-    self._next_step = self.step  # that no thread has been told of
-    self._work_ahead()
 
   def close(self) -> None:
     """Stops the threads and waits for them; there are no more batches."""
     self._stop = self.step
-    self._batches = iter(())
-    self._pool.shutdown(cancel_futures=True)
+    self._images = self._batches = iter(())
 
   def __enter__(self):
     return self
@@ -109,19 +116,21 @@ class Stream:
       raise StopIteration
     batch = next(self._batches, None)
     while batch is None:
-      values, tasks = self._waiting[0]
+      steps = np.arange(
+        self.step, min(self.step + self._steps_at_once, self._stop)
+      )
+      values = self._plan(steps)
       try:
-        for task in tasks:
-          task.result()
-      except errors.UserError as error:
+        parts = [next(self._images) for _ in range(self._parts)]
+      except order.tensorflow().errors.OpError as error:
         self._recover(error, values)
         continue
-      self._waiting.popleft()
-      self._work_ahead()
+      image = parts[0] if len(parts) == 1 else np.concatenate(parts)
+      values['image'] = image.reshape(*values['row'].shape, *image.shape[1:])
       self._batches = iter(
         [
           {name: of_steps[i] for name, of_steps in values.items()}
-          for i in range(len(values['row']))
+          for i in range(len(steps))
         ]
       )
       batch = next(self._batches)
@@ -129,40 +138,36 @@ class Stream:
     self.step += 1
     return self._finish(batch)
 
-  def _work_ahead(self):
-    """Tells the threads of the next steps, a bounded number of chunks."""
-    at_once = max(_CHUNK // self._plan.rows_per_batch, 1)
-    at_once = 1 if self._is_divided else at_once
-    most, size = self._threads + _CHUNKS_AHEAD, self._reading.image_size
-    while self._next_step < self._stop and (
-      not self._waiting or sum(len(x) for _, x in self._waiting) < most
-    ):
-      stop = min(self._next_step + at_once, self._stop)
-      values = self._plan(np.arange(self._next_step, stop))
-      self._next_step = stop
-      values['image'] = np.empty(
-        [*values['row'].shape, size, size, 3], np.uint8
-      )
-      tasks = [self._pool.submit(self._load, *x) for x in _chunks(values)]
-      self._waiting.append((values, tasks))
+  def _load_ahead(self):
+    """Yields the images of the steps to come, `_parts` arrays each time.
 
-  def _load(self, row, flip, key, pixels) -> None:
-    """Fills `pixels`, uint8 [n, size, size, 3]; black where `row` is -1."""
-    size, augment = self._reading.image_size, self._reading.augment
-    pixels[row < 0] = 0
-    places = np.flatnonzero(row >= 0)
-    encoded = self._source.read(row[places])
-    flips, keys = flip[places].tolist(), key[places].tolist()
-    for place, one, flipped, k in zip(
-      places.tolist(), encoded, flips, keys, strict=True
-    ):
-      image = images.decode(one, size)
-      if augment:
-        image = augment(image, k)
-      if flipped:
-        cv2.flip(image, 1, pixels[place])
-      else:
-        pixels[place] = image
+    Each array is of a chunk: some steps, or a part of one.
+    """
+    tf, first, stop = order.tensorflow(), self.step, self._stop
+    at_once, parts = self._steps_at_once, self._parts
+    # What TensorFlow holds must not hold the stream, or neither would go.
+    plan, source, reading = self._plan, self._source, self._reading
+
+    def load_chunk(number):
+      group, part = divmod(int(number), parts)
+      start = first + group * at_once
+      rows = plan(np.arange(start, min(start + at_once, stop)))
+      names = ('row', 'flip', 'key')
+      own = [np.array_split(rows[x].ravel(), parts)[part] for x in names]
+      return images.load(source, reading, *own)
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False  # memory stays bounded
+    options.experimental_warm_start = True
+    options.threading.private_threadpool_size = self._threads
+    options.threading.max_intra_op_parallelism = 1
+    chunks = tf.data.Dataset.range(-(-(stop - first) // at_once) * parts).map(
+      lambda number: tf.numpy_function(load_chunk, [number], tf.uint8),
+      num_parallel_calls=self._threads,
+    )
+    ahead = chunks.prefetch(_CHUNKS_AHEAD).with_options(options)
+    return ahead.as_numpy_iterator()
 
   def _recover(self, error, values) -> None:
     """Finds the images that made some steps fail; raises, or leaves them out.
@@ -221,18 +226,3 @@ class Stream:
           ' read again, the same command goes on from the last checkpoint. If'
           ' they are lost, take them off the list or raise data.max_skipped.'
         ) from None
-
-
-def _chunks(values):
-  """(row, flip, key, image) of each part of some steps that is one task."""
-  num_images = values['row'].size
-  return zip(
-    *(
-      np.array_split(
-        values[name].reshape(num_images, *values[name].shape[2:]),
-        -(-num_images // _CHUNK),
-      )
-      for name in ('row', 'flip', 'key', 'image')
-    ),
-    strict=True,
-  )
