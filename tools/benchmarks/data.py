@@ -91,12 +91,12 @@ def rows(
     note = note.format(1 / timing.quartiles(values)[1])
     found += [
       timing.Row(
-        *(what, 'bfjax', f'DataLoader + OpenCV, {WORKERS} workers'),
+        *(what, 'tf.data', f'DataLoader + OpenCV, {WORKERS} workers'),
         *(values, loader, 'at least 1.5'),
         f'{note}; theirs gives float32, ours uint8',
       ),
       timing.Row(
-        *(what, 'bfjax', 'bare decoding, a thread a core'),
+        *(what, 'tf.data', 'bare decoding, a thread a core'),
         *(values, decoding, 'at least 0.8'),
         f'{note}; theirs does not read, mirror or batch',
       ),
