@@ -21,7 +21,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.data.sources import imagelist
-from bfjax.datasets import image_paths, packing, targets, writers
+from bfjax.datasets import image_paths, layouts, ondisk, packing
 from bfjax.formats import recordio
 from bfjax.storage import partial
 from tests import records
@@ -113,8 +113,8 @@ def sets(images, pack, tmp_path_factory):
 
 
 def open_set(root, truth='', **options):
-  found = targets.detect(str(root), **options)
-  return targets.open_source(found, truth=str(truth), check='decode')
+  found = ondisk.detect(str(root), **options)
+  return ondisk.open_source(found, truth=str(truth), check='decode')
 
 
 def rows(source):
@@ -252,7 +252,7 @@ KILLED = """
 import importlib, os, pathlib, runpy, signal, sys
 from bfjax.datasets import packing
 
-writer = importlib.import_module(f'bfjax.datasets.writers.{sys.argv[1]}')
+writer = importlib.import_module(f'bfjax.datasets.layouts.{sys.argv[1]}')
 moment, number, count = sys.argv[2], int(sys.argv[3]), [0]
 owner = os if moment in ('rename', 'replace') else writer._Sink
 method = getattr(owner, moment)
@@ -319,11 +319,11 @@ def test_a_killed_run_is_gone_on_with(
   [made] = out.parent.rglob('*.partial')
   if name == 'tfds':
     with pytest.raises(errors.UserError, match='no sets'):
-      targets.detect(str(out), format='tfds')
+      ondisk.detect(str(out), format='tfds')
   else:
     assert not out.exists()
     with pytest.raises(errors.UserError, match='is not complete'):
-      targets.detect(str(made))
+      ondisk.detect(str(made))
   other = tool.parse_arguments(
     [*arguments, '--check', 'none', '--out', str(out)]
   )
@@ -331,7 +331,7 @@ def test_a_killed_run_is_gone_on_with(
     errors.UserError, match='of another set or another command'
   ):
     tool.pack(other)
-  sink = importlib.import_module(f'bfjax.datasets.writers.{writer}')._Sink
+  sink = importlib.import_module(f'bfjax.datasets.layouts.{writer}')._Sink
   added, add = [], sink.add
   monkeypatch.setattr(sink, 'add', lambda *x: added.append(1) or add(*x))
   tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
@@ -344,8 +344,8 @@ def test_a_run_killed_at_its_last_step_has_made_the_set(images, tool, tmp_path):
   arguments = arguments_of('list', images, tmp_path)
   whole, out = tmp_path / 'whole', tmp_path / 'out'
   tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
-  kill('imagelist', [*arguments, '--out', out], 'rename', 1)
-  assert targets.detect(str(out)).format == 'list'
+  kill('list', [*arguments, '--out', out], 'rename', 1)
+  assert ondisk.detect(str(out)).format == 'list'
   with pytest.raises(errors.UserError, match='already'):
     tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
   assert same_files(whole, out)
@@ -542,7 +542,7 @@ def test_classes_that_cannot_be_folders_are_refused(names, message):
 
 def test_labels_beyond_float32_are_refused(images, monkeypatch):
   source = imagelist.build(root=str(images), list='all.txt')
-  writer = writers.build('recordio')
+  writer = layouts.build('recordio')
   # 12 images, 3 identities and key 0: 16 keys; 3 labels.
   monkeypatch.setattr(recordio, 'MAX_LABEL', 15)
   assert len(writer.order(source)) == 12
@@ -550,12 +550,12 @@ def test_labels_beyond_float32_are_refused(images, monkeypatch):
   with pytest.raises(errors.UserError, match=r'identity records.*--plain'):
     writer.order(source)
   monkeypatch.setattr(recordio, 'MAX_LABEL', 2)
-  assert len(writers.build('recordio', plain=True).order(source)) == 12
+  assert len(layouts.build('recordio', plain=True).order(source)) == 12
   monkeypatch.setattr(recordio, 'MAX_LABEL', 1)
   with pytest.raises(
     errors.UserError, match='3 classes: RecordIO keeps labels'
   ):
-    writers.build('recordio', plain=True).order(source)
+    layouts.build('recordio', plain=True).order(source)
 
 
 def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
@@ -582,9 +582,9 @@ def test_a_set_that_differs_is_found_out(images, name, tmp_path, monkeypatch):
   """Of each format, if one image is written wrongly."""
   source = imagelist.build(root=str(images), list='all.txt')
   options = {'dataset': 'x', 'version': '1.0.0'} if name == 'tfds' else {}
-  writer = writers.build(targets.FORMATS.get(name, name), **options)
+  writer = layouts.build(name, **options)
   if name == 'folder':
-    writer = writers.build('folder')
+    writer = layouts.build('folder')
   opened = writer.open
 
   def open_wrong(*arguments):
@@ -631,8 +631,8 @@ def test_a_full_disk_is_a_clear_error(images, name, tmp_path):
 
 def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   for name in FORMATS:
-    assert targets.detect(str(sets[name]['root'])).format == name
-  found = targets.detect(str(images / 'all.txt'))
+    assert ondisk.detect(str(sets[name]['root'])).format == name
+  found = ondisk.detect(str(images / 'all.txt'))
   assert found.options == {
     'source': 'imagelist',
     'root': str(images),
@@ -641,17 +641,17 @@ def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   for name in ('train.rec', 'train.txt'):
     (tmp_path / name).touch()
   with pytest.raises(errors.UserError, match=r'recordio .*, list .*Say which'):
-    targets.detect(str(tmp_path))
-  assert targets.detect(str(tmp_path), format='list').format == 'list'
+    ondisk.detect(str(tmp_path))
+  assert ondisk.detect(str(tmp_path), format='list').format == 'list'
   (tmp_path / 'empty').mkdir()
   with pytest.raises(errors.UserError, match='is none of'):
-    targets.detect(str(tmp_path / 'empty'))
+    ondisk.detect(str(tmp_path / 'empty'))
   with pytest.raises(errors.UserError, match='There is nothing at'):
-    targets.detect(str(tmp_path / 'gone'))
+    ondisk.detect(str(tmp_path / 'gone'))
   (tmp_path / 'a.txt').write_text('a 0\n')
   (tmp_path / 'classes.tsv').write_text('1\tann\n')
   with pytest.raises(errors.UserError, match=r'no line for the label 0'):
-    targets.open_source(targets.detect(str(tmp_path / 'a.txt')), check='none')
+    ondisk.open_source(ondisk.detect(str(tmp_path / 'a.txt')), check='none')
 
 
 def test_the_command_says_how_to_train_on_what_it_wrote(images, tmp_path):

@@ -15,9 +15,9 @@ from bfjax import errors
 from bfjax.data import sources, tfds_columns
 from bfjax.data.sources import imagelist
 from bfjax.data.sources import tfds as tfds_source
-from bfjax.datasets import packing, targets, tfds_builders, writers
+from bfjax.datasets import layouts, ondisk, packing, tfds_builders
+from bfjax.datasets.layouts import tfds as tfds_writer
 from bfjax.datasets.tfds_builders.faces import faces_dataset_builder
-from bfjax.datasets.writers import tfds as tfds_writer
 
 NAMES = ('ann', 'bob', 'cy d')
 
@@ -85,7 +85,7 @@ def listed(tmp_path):
 
 
 def packed(source, root, rows_per_shard=4, version='1.0.0'):
-  writer = writers.build(
+  writer = layouts.build(
     'tfds', dataset='own', version=version, rows_per_shard=rows_per_shard
   )
   packing.pack(
@@ -137,8 +137,8 @@ def test_splits_are_sliced_and_features_named(foreign):
   assert part.read(range(20)) == [encoded(age) for age in ages]
   assert sorted(ages) == [int(x) for x in part.class_names]
   assert part.fingerprint != whole.fingerprint
-  found = targets.detect(str(foreign))
-  again = targets.open_source(found, split='train[25%:75%]', label_key='age')
+  found = ondisk.detect(str(foreign))
+  again = ondisk.open_source(found, split='train[25%:75%]', label_key='age')
   assert again.fingerprint == part.fingerprint
 
 
@@ -205,7 +205,7 @@ def test_the_builder_of_tfds_prepares_any_source(listed, tmp_path):
   assert copy.read(range(10)) == listed.read(range(10))
   assert copy.fingerprint == listed.fingerprint
   assert copy.true_labels is None
-  assert targets.detect(str(tmp_path)).folder.endswith('faces/mine/1.0.0')
+  assert ondisk.detect(str(tmp_path)).folder.endswith('faces/mine/1.0.0')
 
 
 def test_the_newest_version_is_taken_and_others_can_be_named(listed, tmp_path):

@@ -24,7 +24,7 @@ import pathlib
 import shlex
 
 from bfjax import atomic, command, defaults, recipes
-from bfjax.datasets import targets
+from bfjax.datasets import ondisk
 from bfjax.datasets.inspection import (
   inspection,
   inspection_chart,
@@ -46,7 +46,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add = parser.add_argument
   add('path', help='a folder, list, .rec, TFDS folder, pair list or .bin pack')
   add('--root', default='', help='the folder that a list is relative to')
-  add('--format', default='', help=f'one of {", ".join(targets.FORMATS)}')
+  add('--format', default='', help=f'one of {", ".join(ondisk.FORMATS)}')
   add('--truth', default='', help='flipped images with their true labels')
   add(
     '--device',
@@ -90,12 +90,12 @@ def _holds_pairs(arguments) -> bool:
 
 def _tell_set(arguments):
   """(report, in words, what its command is for) of a training set."""
-  found = targets.detect(
+  found = ondisk.detect(
     arguments.root or arguments.path,
     list=arguments.path if arguments.root else '',
     format=arguments.format,
   )
-  source = targets.open_source(
+  source = ondisk.open_source(
     found, truth=arguments.truth, check='none', on_error='skip'
   )
   sample = 0 if arguments.all else _SAMPLE

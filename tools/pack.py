@@ -36,15 +36,15 @@ import numpy as np
 from bfjax import command, errors, recipes
 from bfjax.data import correctionlog, selection
 from bfjax.data.names import Names
-from bfjax.datasets import packing, targets, writers
-from bfjax.datasets.writers import bin as pack_writer
-from bfjax.datasets.writers import imagelist as list_writer
-from bfjax.datasets.writers import recordio as record_writer
-from bfjax.datasets.writers import tfds as tfds_writer
+from bfjax.datasets import layouts, ondisk, packing
+from bfjax.datasets.layouts import bin as pack_writer
+from bfjax.datasets.layouts import list as list_writer
+from bfjax.datasets.layouts import recordio as record_writer
+from bfjax.datasets.layouts import tfds as tfds_writer
 from bfjax.evaluation.verification import pairlist
 
 _WRITERS = {
-  'list': 'imagelist',
+  'list': 'list',
   'folder': 'folder',
   'recordio': 'recordio',
   'tfds': 'tfds',
@@ -79,7 +79,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     '--from',
     dest='format',
     default='',
-    choices=sorted(targets.FORMATS),
+    choices=sorted(ondisk.FORMATS),
     help='the format, where it cannot be found out',
   )
   add(
@@ -194,7 +194,7 @@ def pack(arguments: argparse.Namespace) -> None:
   if arguments.to == 'tfds':
     out, dataset, version = tfds_writer.split_path(out)
     options |= {'dataset': dataset, 'version': version}
-  writer = writers.build(_WRITERS[arguments.to], **options)
+  writer = layouts.build(_WRITERS[arguments.to], **options)
   packed = packing.pack(
     source,
     writer,
@@ -217,13 +217,13 @@ def _open_set(arguments):
   """The source with its labels corrected and images dropped, as asked."""
   if arguments.pairs:
     raise errors.UserError('--pairs is for --to bin.')
-  found = targets.detect(
+  found = ondisk.detect(
     arguments.root,
     list=arguments.list,
     dataset=arguments.dataset,
     format=arguments.format,
   )
-  source = targets.open_source(
+  source = ondisk.open_source(
     found,
     truth=arguments.truth,
     # Otherwise files that are missing are refused.

@@ -97,7 +97,7 @@ def pack(
 
   Args:
     source: what is written.
-    writer: a `writers.Writer`.
+    writer: a `layouts.Writer`.
     out: the new set; must not be there.
     command: what else than the source tells this set from others: JSON.
     file: the file that is the set, where it is not the folder.

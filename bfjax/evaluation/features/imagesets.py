@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from bfjax import errors
 from bfjax.data import files, folders, labelled, sources
-from bfjax.datasets import targets
+from bfjax.datasets import ondisk
 from bfjax.formats import packs
 from bfjax.text import printable
 
@@ -46,8 +46,8 @@ def open_set(
   if os.path.isfile(root) and not list and packs.is_pack(root):
     pack = packs.read(root)
     return ImageSet(packs.PackFiles(root, pack.images), _no_label)
-  found = targets.detect(root, list=list, dataset=dataset, format=format)
-  return _labelled(targets.open_source(found, split=split))
+  found = ondisk.detect(root, list=list, dataset=dataset, format=format)
+  return _labelled(ondisk.open_source(found, split=split))
 
 
 def open_source(name: str, options: Mapping[str, Any]) -> ImageSet:

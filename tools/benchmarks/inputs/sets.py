@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from bfjax.data import labelled, sources
-from bfjax.datasets import writers
+from bfjax.datasets import layouts
 
 IMAGE_SIZE = 112
 _CLASSES = 8
@@ -52,7 +52,7 @@ def write_all(
 
 def _convert(source, name, folder, **options) -> str:
   folder.mkdir(parents=True)
-  writer = writers.build(name, **options)
+  writer = layouts.build(name, **options)
   order = writer.order(source)
   with writer.open(folder, source, order, {}) as sink:
     for encoded in source.read(order):

@@ -15,7 +15,7 @@ CLASSES = ('two people', 'one person')
 
 
 class PackWriter:
-  """A `writers.Writer` of packs: rows 2 i and 2 i + 1 are a pair."""
+  """A `layouts.Writer` of packs: rows 2 i and 2 i + 1 are a pair."""
 
   def order(self, source):
     if source.num_rows % 2 or not set(source.class_names) <= set(CLASSES):

@@ -5,14 +5,7 @@ import os
 from typing import NamedTuple
 
 from bfjax import errors
-from bfjax.data import (
-  folders,
-  labelled,
-  places,
-  selection,
-  sources,
-  tfds_sets,
-)
+from bfjax.data import folders, labelled, places, selection, sources, tfds_sets
 from bfjax.storage import partial
 from bfjax.text import printable
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from bfjax import errors
-from bfjax.datasets import targets
+from bfjax.datasets import ondisk
 from bfjax.text import printable
 
 ROWS_PER_SHARD = 50_000
@@ -17,7 +17,7 @@ _VERSION = re.compile('(0|[1-9][0-9]*)([.](0|[1-9][0-9]*)){2}')
 
 
 class TfdsWriter:
-  """A `writers.Writer` of TFDS sets."""
+  """A `layouts.Writer` of TFDS sets."""
 
   def __init__(self, name: str, version: str, rows_per_shard: int):
     self._name, self._version = name, version
@@ -40,8 +40,8 @@ class TfdsWriter:
     )
 
   def read(self, folder):
-    found = targets.detect(str(folder), format='tfds')
-    return targets.open_source(found)
+    found = ondisk.detect(str(folder), format='tfds')
+    return ondisk.open_source(found)
 
 
 class _Sink:

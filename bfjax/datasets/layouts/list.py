@@ -7,7 +7,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import labelled, selection
-from bfjax.datasets import image_paths, targets
+from bfjax.datasets import image_paths, ondisk
 from bfjax.text import printable
 
 LIST, FLIPS = 'train.txt', 'flips.txt'
@@ -16,7 +16,7 @@ _MAX_LABEL = 2**31 - 1
 
 
 class ListWriter:
-  """A `writers.Writer` of lists."""
+  """A `layouts.Writer` of lists."""
 
   def __init__(self, rename: bool):
     self._rename = rename
@@ -24,7 +24,7 @@ class ListWriter:
   def order(self, source):
     selection.check_true_classes(source)
     paths = _Paths(source, self._rename)
-    taken = {LIST, FLIPS, targets.CLASSES}
+    taken = {LIST, FLIPS, ondisk.CLASSES}
     seen = image_paths.Collisions(source.num_rows)
     for row in range(source.num_rows):
       path = paths.of(row)
@@ -43,10 +43,10 @@ class ListWriter:
 
   def read(self, folder):
     truth = folder / FLIPS
-    found = targets.detect(
+    found = ondisk.detect(
       str(folder), list=os.path.abspath(folder / LIST), format='list'
     )
-    return targets.open_source(
+    return ondisk.open_source(
       found, check='none', truth=str(truth) if truth.exists() else ''
     )
 
@@ -108,7 +108,7 @@ class _Sink:
     self.save()
     names = self._source.class_names
     if not _are_numbers(names):
-      labelled.save_class_names(self._folder / targets.CLASSES, names)
+      labelled.save_class_names(self._folder / ondisk.CLASSES, names)
 
 
 def _open_at(path, size: int | None):

@@ -9,7 +9,7 @@ import numpy as np
 
 from bfjax import atomic, errors
 from bfjax.data import labelled, selection
-from bfjax.datasets import targets
+from bfjax.datasets import ondisk
 from bfjax.formats import recordio
 from bfjax.storage import partial
 
@@ -17,7 +17,7 @@ RECORDS, LIST, FLIPS = 'train.rec', 'train.lst', 'flips.txt'
 
 
 class RecordWriter:
-  """A `writers.Writer` of RecordIO."""
+  """A `layouts.Writer` of RecordIO."""
 
   def __init__(self, plain: bool):
     self._plain = plain
@@ -46,8 +46,8 @@ class RecordWriter:
 
   def read(self, folder):
     truth = folder / FLIPS
-    found = targets.detect(str(folder), format='recordio')
-    return targets.open_source(
+    found = ondisk.detect(str(folder), format='recordio')
+    return ondisk.open_source(
       found,
       truth=str(truth) if truth.exists() else '',
       # That of the cache folder would be of a path which is soon no more.
@@ -104,9 +104,7 @@ class _Sink:
     atomic.write_text(
       self._folder / 'property', f'{source.num_classes},{height},{width}'
     )
-    labelled.save_class_names(
-      self._folder / targets.CLASSES, source.class_names
-    )
+    labelled.save_class_names(self._folder / ondisk.CLASSES, source.class_names)
     self._write_lists()
 
   def _write_lists(self) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import folders
-from bfjax.datasets import image_paths, targets
+from bfjax.datasets import image_paths, ondisk
 from bfjax.text import printable
 
 
 class FolderWriter:
-  """A `writers.Writer` of class folders."""
+  """A `layouts.Writer` of class folders."""
 
   def __init__(self, rename: bool):
     self._rename = rename
@@ -72,8 +72,8 @@ class FolderWriter:
     return _Sink(self, folder, source, order, state.get('rows', 0))
 
   def read(self, folder):
-    found = targets.detect(str(folder), format='folder')
-    return targets.open_source(found, check='none')
+    found = ondisk.detect(str(folder), format='folder')
+    return ondisk.open_source(found, check='none')
 
 
 class _Sink:
