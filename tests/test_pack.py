@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pathlib
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax import errors
+from bfjax import declared, errors
 from bfjax.data.sources import imagelist
 from bfjax.datasets import image_paths, layouts, ondisk, packing
 from bfjax.formats import recordio
@@ -249,22 +250,28 @@ def test_class_names_that_are_no_numbers_survive(pack, tmp_path):
 
 
 KILLED = """
-import importlib, os, pathlib, runpy, signal, sys
-from bfjax.datasets import packing
+import os, pathlib, runpy, signal, sys
+from bfjax.datasets import layouts, packing
 
-writer = importlib.import_module(f'bfjax.datasets.layouts.{sys.argv[1]}')
-moment, number, count = sys.argv[2], int(sys.argv[3]), [0]
-owner = os if moment in ('rename', 'replace') else writer._Sink
-method = getattr(owner, moment)
+moment, number = sys.argv[2], int(sys.argv[3])
+
+def die():
+  os.kill(os.getpid(), signal.SIGKILL)
 
 def killed(*arguments):
-  result = method(*arguments)
-  count[0] += 1
-  if count[0] == number:
-    os.kill(os.getpid(), signal.SIGKILL)
-  return result
+  for count, save in enumerate(write(*arguments), 1):
+    if moment == 'add' and count == number:
+      die()
+    yield save
+  die()
 
-setattr(owner, moment, killed)
+if moment == 'rename':
+  rename = os.rename
+  os.rename = lambda *arguments: rename(*arguments) or die()
+else:
+  writer = layouts.build(sys.argv[1], out=pathlib.Path('/a/b'))
+  write = type(writer).write
+  type(writer).write = killed
 packing.pack.__kwdefaults__['save_secs'] = 0.0
 sys.argv = sys.argv[4:]
 runpy.run_path(sys.argv[0], run_name='__main__')
@@ -314,8 +321,7 @@ def test_a_killed_run_is_gone_on_with(
   # The names of TFDS sets are in their files, so both are called alike.
   whole, out = tmp_path / 'whole' / 'set', tmp_path / 'out' / 'set'
   tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
-  writer = tool._WRITERS[name]
-  kill(writer, [*arguments, '--out', out], moment, 8 if moment == 'add' else 1)
+  kill(name, [*arguments, '--out', out], moment, 8 if moment == 'add' else 1)
   [made] = out.parent.rglob('*.partial')
   if name == 'tfds':
     with pytest.raises(errors.UserError, match='no sets'):
@@ -331,11 +337,17 @@ def test_a_killed_run_is_gone_on_with(
     errors.UserError, match='of another set or another command'
   ):
     tool.pack(other)
-  sink = importlib.import_module(f'bfjax.datasets.layouts.{writer}')._Sink
-  added, add = [], sink.add
-  monkeypatch.setattr(sink, 'add', lambda *x: added.append(1) or add(*x))
+  added = []
+  read_ahead = packing.read_ahead
+
+  def counted(source, rows):
+    rows = [*rows]
+    added.append(len(rows))
+    return read_ahead(source, rows)
+
+  monkeypatch.setattr(packing, 'read_ahead', counted)
   tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
-  assert len(added) == left
+  assert added[0] == left
   assert same_files(whole, out)
   assert not made.exists()
 
@@ -489,9 +501,13 @@ def write(root, lines):
 @pytest.mark.parametrize(
   'format, lines, message',
   [
-    ('folder', ['a/1.png 0', 'b/1.png 0'], r'b/1\.png would both become .*0/1'),
+    (
+      'folder',
+      ['a/1.png 0', 'b/1.png 0'],
+      r'b/1\.png cannot become .* a/1\.png',
+    ),
     ('folder', ['a/x.png 0', 'b/X.png 0'], 'where case does not count'),
-    ('folder', ['a/1.dat 0'], r'a/1\.dat does not end in \.jpg'),
+    ('folder', ['a/1.dat 0'], r'a/1\.dat .*does not end in \.jpg'),
     ('list', ['a/x.png 0', 'A/x.png 1'], 'where case does not count'),
     ('list', ['train.txt/x.png 0'], 'where the list goes'),
   ],
@@ -540,9 +556,10 @@ def test_classes_that_cannot_be_folders_are_refused(names, message):
     image_paths.check_folders(names)
 
 
-def test_labels_beyond_float32_are_refused(images, monkeypatch):
+def test_labels_beyond_float32_are_refused(images, tmp_path, monkeypatch):
   source = imagelist.build(root=str(images), list='all.txt')
-  writer = layouts.build('recordio')
+  writer = layouts.build('recordio', out=tmp_path)
+  plain = layouts.build('recordio', out=tmp_path, plain=True)
   # 12 images, 3 identities and key 0: 16 keys; 3 labels.
   monkeypatch.setattr(recordio, 'MAX_LABEL', 15)
   assert len(writer.order(source)) == 12
@@ -550,12 +567,12 @@ def test_labels_beyond_float32_are_refused(images, monkeypatch):
   with pytest.raises(errors.UserError, match=r'identity records.*--plain'):
     writer.order(source)
   monkeypatch.setattr(recordio, 'MAX_LABEL', 2)
-  assert len(layouts.build('recordio', plain=True).order(source)) == 12
+  assert len(plain.order(source)) == 12
   monkeypatch.setattr(recordio, 'MAX_LABEL', 1)
   with pytest.raises(
     errors.UserError, match='3 classes: RecordIO keeps labels'
   ):
-    layouts.build('recordio', plain=True).order(source)
+    plain.order(source)
 
 
 def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
@@ -573,7 +590,7 @@ def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
   (tmp_path / 'y.partial/bfjax-pack.json').write_text('{')
   with pytest.raises(errors.UserError, match='is damaged'):
     pack(**options, out=tmp_path / 'y')
-  with pytest.raises(errors.UserError, match=r"'plain'\. There are: rename"):
+  with pytest.raises(errors.UserError, match=r"'plain'\. There are: .*rename"):
     pack(**options, plain=True, out=tmp_path / 'z')
 
 
@@ -581,22 +598,17 @@ def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
 def test_a_set_that_differs_is_found_out(images, name, tmp_path, monkeypatch):
   """Of each format, if one image is written wrongly."""
   source = imagelist.build(root=str(images), list='all.txt')
-  options = {'dataset': 'x', 'version': '1.0.0'} if name == 'tfds' else {}
-  writer = layouts.build(name, **options)
-  if name == 'folder':
-    writer = layouts.build('folder')
-  opened = writer.open
+  writer = layouts.build(name, out=tmp_path / 'x' / '1.0.0')
+  write = type(writer).write
 
-  def open_wrong(*arguments):
-    sink = opened(*arguments)
-    add = sink.add
-    sink.add = lambda image: add(encoded(99) if image == encoded(6) else image)
-    return sink
+  def write_wrong(self, folder, source, order, images, state):
+    wrong = (encoded(99) if x == encoded(6) else x for x in images)
+    return write(self, folder, source, order, wrong, state)
 
-  monkeypatch.setattr(writer, 'open', open_wrong)
+  monkeypatch.setattr(type(writer), 'write', write_wrong)
   with pytest.raises(errors.UserError, match='is not what was to be written'):
-    packing.pack(source, writer, tmp_path / 'x', command={}, progress=False)
-  assert not (tmp_path / 'x').exists()
+    packing.pack(source, writer, command={}, progress=False)
+  assert not writer.out.exists()
 
 
 @pytest.mark.parametrize('name', ['list', 'recordio', 'tfds'])
@@ -640,7 +652,7 @@ def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   }
   for name in ('train.rec', 'train.txt'):
     (tmp_path / name).touch()
-  with pytest.raises(errors.UserError, match=r'recordio .*, list .*Say which'):
+  with pytest.raises(errors.UserError, match=r'list .*, recordio .*Say which'):
     ondisk.detect(str(tmp_path))
   assert ondisk.detect(str(tmp_path), format='list').format == 'list'
   (tmp_path / 'empty').mkdir()
@@ -652,6 +664,76 @@ def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   (tmp_path / 'classes.tsv').write_text('1\tann\n')
   with pytest.raises(errors.UserError, match=r'no line for the label 0'):
     ondisk.open_source(ondisk.detect(str(tmp_path / 'a.txt')), check='none')
+
+
+FLAT = """
+import dataclasses
+import os
+
+from bfjax.datasets import layouts
+
+SOURCE = 'imagelist'
+
+
+def trace(root):
+  return 'it is flat' if os.path.isfile(os.path.join(root, 'flat.txt')) else ''
+
+
+def locate(root, *, list, dataset):
+  return {'root': root, 'list': 'flat.txt'}, root
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatWriter(layouts.Writer):
+  blanks: int
+
+  def write(self, folder, source, order, images, state):
+    with open(folder / 'flat.txt', 'w') as file:
+      for row, encoded in enumerate(images):
+        label = source.class_names[source.labels[row]]
+        (folder / f'{row}.png').write_bytes(encoded)
+        file.write(f'{row}.png{self.blanks * " "}{label}\\n')
+        yield lambda: {'rows': 0}
+
+
+def build(*, out, blanks: int = 1):
+  '''A folder without folders.
+
+  Args:
+    out: the new folder.
+    blanks: so many stand between path and label.
+  '''
+  return FlatWriter(out, blanks)
+"""
+
+
+def test_a_format_with_an_option_is_one_file(
+  images, tool, tmp_path, monkeypatch, capsys
+):
+  """Then it is recognised, read, written, and in the help of the tool."""
+  package, folder = layouts.__name__, tmp_path / 'layouts'
+  shutil.copytree(declared.folder(package), folder)
+  (folder / 'flat.py').write_text(FLAT)
+
+  def find(name, known=declared.folder):
+    below = name.removeprefix(package)
+    return known(name) if below == name else folder / below[1:]
+
+  monkeypatch.setattr(declared, 'folder', find)
+  monkeypatch.setattr(layouts, '__path__', [str(folder)])
+  command = ['--root', images, '--list', 'all.txt', '--out', tmp_path / 'set']
+  command += ['--to', 'flat', '--blanks', '3']
+  tool.pack(tool.parse_arguments([*map(str, command)]))
+  assert '0.png   20\n' in (tmp_path / 'set/flat.txt').read_text()
+  assert ondisk.detect(str(tmp_path / 'set')).format == 'flat'
+  assert rows(open_set(tmp_path / 'set')) == [
+    (a, None, c) for a, _, c in ORIGINAL
+  ]
+  with pytest.raises(SystemExit):
+    tool.parse_arguments(['--help'])
+  assert 'flat: so many stand between path and label (1)' in ' '.join(
+    capsys.readouterr().out.split()
+  )
 
 
 def test_the_command_says_how_to_train_on_what_it_wrote(images, tmp_path):

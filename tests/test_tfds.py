@@ -15,8 +15,8 @@ from bfjax import errors
 from bfjax.data import sources, tfds_columns
 from bfjax.data.sources import imagelist
 from bfjax.data.sources import tfds as tfds_source
-from bfjax.datasets import layouts, ondisk, packing, tfds_builders
-from bfjax.datasets.layouts import tfds as tfds_writer
+from bfjax.datasets import layouts, ondisk, packing
+from bfjax.datasets.layouts import tfds as tfds_layout
 from bfjax.datasets.tfds_builders.faces import faces_dataset_builder
 
 NAMES = ('ann', 'bob', 'cy d')
@@ -86,11 +86,9 @@ def listed(tmp_path):
 
 def packed(source, root, rows_per_shard=4, version='1.0.0'):
   writer = layouts.build(
-    'tfds', dataset='own', version=version, rows_per_shard=rows_per_shard
+    'tfds', out=root / 'own' / version, rows_per_shard=rows_per_shard
   )
-  packing.pack(
-    source, writer, root / 'own' / version, command={}, progress=False
-  )
+  packing.pack(source, writer, command={}, progress=False)
   return root
 
 
@@ -308,16 +306,14 @@ def test_a_source_can_be_pickled_and_read_by_many_threads(listed, tmp_path):
 @pytest.mark.parametrize('name', ['a\nb', ' a', '', 'n\udcff'])
 def test_class_names_that_tfds_cannot_keep_are_refused(name):
   with pytest.raises(errors.UserError, match='TFDS cannot keep it'):
-    tfds_builders.check_class_names(['good', name])
+    tfds_layout.check_class_names(['good', name])
 
 
 def test_names_of_sets_are_checked():
-  split = tfds_writer.split_path
-  assert split(pathlib.Path('/sets/casia'))[1:] == ('casia', '1.0.0')
-  out, name, version = split(pathlib.Path('/sets/casia/2.0.1'))
-  assert str(out) == '/sets/casia/2.0.1' and (name, version) == (
-    'casia',
-    '2.0.1',
-  )
+  def out(path):
+    return str(layouts.build('tfds', out=pathlib.Path(path)).out)
+
+  assert out('/sets/casia') == '/sets/casia/1.0.0'
+  assert out('/sets/casia/2.0.1') == '/sets/casia/2.0.1'
   with pytest.raises(errors.UserError, match='cannot be one'):
-    split(pathlib.Path('/sets/ms1m-v3'))
+    out('/sets/ms1m-v3')

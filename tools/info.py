@@ -24,7 +24,7 @@ import pathlib
 import shlex
 
 from bfjax import atomic, command, defaults, recipes
-from bfjax.datasets import ondisk
+from bfjax.datasets import layouts, ondisk
 from bfjax.datasets.inspection import (
   inspection,
   inspection_chart,
@@ -46,7 +46,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add = parser.add_argument
   add('path', help='a folder, list, .rec, TFDS folder, pair list or .bin pack')
   add('--root', default='', help='the folder that a list is relative to')
-  add('--format', default='', help=f'one of {", ".join(ondisk.FORMATS)}')
+  add('--format', default='', help=f'one of {", ".join(layouts.readable())}')
   add('--truth', default='', help='flipped images with their true labels')
   add(
     '--device',

@@ -1,30 +1,23 @@
-"""Which format a data set on disk is in, and opening it whatever it is."""
+"""Data sets as they lie on disk: which format one is in, and opening it."""
 
-import glob
 import os
 from typing import NamedTuple
 
-from bfjax import errors
-from bfjax.data import folders, labelled, places, selection, sources, tfds_sets
+from bfjax import errors, plugins
+from bfjax.data import labelled, places, selection, sources
+from bfjax.datasets import layouts
 from bfjax.storage import partial
 from bfjax.text import printable
 
-# What users call a format -> the file of bfjax/data/sources that reads it.
-FORMATS = {
-  'list': 'imagelist',
-  'folder': 'imagelist',
-  'recordio': 'recordio',
-  'tfds': 'tfds',
-}
-CLASSES = 'classes.tsv'
-_LIST = 'train.txt'
+# Options that mean nothing to the other sources.
+_OF_SOME = ('on_error', 'index_dir')
 
 
 class Found(NamedTuple):
   """A data set that has been recognised.
 
   Attributes:
-    format: a key of `FORMATS`.
+    format: one of `layouts.readable()`.
     options: what `sources.build` needs to know to read it, as `data.NAME` of
       a config: source, root, list (absolute), dataset.
     folder: where files beside the set lie.
@@ -45,14 +38,14 @@ def detect(
     list: a list of images, see `places.find_list`; '' if `root` is one, or
       there is none.
     dataset: the set in a data_dir of TFDS.
-    format: a key of `FORMATS`; '' to find it out.
+    format: one of `layouts.readable()`; '' to find it out.
 
   Raises:
     UserError: if nothing is there, it is no data set, or it could be two
       things.
   """
   if format:
-    errors.choose('format', format, FORMATS)
+    errors.choose('format', format, dict.fromkeys(layouts.readable()))
   if not os.path.exists(root):
     raise errors.UserError(f'There is nothing at {printable(root)}.')
   if not format and partial.is_incomplete(root):
@@ -60,60 +53,28 @@ def detect(
       f'{printable(root)} is not complete: start the command again that was '
       'writing it.'
     )
-  if not format:
-    format = _only(root, _guesses(root, list, dataset))
-  options = {'source': FORMATS[format], 'root': root}
-  folder = root
-  if format == 'list':
-    # Absolute: this one, whatever lies where the user is.
-    if os.path.isfile(root):
-      path = os.path.abspath(root)
-      options['root'] = os.path.dirname(root) or '.'
-    elif list:
-      path = places.find_list(list, root, '--list')
-    else:
-      path = os.path.abspath(os.path.join(root, _LIST))
-    options['list'] = path
-    folder = os.path.dirname(path)
-  elif format == 'recordio' and os.path.isfile(root):
-    folder = os.path.dirname(root) or '.'
-  elif format == 'tfds':
-    folder = str(tfds_sets.find(root, dataset))
-    options |= {'dataset': dataset} if dataset else {}
-  return Found(format, options, folder)
+  if not format and (list or dataset):
+    format = 'list' if list else 'tfds'
+  format = format or _recognise(root)
+  layout = layouts.load(format)
+  options, folder = layout.locate(root, list=list, dataset=dataset)
+  return Found(format, {'source': layout.SOURCE, **options}, folder)
 
 
-def _guesses(root, list, dataset) -> dict[str, str]:
-  """Format -> why, of all that it can be."""
-  if list:
-    return {'list': 'a list is given'}
-  if dataset:
-    return {'tfds': 'a set of TensorFlow Datasets is named'}
-  if os.path.isfile(root):
-    if root.endswith('.rec'):
-      return {'recordio': 'it ends in .rec'}
-    if root.endswith(('.txt', '.lst', '.tsv', '.csv', '.list')):
-      return {'list': 'it is a text file'}
-    return {}
-  found = {}
-  if glob.glob(os.path.join(glob.escape(root), '*.rec')):
-    found['recordio'] = 'it has a file *.rec'
-  for depth in range(4):
-    pattern = os.path.join(glob.escape(root), *['*'] * depth)
-    if glob.glob(os.path.join(pattern, tfds_sets.INFO)):
-      found['tfds'] = 'it has dataset_info.json'
-  if os.path.isfile(os.path.join(root, _LIST)):
-    found['list'] = f'it has {_LIST}'
-  if not found and folders.Tree(root).folders:
-    found['folder'] = 'it has folders'
-  return found
-
-
-def _only(root, guesses) -> str:
-  if len(guesses) == 1:
-    return next(iter(guesses))
-  if guesses:
-    shown = ', '.join(f'{name} ({why})' for name, why in guesses.items())
+def _recognise(root: str) -> str:
+  """The only format that the set can be of."""
+  found = {
+    name: why
+    for name in layouts.readable()
+    if name != 'folder' and (why := layouts.load(name).trace(root))
+  }
+  # There are folders in other sets, too.
+  if not found and layouts.load('folder').trace(root):
+    return 'folder'
+  if len(found) == 1:
+    return next(iter(found))
+  if found:
+    shown = ', '.join(f'{name} ({why})' for name, why in found.items())
     raise errors.UserError(
       f'{printable(root)} can be of several formats: {shown}. Say which.'
     )
@@ -125,15 +86,7 @@ def _only(root, guesses) -> str:
 
 
 def open_source(
-  found: Found,
-  *,
-  truth: str = '',
-  check: str = 'exist',
-  on_error: str = 'error',
-  split: str = '',
-  image_key: str = '',
-  label_key: str = '',
-  index_dir: str = '',
+  found: Found, *, truth: str = '', check: str = 'exist', **options: str
 ) -> labelled.Source:
   """Opens a data set, with the names of its classes where they lie beside it.
 
@@ -145,29 +98,23 @@ def open_source(
     truth: a list of flipped images with their true labels, see
       `places.find_list`, or ''.
     check: as the sources take it.
-    on_error: what a damaged record of RecordIO does, 'error' or 'skip'.
-    split: of a TFDS set; '' for 'train'.
-    image_key, label_key: features of a TFDS set; '' to find them out.
-    index_dir: as the sources take it that have an index.
+    **options: others that a source takes; '' for its own. `on_error` and
+      `index_dir` mean nothing to some sources.
 
   Raises:
-    UserError: as the source does.
+    UserError: as the source does, or if it has no such option.
   """
-  options = dict(found.options)
+  given = dict(found.options)
+  name = given.pop('source')
   if truth:
-    root = options['root'] if os.path.isdir(options['root']) else found.folder
-    options['truth'] = places.find_list(truth, root, '--truth')
-  others = {
-    'split': split,
-    'image_key': image_key,
-    'label_key': label_key,
-    'index_dir': index_dir,
-  }
-  options |= {name: value for name, value in others.items() if value}
-  if found.format == 'recordio':
-    options['on_error'] = on_error
-  source = sources.build(options.pop('source'), check=check, **options)
-  path = os.path.join(found.folder, CLASSES)
+    root = given['root'] if os.path.isdir(given['root']) else found.folder
+    given['truth'] = places.find_list(truth, root, '--truth')
+  known = plugins.options('source', sources.__name__, name)
+  for option, value in options.items():
+    if value and (option in known or option not in _OF_SOME):
+      given[option] = value
+  source = sources.build(name, check=check, **given)
+  path = os.path.join(found.folder, layouts.CLASSES)
   if found.format != 'list' or not os.path.isfile(path):
     return source
   given = labelled.read_class_names(path, map(int, source.class_names))

@@ -1,67 +1,53 @@
 """A verification pack such as `lfw.bin`, of the images of pairs."""
 
 import dataclasses
+import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from bfjax import errors
 from bfjax.data import files, labelled
 from bfjax.data.sources import imagelist
+from bfjax.datasets import layouts
 from bfjax.formats import packs
 
-FILE = 'pairs.bin'
 # The classes of a source of pairs: what the two images of one are.
 CLASSES = ('two people', 'one person')
 
 
-class PackWriter:
+@dataclasses.dataclass(frozen=True)
+class PackWriter(layouts.Writer):
   """A `layouts.Writer` of packs: rows 2 i and 2 i + 1 are a pair."""
+
+  file = 'pairs.bin'
 
   def order(self, source):
     if source.num_rows % 2 or not set(source.class_names) <= set(CLASSES):
       raise errors.UserError(
         'A verification pack is written from a list of pairs: give --pairs.'
       )
-    return np.arange(source.num_rows)
+    return super().order(source)
 
-  def open(self, folder, source, order, state):
-    return _Sink(folder, source)
+  def write(self, folder, source, order, images, state):
+    # They fit into memory and are written at once: nothing is gone on with.
+    found = []
+    for encoded in images:
+      found.append(encoded)
+      yield lambda: {'rows': 0}
+    names = np.array([CLASSES.index(x) for x in source.class_names])
+    packs.write(folder / self.file, found, names[source.labels[::2]] == 1)
 
   def read(self, folder):
-    return _read(folder / FILE)
-
-
-class _Sink:
-  """Packs fit into memory and are written at once: nothing is gone on with."""
-
-  def __init__(self, folder, source):
-    self._folder, self._source = folder, source
-    self._images = []
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *exception):
-    pass
-
-  def add(self, encoded):
-    self._images.append(encoded)
-
-  def save(self):
-    return {'rows': 0}
-
-  def finish(self):
-    same = CLASSES.index('one person')
-    names = np.array([CLASSES.index(x) for x in self._source.class_names])
-    flags = names[self._source.labels[::2]] == same
-    packs.write(self._folder / FILE, self._images, flags)
+    pack = packs.read(folder / self.file)
+    return _PackedPairs(pack.images, np.repeat(pack.same, 2).astype(np.int32))
 
 
 @dataclasses.dataclass(frozen=True)
 class _PackedPairs:
-  """A pack as a source, to be compared with."""
+  """What `packing.compare` asks of a source, with all images of a pack."""
 
-  images: list[bytes]
+  images: Sequence[bytes]
   labels: np.ndarray
   class_names = CLASSES
   true_labels = None
@@ -74,14 +60,7 @@ class _PackedPairs:
     return [self.images[row] for row in rows]
 
   def name(self, row):
-    return f'{FILE}#{row}'
-
-  path = name
-
-
-def _read(path) -> _PackedPairs:
-  pack = packs.read(path)
-  return _PackedPairs(pack.images, np.repeat(pack.same, 2).astype(np.int32))
+    return f'{PackWriter.file}#{row}'
 
 
 def pairs_source(
@@ -110,6 +89,10 @@ def pairs_source(
   )
 
 
-def build() -> PackWriter:
-  """A pack as the published code reads it."""
-  return PackWriter()
+def build(*, out: pathlib.Path) -> PackWriter:
+  """A pack as the published code reads it.
+
+  Args:
+    out: the new file.
+  """
+  return PackWriter(out)

@@ -1,114 +1,96 @@
 """A folder for each class, with its images in it."""
 
+import dataclasses
+import functools
+import itertools
 import os
+import pathlib
 
 import numpy as np
 
-from bfjax import errors
 from bfjax.data import folders
-from bfjax.datasets import image_paths, ondisk
-from bfjax.text import printable
+from bfjax.datasets import image_paths, layouts
+
+SOURCE = 'imagelist'
 
 
-class FolderWriter:
+def trace(root: str) -> str:
+  is_folder = os.path.isdir(root)
+  return 'it has folders' if is_folder and folders.Tree(root).folders else ''
+
+
+def locate(root: str, *, list: str, dataset: str):
+  return {'root': root}, root
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderWriter(layouts.Writer):
   """A `layouts.Writer` of class folders."""
 
-  def __init__(self, rename: bool):
-    self._rename = rename
+  rename: bool
 
   def order(self, source):
     image_paths.check_folders(source.class_names)
-    seen = image_paths.Collisions(source.num_rows)
+    path = functools.partial(self._path, source)
+    image_paths.check(source, path, _problem)
     by_label = np.argsort(source.labels, kind='stable')
     stops = np.searchsorted(
       source.labels[by_label], np.arange(source.num_classes + 1)
     )
-    order = []
     # The reader sorts the names of folders, and paths in each of them.
-    for label in sorted(
-      range(source.num_classes), key=lambda i: source.class_names[i]
-    ):
-      rows = by_label[stops[label] : stops[label + 1]]
-      paths = [self._checked_path(source, int(row)) for row in rows]
-      for row, path in zip(rows, paths, strict=True):
-        seen.add(row, path)
-      ranks = sorted(range(len(rows)), key=paths.__getitem__)
-      order.append(rows[ranks])
-    seen.check(source, lambda row: self.path(source, row))
-    return np.concatenate(order)
+    by_name = sorted(
+      range(source.num_classes), key=source.class_names.__getitem__
+    )
+    rows = (
+      sorted(by_label[stops[label] : stops[label + 1]].tolist(), key=path)
+      for label in by_name
+    )
+    return np.fromiter(
+      itertools.chain.from_iterable(rows), np.int64, source.num_rows
+    )
 
-  def _checked_path(self, source, row: int) -> str:
-    path, name = self.path(source, row), source.name(row)
-    image_paths.check_path(path, name)
-    if any(map(folders.is_system, path.split('/'))):
-      raise errors.UserError(
-        f'The image {printable(name)} would be hidden or a system file, which '
-        'are not read from folders. --rename calls the files by their numbers '
-        'instead.'
-      )
-    if not (path.lower().endswith(folders.SUFFIXES) or self._is_numbered(name)):
-      raise errors.UserError(
-        f'The image {printable(name)} does not end in '
-        f'{", ".join(folders.SUFFIXES)}, by which images in folders are '
-        'known. --rename calls the files by their numbers instead.'
-      )
-    return path
-
-  def path(self, source, row: int, encoded: bytes | None = None) -> str:
-    """The path; that of a numbered image ends as its content asks for."""
-    name = source.name(row)
+  def _path(self, source, row, encoded=b''):
     folder = source.class_names[source.labels[row]]
-    if self._is_numbered(name):
-      path = image_paths.numbered(folder, row)
-      return path if encoded is None else path + image_paths.suffix(encoded)
-    if name.startswith(f'{folder}/'):
-      return name
-    return f'{folder}/{os.path.basename(name)}'
+    path = image_paths.of(source, row, folder, self.rename, encoded)
+    if path.startswith(f'{folder}/'):
+      return path
+    return f'{folder}/{os.path.basename(path)}'
 
-  def _is_numbered(self, name: str) -> bool:
-    return self._rename or image_paths.is_numbered(name)
+  def write(self, folder, source, order, images, state):
+    done = state.get('rows', 0)
 
-  def open(self, folder, source, order, state):
-    return _Sink(self, folder, source, order, state.get('rows', 0))
+    def save():
+      return {'rows': done}
 
-  def read(self, folder):
-    found = ondisk.detect(str(folder), format='folder')
-    return ondisk.open_source(found, check='none')
-
-
-class _Sink:
-  def __init__(self, writer, folder, source, order, done):
-    self._writer, self._source, self._order = writer, source, order
-    self._images = image_paths.Folders(os.fspath(folder))
-    self._done = done
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *exception):
-    pass
-
-  def add(self, encoded):
-    row = int(self._order[self._done])
-    path = self._writer.path(self._source, row, encoded)
-    self._images.write(path, encoded)
-    self._done += 1
-
-  def save(self):
-    return {'rows': self._done}
-
-  def finish(self):
-    pass
+    for row, encoded in zip(order[done:].tolist(), images, strict=True):
+      path = self._path(source, row, encoded)
+      image_paths.write(folder, path, encoded)
+      done += 1
+      yield save
 
 
-def build(*, rename: bool = False) -> FolderWriter:
+def _problem(path: str) -> str:
+  if any(map(folders.is_system, path.split('/'))):
+    return (
+      'it would be hidden or a system file, which are not read from folders'
+    )
+  if not path.lower().endswith(folders.SUFFIXES):
+    return (
+      f'it does not end in {", ".join(folders.SUFFIXES)}, by which images in'
+      ' folders are known'
+    )
+  return ''
+
+
+def build(*, out: pathlib.Path, rename: bool = False) -> FolderWriter:
   """A folder for each class, called as the class.
 
   An image goes by the name that it has, into the folder of its label. The
   order of rows is then that of the names. True labels are not kept.
 
   Args:
-    rename: call the files `class/row` instead; images without a name of their
-      own are called so anyway.
+    out: the new folder.
+    rename: call the files `class/row`; those without a name of their own are
+      called so anyway.
   """
-  return FolderWriter(rename)
+  return FolderWriter(out, rename)

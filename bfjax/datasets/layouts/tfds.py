@@ -1,166 +1,210 @@
-"""A set of TensorFlow Datasets, in ArrayRecord files."""
+"""A set of TensorFlow Datasets, in ArrayRecord files.
 
+TensorFlow Datasets takes seconds to import, so that is done when it is needed.
+"""
+
+import dataclasses
+import glob
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
 from bfjax import errors
-from bfjax.datasets import ondisk
+from bfjax.data import labelled, tfds_sets
+from bfjax.datasets import layouts
 from bfjax.text import printable
 
-ROWS_PER_SHARD = 50_000
+SOURCE = 'tfds'
+DESCRIPTION = (
+  'Face images with the labels they were given. The encoded images are the '
+  'bytes of the original files, and rows lie in the original order.'
+)
 _SPLIT = 'train'
 _NAME = re.compile(r'[a-zA-Z]\w*', re.ASCII)
 _VERSION = re.compile('(0|[1-9][0-9]*)([.](0|[1-9][0-9]*)){2}')
+# Of the folder of a set's version below one that is given.
+_MAX_DEPTH = 3
 
 
-class TfdsWriter:
-  """A `layouts.Writer` of TFDS sets."""
+def trace(root: str) -> str:
+  for depth in range(_MAX_DEPTH + 1):
+    below = os.path.join(glob.escape(root), *['*'] * depth, tfds_sets.INFO)
+    if any(glob.iglob(below)):
+      return f'it has {tfds_sets.INFO}'
+  return ''
 
-  def __init__(self, name: str, version: str, rows_per_shard: int):
-    self._name, self._version = name, version
-    self._rows_per_shard = rows_per_shard
+
+def locate(root: str, *, list: str, dataset: str):
+  options = {'root': root, 'dataset': dataset} if dataset else {'root': root}
+  return options, str(tfds_sets.find(root, dataset))
+
+
+def features(source: labelled.Source):
+  """What an example of this source has: a `tfds.features.FeaturesDict`.
+
+  image: the encoded image, as it is; readers of TFDS get it decoded, uint8
+  [height, width, 3]. label: the class as given. row: its number in the source,
+  int64. path: its name there, bytes. true_label: the true class, where known.
+
+  Raises:
+    UserError: if a class name cannot be kept.
+  """
+  import tensorflow_datasets as tfds
+
+  check_class_names(source.class_names)
+  label = {'names': [*source.class_names]}
+  found = {
+    'image': tfds.features.Image(shape=(None, None, 3)),
+    'label': tfds.features.ClassLabel(**label),
+    'row': tfds.features.Scalar(np.int64),
+    'path': tfds.features.Text(),
+  }
+  if source.true_labels is not None:
+    found['true_label'] = tfds.features.ClassLabel(**label)
+  return tfds.features.FeaturesDict(found)
+
+
+def example(source: labelled.Source, row: int, encoded: bytes) -> dict:
+  """The example of a row, for `features(source)` to encode."""
+  found = {
+    'image': encoded,
+    'label': int(source.labels[row]),
+    'row': row,
+    'path': os.fsencode(source.name(row)),
+  }
+  if source.true_labels is not None:
+    found['true_label'] = int(source.true_labels[row])
+  return found
+
+
+def check_class_names(names: Iterable[str]) -> None:
+  """Refuses what TFDS does not keep, which has a line of UTF-8 for each name.
+
+  Raises:
+    UserError: if a name is such; it is named.
+  """
+  for name in names:
+    if not name or name != name.strip() or len(name.splitlines()) != 1:
+      problem = 'is empty, has line ends, or starts or ends with a blank'
+    elif printable(name) != name:
+      problem = 'is not UTF-8'
+    else:
+      continue
+    raise errors.UserError(
+      f'The class name "{printable(name)}" {problem}, and TFDS cannot keep it. '
+      'Rename the class, or write another format.'
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsWriter(layouts.Writer):
+  """A `layouts.Writer` of TFDS sets; `out` is DATA_DIR/NAME/VERSION."""
+
+  rows_per_shard: int
 
   def order(self, source):
-    from bfjax.datasets import tfds_builders
+    check_class_names(source.class_names)
+    return super().order(source)
 
-    tfds_builders.check_class_names(source.class_names)
-    return np.arange(source.num_rows)
-
-  def open(self, folder, source, order, state):
-    return _Sink(
-      folder,
-      source,
-      state,
-      name=self._name,
-      version=self._version,
-      rows_per_shard=self._rows_per_shard,
-    )
-
-  def read(self, folder):
-    found = ondisk.detect(str(folder), format='tfds')
-    return ondisk.open_source(found)
-
-
-class _Sink:
-  def __init__(self, folder, source, state, *, name, version, rows_per_shard):
+  def write(self, folder, source, order, images, state):
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core import example_serializer
+    from array_record.python import array_record_module
 
-    from bfjax.datasets import tfds_builders
-
-    self._folder, self._source = pathlib.Path(folder), source
-    self._name, self._version = name, version
-    self._features = tfds_builders.features(source)
-    self._example = tfds_builders.example
-    self._serializer = example_serializer.ExampleSerializer(
-      self._features.get_serialized_info()
-    )
-    self._template = tfds.core.ShardedFileTemplate(
-      data_dir=self._folder,
-      dataset_name=name,
+    template = tfds.core.ShardedFileTemplate(
+      data_dir=folder,
+      dataset_name=self.out.parent.name,
       split=_SPLIT,
       filetype_suffix='array_record',
     )
-    self._rows_per_shard = rows_per_shard
-    self._lengths = list(state.get('shards', ()))
-    self._num_bytes = state.get('num_bytes', 0)
-    self._row = sum(self._lengths)
-    self._writer = None
+    num_shards = -(-source.num_rows // self.rows_per_shard)
+    lengths, num_bytes = [*state.get('shards', ())], state.get('num_bytes', 0)
 
-  def __enter__(self):
-    return self
+    def save():
+      done = sum(lengths)
+      return {'rows': done, 'shards': lengths, 'num_bytes': num_bytes}
 
-  def __exit__(self, *exception):
-    # What is not complete has the name of a draft, and is written again.
-    self._writer = None
-
-  def _path(self, number: int) -> str:
-    num_shards = -(-self._source.num_rows // self._rows_per_shard)
-    path = self._template.sharded_filepath(
-      shard_index=number, num_shards=num_shards
+    serialize = _serializer(source)
+    writer = None
+    for row, encoded in enumerate(images, sum(lengths)):
+      path = template.sharded_filepath(
+        shard_index=len(lengths), num_shards=num_shards
+      )
+      # What is not complete has the name of a draft, and is written again.
+      draft = path.with_name(f'.{path.name}.draft')
+      record = serialize(row, encoded)
+      try:
+        if writer is None:
+          shard_bytes = 0
+          # Images are compressed already.
+          writer = array_record_module.ArrayRecordWriter(
+            os.fspath(draft), 'group_size:1,uncompressed'
+          )
+        writer.write(record)
+        shard_bytes += len(record)
+        is_last = row + 1 == source.num_rows
+        if is_last or (row + 1) % self.rows_per_shard == 0:
+          writer.close()
+          writer = None
+          os.replace(draft, path)
+          lengths.append(row + 1 - sum(lengths))
+          num_bytes += shard_bytes
+      except RuntimeError as error:  # which the library raises for all
+        raise OSError(str(error)) from error
+      yield save
+    found = tfds.core.SplitInfo(
+      name=_SPLIT,
+      shard_lengths=lengths,
+      num_bytes=num_bytes,
+      filename_template=template,
     )
-    return os.fspath(path)
-
-  def add(self, encoded):
-    from array_record.python import array_record_module
-
-    row = self._row
-    path = self._path(len(self._lengths))
-    example = self._serializer.get_tf_example(
-      self._features.encode_example(self._example(self._source, row, encoded))
-    )
-    # Otherwise features would come in another order in each process.
-    record = example.SerializeToString(deterministic=True)
-    try:
-      if self._writer is None:
-        self._shard_bytes = 0
-        # Images are compressed already.
-        self._writer = array_record_module.ArrayRecordWriter(
-          _draft(path), 'group_size:1,uncompressed'
-        )
-      self._writer.write(record)
-      self._row += 1
-      self._shard_bytes += len(record)
-      is_last = self._row == self._source.num_rows
-      if is_last or self._row % self._rows_per_shard == 0:
-        self._writer.close()
-        self._writer = None
-    except RuntimeError as error:  # which the library raises for all
-      raise errors.UserError(
-        f'Cannot write {printable(path)}: {error}. If the disk is full, make '
-        'room and start the same command again: it goes on.'
-      ) from error
-    if self._writer is None:
-      os.replace(_draft(path), path)
-      self._lengths.append(self._row - sum(self._lengths))
-      self._num_bytes += self._shard_bytes
-
-  def save(self):
-    return {
-      'rows': sum(self._lengths),
-      'shards': self._lengths,
-      'num_bytes': self._num_bytes,
-    }
-
-  def finish(self):
-    import tensorflow_datasets as tfds
-
-    from bfjax.datasets import tfds_builders
-
     tfds.folder_dataset.write_metadata(
-      data_dir=self._folder,
-      features=self._features,
-      split_infos=[
-        tfds.core.SplitInfo(
-          name=_SPLIT,
-          shard_lengths=self._lengths,
-          num_bytes=self._num_bytes,
-          filename_template=self._template,
-        )
-      ],
-      version=self._version,
-      filename_template=self._template,
+      data_dir=folder,
+      features=features(source),
+      split_infos=[found],
+      version=self.out.name,
+      filename_template=template,
       check_data=False,  # it would read it through tf.data, which cannot
-      description=tfds_builders.DESCRIPTION,
+      description=DESCRIPTION,
       supervised_keys=('image', 'label'),
       disable_shuffling=True,
     )
 
 
-def _draft(path: str) -> str:
-  folder, name = os.path.split(path)
-  return os.path.join(folder, f'.{name}.draft')
+def _serializer(source):
+  """(row, encoded image) -> the record of the example."""
+  from tensorflow_datasets.core import example_serializer
+
+  kinds = features(source)
+  serializer = example_serializer.ExampleSerializer(kinds.get_serialized_info())
+
+  def serialize(row, encoded):
+    values = kinds.encode_example(example(source, row, encoded))
+    made = serializer.get_tf_example(values)
+    # Otherwise features would come in another order in each process.
+    return made.SerializeToString(deterministic=True)
+
+  return serialize
 
 
-def split_path(out: pathlib.Path) -> tuple[pathlib.Path, str, str]:
-  """DATA_DIR/NAME or DATA_DIR/NAME/VERSION -> (folder, name, version).
+def build(*, out: pathlib.Path, rows_per_shard: int = 50_000) -> TfdsWriter:
+  """ArrayRecord files with features image, label, row, path and true_label.
+
+  Args:
+    out: DATA_DIR/NAME or DATA_DIR/NAME/VERSION.
+    rows_per_shard: images in a file; what a killed run has begun of a file is
+      written again.
 
   Raises:
-    UserError: if TFDS could not call a set so.
+    UserError: if `rows_per_shard` is not positive, or TFDS could not call a
+      set so.
   """
+  if rows_per_shard < 1:
+    raise errors.UserError(
+      f'rows_per_shard must be 1 or more, not {rows_per_shard}.'
+    )
   if not _VERSION.fullmatch(out.name):
     out = out / '1.0.0'
   name = out.parent.name
@@ -170,25 +214,4 @@ def split_path(out: pathlib.Path) -> tuple[pathlib.Path, str, str]:
       f'set, and "{printable(name)}" cannot be one: letters, digits and _ '
       'make a name, and a letter comes first.'
     )
-  return out, name, out.name
-
-
-def build(
-  *, dataset: str, version: str, rows_per_shard: int = ROWS_PER_SHARD
-) -> TfdsWriter:
-  """ArrayRecord files with features image, label, row, path and true_label.
-
-  Args:
-    dataset: the name of the set.
-    version: of the set, '1.0.0'.
-    rows_per_shard: images in a file. What a killed run has begun of a file is
-      written again.
-
-  Raises:
-    UserError: if `rows_per_shard` is not positive.
-  """
-  if rows_per_shard < 1:
-    raise errors.UserError(
-      f'rows_per_shard must be 1 or more, not {rows_per_shard}.'
-    )
-  return TfdsWriter(dataset, version, rows_per_shard)
+  return TfdsWriter(out, rows_per_shard)

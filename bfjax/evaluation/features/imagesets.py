@@ -38,7 +38,7 @@ def open_set(
     list: lines `path  label`, relative to `root` or to where the user is.
     dataset: of a data_dir of TFDS.
     split: of a TFDS set.
-    format: of `formats.FORMATS`; '' to find it out.
+    format: of `layouts.readable()`; '' to find it out.
 
   Raises:
     UserError: if it is none of these or cannot be read.

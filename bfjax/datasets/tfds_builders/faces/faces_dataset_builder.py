@@ -13,7 +13,8 @@ import dataclasses
 import tensorflow_datasets as tfds
 
 from bfjax.data import labelled, sources
-from bfjax.datasets import packing, tfds_builders
+from bfjax.datasets import packing
+from bfjax.datasets.layouts import tfds as layout
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -49,8 +50,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
       builder=self,
-      description=tfds_builders.DESCRIPTION,
-      features=tfds_builders.features(self._open()),
+      description=layout.DESCRIPTION,
+      features=layout.features(self._open()),
       supervised_keys=('image', 'label'),
       # TFDS would shuffle; rows are known by their numbers here.
       disable_shuffling=True,
@@ -63,4 +64,4 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(self):
     source = self._open()
     for row, encoded in packing.read_ahead(source, range(source.num_rows)):
-      yield row, tfds_builders.example(source, row, encoded)
+      yield row, layout.example(source, row, encoded)
