@@ -14,7 +14,7 @@ from PIL import Image
 
 from bfjax import defaults, errors, recipes
 from bfjax.data.sources import imagelist
-from bfjax.datasets.inspection import inspection, looking
+from bfjax.datasets.inspection import census, looking
 from bfjax.evaluation.benchmarks import pairs
 from bfjax.formats import packs
 from tests import records
@@ -89,7 +89,7 @@ def inspect(faces, **options):
   source = imagelist.build(
     root=str(faces), list='list.txt', truth='truth.txt', check='none'
   )
-  return inspection.inspect(source, **{'sample': 0, **options})
+  return census.inspect(source, **{'sample': 0, **options})
 
 
 def test_counts_labels_sizes_and_modes(faces):
@@ -143,7 +143,7 @@ def test_equal_images_are_found_as_by_comparing_all_pairs():
 
     path = name
 
-  seen = inspection.inspect(Source(), sample=1)
+  seen = census.inspect(Source(), sample=1)
   equal = [[j for j in range(200) if content[j] == c] for c in content]
   groups = [g for i, g in enumerate(equal) if len(g) > 1 and g[0] == i]
   across = [g for g in groups if len({Source.labels[i] for i in g}) > 1]

@@ -26,10 +26,10 @@ import shlex
 from bfjax import atomic, command, defaults, recipes
 from bfjax.datasets import layouts, ondisk
 from bfjax.datasets.inspection import (
-  inspection,
-  inspection_chart,
+  census,
+  findings,
+  picture,
   problems,
-  summary,
 )
 from bfjax.evaluation.verification import pairinspection, pairlist
 from bfjax.formats import packs
@@ -99,11 +99,11 @@ def _tell_set(arguments):
     found, truth=arguments.truth, check='none', on_error='skip'
   )
   sample = 0 if arguments.all else _SAMPLE
-  seen = inspection.inspect(source, sample=sample, compare=not arguments.quick)
+  seen = census.inspect(source, sample=sample, compare=not arguments.quick)
   if arguments.duplicates_out:
     _write_duplicates(arguments.duplicates_out, source, seen.across_classes)
   if arguments.picture:
-    inspection_chart.draw(arguments.picture, source, seen)
+    picture.draw(arguments.picture, source, seen)
   options = _options(found, arguments.truth, seen)
   problem = problems.of_training_set(
     source,
@@ -123,7 +123,7 @@ def _tell_set(arguments):
     'seconds': round(recipe.secs),
     'config': problem.commands if problem else recipes.command(recipe, options),
   }
-  said = f'{found.format}\n{summary.of_training_set(source, seen)}'
+  said = f'{found.format}\n{findings.of_training_set(source, seen)}'
   return report, said, f'To train on it, {recipe.time}:'
 
 
@@ -150,7 +150,7 @@ def _write_duplicates(path, source, groups) -> None:
   lines = ['group\trow\tpath\tlabel\n']
   for number, rows in enumerate(groups):
     for row, (name, label) in zip(
-      rows, summary.named(source, rows), strict=True
+      rows, findings.named(source, rows), strict=True
     ):
       lines.append(f'{number}\t{row}\t{name}\t{label}\n')
   atomic.write_text(path, ''.join(lines))
@@ -185,7 +185,7 @@ def _tell_pairs(arguments):
   }
   said = f'{"a verification pack" if is_pack else "a list of pairs"}\n'
   use = 'To evaluate a run on it (with the config of the run):'
-  return report, said + summary.of_pairs(seen), use
+  return report, said + findings.of_pairs(seen), use
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bfjax.data import labelled
-from bfjax.datasets.inspection import inspection
+from bfjax.datasets.inspection import census
 from bfjax.text import printable
 
 _MOST = 0.5  # share of images that cannot be read
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
 def of_training_set(
   source: labelled.Source,
-  seen: inspection.Inspection,
+  seen: census.Inspection,
   *,
   root: str,
   list: str = '',

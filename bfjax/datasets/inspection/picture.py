@@ -7,7 +7,7 @@ from matplotlib import figure
 
 from bfjax import atomic, errors
 from bfjax.data import images, labelled
-from bfjax.datasets.inspection import inspection
+from bfjax.datasets.inspection import census
 from bfjax.text import printable
 
 _GROUPS, _PER_GROUP = 4, 4
@@ -16,7 +16,7 @@ _COLOUR = '#0072b2'
 
 
 def draw(
-  path: pathlib.Path, source: labelled.Source, seen: inspection.Inspection
+  path: pathlib.Path, source: labelled.Source, seen: census.Inspection
 ) -> None:
   """Draws the histogram, and some of the equal images with their labels.
 

@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bfjax.data import labelled
-from bfjax.datasets.inspection import inspection
+from bfjax.datasets.inspection import census
 from bfjax.text import printable
 
 _BAR = 40
 _GROUPS, _PER_GROUP, _SIZES = 5, 4, 6
 
 
-def of_training_set(
-  source: labelled.Source, seen: inspection.Inspection
-) -> str:
+def of_training_set(source: labelled.Source, seen: census.Inspection) -> str:
   """The lines that `tools/info.py` prints, without what trains on it."""
   counts = seen.per_class
   return '\n'.join(
