@@ -89,7 +89,7 @@ def inspect(faces, **options):
   source = imagelist.build(
     root=str(faces), list='list.txt', truth='truth.txt', check='none'
   )
-  return census.inspect(source, **{'sample': 0, **options})
+  return census.take(source, **{'sample': 0, **options})
 
 
 def test_counts_labels_sizes_and_modes(faces):
@@ -143,7 +143,7 @@ def test_equal_images_are_found_as_by_comparing_all_pairs():
 
     path = name
 
-  seen = census.inspect(Source(), sample=1)
+  seen = census.take(Source(), sample=1)
   equal = [[j for j in range(200) if content[j] == c] for c in content]
   groups = [g for i, g in enumerate(equal) if len(g) > 1 and g[0] == i]
   across = [g for g in groups if len({Source.labels[i] for i in g}) > 1]
@@ -213,7 +213,7 @@ def test_sizes_are_as_decoded(tmp_path, orientation):
   Image.new('RGB', (20, 12)).save(tmp_path / 'a.jpg', exif=exif)
   files = imagelist.files.ImageFiles(['a.jpg'], tmp_path)
   seen = looking.look(files, sample=0, compare=True)
-  assert seen.sizes == {'12 x 20' if orientation > 4 else '20 x 12': 1}
+  assert seen.looks.sizes == {'12 x 20' if orientation > 4 else '20 x 12': 1}
 
 
 def test_classes_without_a_readable_image_are_named(said, tmp_path):

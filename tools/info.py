@@ -25,12 +25,7 @@ import shlex
 
 from bfjax import atomic, command, defaults, recipes
 from bfjax.datasets import layouts, ondisk
-from bfjax.datasets.inspection import (
-  census,
-  findings,
-  picture,
-  problems,
-)
+from bfjax.datasets.inspection import census, findings, picture
 from bfjax.evaluation.verification import pairinspection, pairlist
 from bfjax.formats import packs
 from bfjax.text import printable
@@ -99,13 +94,13 @@ def _tell_set(arguments):
     found, truth=arguments.truth, check='none', on_error='skip'
   )
   sample = 0 if arguments.all else _SAMPLE
-  seen = census.inspect(source, sample=sample, compare=not arguments.quick)
+  seen = census.take(source, sample=sample, compare=not arguments.quick)
   if arguments.duplicates_out:
     _write_duplicates(arguments.duplicates_out, source, seen.across_classes)
   if arguments.picture:
     picture.draw(arguments.picture, source, seen)
   options = _options(found, arguments.truth, seen)
-  problem = problems.of_training_set(
+  problem = findings.problem_of_set(
     source,
     seen,
     root=options['root'],
@@ -123,7 +118,7 @@ def _tell_set(arguments):
     'seconds': round(recipe.secs),
     'config': problem.commands if problem else recipes.command(recipe, options),
   }
-  said = f'{found.format}\n{findings.of_training_set(source, seen)}'
+  said = '\n'.join([found.format, *findings.of_set(source, seen)])
   return report, said, f'To train on it, {recipe.time}:'
 
 
@@ -164,7 +159,7 @@ def _tell_pairs(arguments):
   opened = pairinspection.open_pairs(path, root)
   sample = 0 if arguments.all else _SAMPLE
   seen = pairinspection.inspect(opened, sample=sample)
-  problem = problems.of_pairs(
+  problem = findings.problem_of_pairs(
     opened.images, seen, root=root, list='' if is_pack else path
   )
   options = {'root': root, 'pairs': path, **seen.options}
@@ -183,9 +178,10 @@ def _tell_pairs(arguments):
     'problem': problem.text if problem else '',
     'config': problem.commands if problem else lines,
   }
-  said = f'{"a verification pack" if is_pack else "a list of pairs"}\n'
+  what = 'a verification pack' if is_pack else 'a list of pairs'
+  said = '\n'.join([what, *findings.of_pairs(seen)])
   use = 'To evaluate a run on it (with the config of the run):'
-  return report, said + findings.of_pairs(seen), use
+  return report, said, use
 
 
 if __name__ == '__main__':

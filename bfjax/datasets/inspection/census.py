@@ -14,11 +14,9 @@ from bfjax.data import labelled
 from bfjax.datasets.inspection import looking
 from bfjax.text import printable
 
-_SHOWN = 10
 
-
-@dataclasses.dataclass(frozen=True)
-class Inspection:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Census(looking.Looks):
   """What was found; counts unless told otherwise, all of it JSON values.
 
   Attributes:
@@ -30,13 +28,9 @@ class Inspection:
     label_gaps: labels from 0 to the largest that no image has: how many, and
       the first; {} if labels are names.
     wrong_labels: rows whose label is not the true one, None where not known.
-    decoded: images that were decoded: a sample or all.
-    sizes: 'width x height' -> images, the most frequent first.
-    modes: 'JPEG RGB' -> images, likewise.
     read: images that were read and compared: all, or the sample.
-    unreadable: how many, their share of those decoded, (image, what is wrong)
-      of the first, the classes that have no other image, and of these the
-      first.
+    unreadable: as in `looking.Looks`; and the classes that have no other
+      image, and of these the first.
     left_out: damaged records, which do not count as images.
     duplicates: images that have the bytes of another one: groups of equal
       ones, images in them, and of these the groups that go across classes.
@@ -49,19 +43,15 @@ class Inspection:
   histogram: list[tuple[int, int, int]]
   label_gaps: dict[str, Any]
   wrong_labels: int | None
-  decoded: int
-  sizes: dict[str, int]
-  modes: dict[str, int]
   read: int
-  unreadable: dict[str, Any]
   left_out: int
   duplicates: dict[str, int]
   across_classes: list[list[int]]
 
 
-def inspect(
+def take(
   source: labelled.Source, *, sample: int, compare: bool = True, seed: int = 0
-) -> Inspection:
+) -> Census:
   """Looks through a data set; a progress bar tells how far.
 
   Args:
@@ -70,14 +60,19 @@ def inspect(
     compare: whether to read every image, to find equal ones.
     seed: of the sample.
   """
-  seen = looking.look(source, sample=sample, compare=compare, seed=seed)
-  groups = _groups(seen.digests, seen.rows, seen.is_read)
+  looks, bad, rows, digests = looking.look(
+    source, sample=sample, compare=compare, seed=seed
+  )
+  groups = _groups(digests, rows)
   across = [group for group in groups if len(set(source.labels[group])) > 1]
   counts = np.bincount(source.labels, minlength=source.num_classes)
-  num_bad = np.bincount(source.labels[seen.bad], minlength=source.num_classes)
-  lost = np.flatnonzero((num_bad == counts) & (counts > 0))
+  num_bad = np.bincount(source.labels[bad], minlength=source.num_classes)
+  lost = np.flatnonzero((num_bad == counts) & (counts > 0)).tolist()
+  first_lost = [printable(source.class_names[i]) for i in lost[: looking.SHOWN]]
+  unreadable = {'classes': len(lost), 'first_classes': first_lost}
   true = source.true_labels
-  return Inspection(
+  return Census(
+    **vars(looks) | {'unreadable': looks.unreadable | unreadable},
     images=source.num_rows,
     classes=source.num_classes,
     per_class={
@@ -89,21 +84,7 @@ def inspect(
     histogram=_histogram(counts),
     label_gaps=_gaps(source.class_names),
     wrong_labels=None if true is None else int((true != source.labels).sum()),
-    decoded=seen.decoded,
-    sizes=seen.sizes,
-    modes=seen.modes,
-    read=len(seen.rows),
-    unreadable={
-      'images': len(seen.bad),
-      'share': seen.bad_share,
-      'first': [
-        (printable(source.name(row)), text) for row, text in seen.problems
-      ],
-      'classes': len(lost),
-      'first_classes': [
-        printable(source.class_names[i]) for i in lost[:_SHOWN].tolist()
-      ],
-    },
+    read=source.num_rows if compare else looks.decoded,
     left_out=getattr(source, 'num_left_out', 0),
     duplicates={
       'groups': len(groups),
@@ -115,9 +96,8 @@ def inspect(
   )
 
 
-def _groups(digests, rows, is_read) -> list[np.ndarray]:
+def _groups(digests, rows) -> list[np.ndarray]:
   """Rows of equal digests, ascending, where there are two or more."""
-  digests, rows = digests[is_read], rows[is_read]
   order = np.lexsort(digests.T)
   ordered = digests[order]
   differs = np.any(ordered[1:] != ordered[:-1], axis=1)
@@ -142,8 +122,9 @@ def _gaps(class_names: Sequence[str]) -> dict[str, Any]:
   used = np.sort(np.fromiter(map(int, class_names), np.int64))
   jumps = np.flatnonzero(np.diff(used, prepend=-1) > 1)
   first = []
-  for i in jumps[:_SHOWN]:
+  for i in jumps[: looking.SHOWN]:
     start = used[i - 1] + 1 if i else 0
-    first += range(int(start), int(min(used[i], start + _SHOWN)))
+    first += range(int(start), int(min(used[i], start + looking.SHOWN)))
   missing = int(used[-1]) + 1 - len(used)
-  return {'largest': int(used[-1]), 'missing': missing, 'first': first[:_SHOWN]}
+  first = first[: looking.SHOWN]
+  return {'largest': int(used[-1]), 'missing': missing, 'first': first}

@@ -7,8 +7,7 @@ from matplotlib import figure
 
 from bfjax import atomic, errors
 from bfjax.data import images, labelled
-from bfjax.datasets.inspection import census
-from bfjax.text import printable
+from bfjax.datasets.inspection import census, findings
 
 _GROUPS, _PER_GROUP = 4, 4
 _THUMB = 112
@@ -16,7 +15,7 @@ _COLOUR = '#0072b2'
 
 
 def draw(
-  path: pathlib.Path, source: labelled.Source, seen: census.Inspection
+  path: pathlib.Path, source: labelled.Source, seen: census.Census
 ) -> None:
   """Draws the histogram, and some of the equal images with their labels.
 
@@ -26,28 +25,27 @@ def draw(
     seen: what was found in it.
   """
   groups = seen.across_classes[:_GROUPS]
+  heights = [3.2, 1.5 * len(groups)] if groups else [3.2]
   sheet = figure.Figure(
-    figsize=(8, 3.2 + 1.5 * len(groups)), dpi=110, layout='constrained'
+    figsize=(8, sum(heights)), dpi=110, layout='constrained'
   )
-  parts = sheet.subfigures(
-    2 if groups else 1,
-    squeeze=False,
-    height_ratios=[3.2, 1.5 * len(groups)] if groups else None,
-  )[:, 0]
-  _histogram(parts[0].subplots(), seen)
+  parts = sheet.subfigures(len(heights), squeeze=False, height_ratios=heights)
+  _histogram(parts[0, 0].subplots(), seen)
   if groups:
-    parts[1].suptitle('The same bytes under several labels', fontsize=10)
-    axes = parts[1].subplots(len(groups), _PER_GROUP, squeeze=False)
+    parts[1, 0].suptitle('The same bytes under several labels', fontsize=10)
+    axes = parts[1, 0].subplots(len(groups), _PER_GROUP, squeeze=False)
+    for axis in axes.flat:
+      axis.set_axis_off()
     for line, rows in zip(axes, groups, strict=True):
-      _group(line, source, rows)
+      for axis, row in zip(line, rows, strict=False):
+        _image(axis, source, row)
   with atomic.writing(path) as draft:
     sheet.savefig(draft, format=path.suffix[1:] or 'png')
 
 
 def _histogram(axis, seen):
-  names = [str(a) if a == b else f'{a}-{b}' for a, b, _ in seen.histogram]
-  values = [number for _, _, number in seen.histogram]
-  bars = axis.bar(names, values, color=_COLOUR)
+  numbers = [number for _, _, number in seen.histogram]
+  bars = axis.bar(findings.ranges(seen), numbers, color=_COLOUR)
   axis.bar_label(bars, fontsize=8)
   axis.set(
     xlabel='images per class',
@@ -58,17 +56,11 @@ def _histogram(axis, seen):
   axis.spines[['top', 'right']].set_visible(False)
 
 
-def _group(line, source, rows):
-  for axis, row in zip(line, [*rows, *[None] * _PER_GROUP], strict=False):
-    axis.set_axis_off()
-    if row is None:
-      continue
-    label = source.class_names[source.labels[row]]
-    axis.set_title(
-      f'{printable(label)}\n{printable(source.name(row))[-28:]}', fontsize=7
-    )
-    try:
-      [encoded] = source.read(np.array([row]))
-      axis.imshow(images.decode(encoded, _THUMB))
-    except errors.UserError:
-      axis.text(0.5, 0.5, 'unreadable', ha='center')
+def _image(axis, source, row):
+  [(name, label)] = findings.named(source, [row])
+  axis.set_title(f'{label}\n{name[-28:]}', fontsize=7)
+  try:
+    [encoded] = source.read(np.array([row]))
+    axis.imshow(images.decode(encoded, _THUMB))
+  except errors.UserError:
+    axis.text(0.5, 0.5, 'unreadable', ha='center')

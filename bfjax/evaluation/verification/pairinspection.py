@@ -10,23 +10,18 @@ from bfjax.data import files, folders
 from bfjax.datasets.inspection import looking
 from bfjax.evaluation.verification import pairlist
 from bfjax.formats import packs
-from bfjax.text import printable
 
 _FOLDS, _SUFFIX = 10, '.jpg'  # of the field's lists
 
 
-@dataclasses.dataclass(frozen=True)
-class PairInspection:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairInspection(looking.Looks):
   """What was found, all of it JSON values.
 
   Attributes:
     pairs: how many.
     pairs_of_one_person: of these.
     images: different ones.
-    decoded: images that were decoded: a sample or all.
-    sizes: 'width x height' -> images, the most frequent first.
-    modes: 'JPEG RGB' -> images, likewise.
-    unreadable: how many, and (image, what is wrong) of the first.
     options: what a benchmark of these pairs must be told, as its keys: how
       the images end, and what there is where 10 equal folds, as in the field's
       lists, cannot be.
@@ -35,10 +30,6 @@ class PairInspection:
   pairs: int
   pairs_of_one_person: int
   images: int
-  decoded: int
-  sizes: dict[str, int]
-  modes: dict[str, int]
-  unreadable: dict
   options: dict[str, str]
 
 
@@ -86,20 +77,12 @@ def inspect(opened: Opened, *, sample: int) -> PairInspection:
     sample: how many images to decode; 0 for all.
   """
   images, same, suffix = opened
-  seen = looking.look(images, sample=sample, compare=True)
+  looks = looking.look(images, sample=sample, compare=True).looks
   return PairInspection(
+    **vars(looks),
     pairs=len(same),
     pairs_of_one_person=int(same.sum()),
     images=images.num_rows,
-    decoded=seen.decoded,
-    sizes=seen.sizes,
-    modes=seen.modes,
-    unreadable={
-      'images': len(seen.bad),
-      'first': [
-        (printable(images.name(row)), text) for row, text in seen.problems
-      ],
-    },
     options=_options(len(same), suffix),
   )
 
