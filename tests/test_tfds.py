@@ -305,7 +305,7 @@ def test_a_source_can_be_pickled_and_read_by_many_threads(listed, tmp_path):
 
 @pytest.mark.parametrize('name', ['a\nb', ' a', '', 'n\udcff'])
 def test_class_names_that_tfds_cannot_keep_are_refused(name):
-  with pytest.raises(errors.UserError, match='TFDS cannot keep it'):
+  with pytest.raises(errors.UserError, match='TFDS cannot keep the class'):
     tfds_layout.check_class_names(['good', name])
 
 

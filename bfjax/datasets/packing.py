@@ -1,5 +1,6 @@
 """Writes a source in another format: whole or not there, and resumable."""
 
+import collections
 import concurrent.futures
 import contextlib
 import hashlib
@@ -40,19 +41,13 @@ def read_ahead(
     return list(zip(chunk, source.read(np.array(chunk)), strict=True))
 
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-    waiting = []
-    try:
-      while True:
-        while len(waiting) <= _THREADS and (
-          chunk := [int(row) for row in itertools.islice(rows, _CHUNK)]
-        ):
-          waiting.append(pool.submit(read, chunk))
-        if not waiting:
-          return
-        yield from waiting.pop(0).result()
-    finally:
-      for future in waiting:
-        future.cancel()
+    waiting = collections.deque()
+    while chunk := [int(row) for row in itertools.islice(rows, _CHUNK)]:
+      waiting.append(pool.submit(read, chunk))
+      if len(waiting) > _THREADS:
+        yield from waiting.popleft().result()
+    for found in waiting:
+      yield from found.result()
 
 
 def _bar(what: str, total: int, done: int, progress: bool):

@@ -4,6 +4,7 @@ Images with the same bytes under two labels are closed-set noise that needs no
 training to be found.
 """
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -92,19 +93,20 @@ def take(
       'groups_across_classes': len(across),
       'images_across_classes': sum(map(len, across)),
     },
-    across_classes=[group.tolist() for group in across],
+    across_classes=across,
   )
 
 
-def _groups(digests, rows) -> list[np.ndarray]:
+def _groups(digests, rows) -> list[list[int]]:
   """Rows of equal digests, ascending, where there are two or more."""
-  order = np.lexsort(digests.T)
-  ordered = digests[order]
-  differs = np.any(ordered[1:] != ordered[:-1], axis=1)
-  starts = np.r_[0, np.flatnonzero(differs) + 1, len(rows)]
-  several = np.flatnonzero(np.diff(starts) > 1)
-  groups = [np.sort(rows[order[starts[i] : starts[i + 1]]]) for i in several]
-  return sorted(groups, key=lambda group: group[0])
+  # The first half of a digest finds them, the whole one tells them apart.
+  _, group, count = np.unique(
+    digests[:, 0], return_inverse=True, return_counts=True
+  )
+  found = collections.defaultdict(list)
+  for i in np.flatnonzero(count[group] > 1):
+    found[digests[i].tobytes()].append(int(rows[i]))
+  return [group for group in found.values() if len(group) > 1]
 
 
 def _histogram(counts: np.ndarray) -> list[tuple[int, int, int]]:

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
 from bfjax.data import labelled, places, selection
@@ -12,6 +13,7 @@ from bfjax.datasets import image_paths, layouts
 
 SOURCE = 'imagelist'
 LIST = 'train.txt'
+_NUMBER = re.compile('0|[1-9][0-9]{0,9}')
 # Larger labels are not read by the source.
 _MAX_LABEL = 2**31 - 1
 _SUFFIXES = ('.txt', '.lst', '.tsv', '.csv', '.list')
@@ -100,14 +102,7 @@ def _line(path: str, label: int) -> bytes:
 
 def _are_numbers(class_names: Sequence[str]) -> bool:
   """Whether the names of classes can be the labels of a list."""
-  return all(
-    name.isascii()
-    and name.isdigit()
-    and len(name) <= 10
-    and str(int(name)) == name
-    and int(name) <= _MAX_LABEL
-    for name in class_names
-  )
+  return all(_NUMBER.fullmatch(x) and int(x) <= _MAX_LABEL for x in class_names)
 
 
 def _labels(class_names: Sequence[str]) -> Sequence[int]:

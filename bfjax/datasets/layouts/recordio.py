@@ -6,11 +6,10 @@ import itertools
 import os
 import pathlib
 
-import cv2
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.data import labelled, selection
+from bfjax.data import images, labelled, selection
 from bfjax.datasets import layouts
 from bfjax.formats import recordio
 
@@ -105,13 +104,10 @@ def _write_lists(folder, source, order, first_key) -> None:
 
 def _size(encoded: bytes) -> tuple[int, int]:
   """(height, width) of an image; (112, 112) where it cannot be decoded."""
-  pixels = None
-  if encoded:
-    try:
-      pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), 0)
-    except cv2.error:
-      pixels = None
-  return (112, 112) if pixels is None else pixels.shape[:2]
+  try:
+    return images.decode_whole(encoded).shape[:2]
+  except errors.UserError:
+    return 112, 112
 
 
 def build(*, out: pathlib.Path, plain: bool = False) -> RecordWriter:

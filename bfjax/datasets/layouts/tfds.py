@@ -87,16 +87,13 @@ def check_class_names(names: Iterable[str]) -> None:
     UserError: if a name is such; it is named.
   """
   for name in names:
-    if not name or name != name.strip() or len(name.splitlines()) != 1:
-      problem = 'is empty, has line ends, or starts or ends with a blank'
-    elif printable(name) != name:
-      problem = 'is not UTF-8'
-    else:
-      continue
-    raise errors.UserError(
-      f'The class name "{printable(name)}" {problem}, and TFDS cannot keep it. '
-      'Rename the class, or write another format.'
-    )
+    is_line = name == name.strip() and len(name.splitlines()) == 1
+    if not is_line or printable(name) != name:  # which is UTF-8
+      raise errors.UserError(
+        f'TFDS cannot keep the class name "{printable(name)}": it must be a '
+        'line of UTF-8 that neither starts nor ends with a blank. Rename the '
+        'class, or write another format.'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
