@@ -249,33 +249,44 @@ def test_class_names_that_are_no_numbers_survive(pack, tmp_path):
   assert not (tmp_path / 'tfds').exists()
 
 
-KILLED = """
-import os, pathlib, runpy, signal, sys
-from bfjax.datasets import layouts, packing
+class Killed(BaseException):
+  """In place of SIGKILL, which would cost a start of Python each time."""
 
-moment, number = sys.argv[2], int(sys.argv[3])
 
-def die():
-  os.kill(os.getpid(), signal.SIGKILL)
+@pytest.fixture
+def kill(tool, tmp_path):
+  """(command line, n) -> stops it when n images are written; 0: when all are.
 
-def killed(*arguments):
-  for count, save in enumerate(write(*arguments), 1):
-    if moment == 'add' and count == number:
-      die()
-    yield save
-  die()
+  The set is left as SIGKILL leaves it: without what was in buffers.
+  """
 
-if moment == 'rename':
-  rename = os.rename
-  os.rename = lambda *arguments: rename(*arguments) or die()
-else:
-  writer = layouts.build(sys.argv[1], out=pathlib.Path('/a/b'))
-  write = type(writer).write
-  type(writer).write = killed
-packing.pack.__kwdefaults__['save_secs'] = 0.0
-sys.argv = sys.argv[4:]
-runpy.run_path(sys.argv[0], run_name='__main__')
-"""
+  def run(arguments, number):
+    parsed = tool.parse_arguments([*map(str, arguments)])
+    kind = type(layouts.build(parsed.to, out=pathlib.Path('/sets/set')))
+    write, seen, found = kind.write, tmp_path / 'seen', []
+
+    def die(folder):
+      found.append(folder)
+      shutil.copytree(folder, seen)
+      raise Killed
+
+    def written(self, folder, *others):
+      for count, save in enumerate(write(self, folder, *others), 1):
+        if count == number:
+          die(folder)
+        yield save
+      die(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(kind, 'write', written)
+      patch.setitem(packing.pack.__kwdefaults__, 'save_secs', 0.0)
+      with pytest.raises(Killed):
+        tool.pack(parsed)
+    [folder] = found
+    shutil.rmtree(folder, ignore_errors=True)
+    seen.rename(folder)
+
+  return run
 
 
 def same_files(one, other):
@@ -288,18 +299,6 @@ def same_files(one, other):
   )
   same = all(same_files(one / x, other / x) for x in found.common_dirs)
   return same and not different and not failed
-
-
-def kill(name, arguments, moment, number):
-  """Runs the tool until just after such a call, and kills it there."""
-  command = [*(sys.executable, '-c', KILLED, name, moment, str(number), TOOL)]
-  result = subprocess.run(
-    [*command, *map(str, arguments)],
-    capture_output=True,
-    text=True,
-    env={**os.environ, 'PYTHONPATH': str(TOOL.parents[1])},
-  )
-  assert result.returncode == -9, result.stderr
 
 
 # Images still to be written after a kill during the 8th, and after the last.
@@ -315,13 +314,13 @@ def kill(name, arguments, moment, number):
   ],
 )
 def test_a_killed_run_is_gone_on_with(
-  images, tool, tmp_path, monkeypatch, name, moment, left
+  images, tool, kill, tmp_path, monkeypatch, name, moment, left
 ):
   arguments = arguments_of(name, images, tmp_path, has_truth=moment == 'add')
   # The names of TFDS sets are in their files, so both are called alike.
   whole, out = tmp_path / 'whole' / 'set', tmp_path / 'out' / 'set'
   tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
-  kill(name, [*arguments, '--out', out], moment, 8 if moment == 'add' else 1)
+  kill([*arguments, '--out', out], 8 if moment == 'add' else 0)
   [made] = out.parent.rglob('*.partial')
   if name == 'tfds':
     with pytest.raises(errors.UserError, match='no sets'):
@@ -352,14 +351,43 @@ def test_a_killed_run_is_gone_on_with(
   assert not made.exists()
 
 
-def test_a_run_killed_at_its_last_step_has_made_the_set(images, tool, tmp_path):
+KILLED = """
+import os, runpy, signal, sys
+method = getattr(os, sys.argv[1])
+
+def killed(*arguments):
+  method(*arguments)
+  os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(os, sys.argv[1], killed)
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+# When it has written images, and when it has given the set its name.
+@pytest.mark.parametrize('moment', ['sync', 'rename'])
+def test_a_run_killed_by_the_system_has_made_the_set_or_goes_on(
+  images, tool, tmp_path, moment
+):
   arguments = arguments_of('list', images, tmp_path)
   whole, out = tmp_path / 'whole', tmp_path / 'out'
   tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
-  kill('list', [*arguments, '--out', out], 'rename', 1)
-  assert ondisk.detect(str(out)).format == 'list'
-  with pytest.raises(errors.UserError, match='already'):
-    tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
+  result = subprocess.run(
+    [*(sys.executable, '-c', KILLED, moment, TOOL), *arguments, '--out', out],
+    capture_output=True,
+    text=True,
+    env={**os.environ, 'PYTHONPATH': str(TOOL.parents[1])},
+  )
+  assert result.returncode == -9, result.stderr
+  again = tool.parse_arguments([*arguments, '--out', str(out)])
+  if moment == 'sync':
+    assert not out.exists()
+    tool.pack(again)
+  else:
+    assert ondisk.detect(str(out)).format == 'list'
+    with pytest.raises(errors.UserError, match='already'):
+      tool.pack(again)
   assert same_files(whole, out)
 
 
