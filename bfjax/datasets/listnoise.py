@@ -15,7 +15,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from pyarrow import compute
 
 from bfjax import atomic, errors, text
 from bfjax.data import checks, lists, names, noise, selection
+from bfjax.datasets import outliers
 
 _DRAW_BYTES = 16
 
@@ -97,15 +98,13 @@ def flip_list(
 def add_outliers(
   source: str,
   *,
-  pool: Iterable[tuple[bytes, bytes]],
+  pool: outliers.Pool,
   rate: float,
   seed: int,
   out: str,
   outliers_out: str,
-  truth: str = '',
-  truth_out: str = '',
+  truth: tuple[str, str] | None = None,
   root: str = '',
-  visit: Callable[[bytes], None] = lambda outlier: None,
 ) -> Noise:
   """Puts images of nobody in the set in the place of others (open-set noise).
 
@@ -117,16 +116,14 @@ def add_outliers(
 
   Args:
     source: a list of lines `path label`.
-    pool: of each foreign image the name that is drawn by, which tells nothing
-      of where the pool lies, and its path as it shall stand in the list.
+    pool: the foreign images; those that are taken are copied, if it copies.
     rate: the share of each identity, 0 .. 1.
     seed: names the draw.
     out: gets the list, in the order of `source`.
     outliers_out: gets the outliers with the labels they were given.
-    truth: the flipped images of `source` with their true labels, if any.
-    truth_out: gets those of them that are still in the list.
+    truth: the flipped images of `source` with their true labels, and what gets
+      those of them that are still in the list; None if there are none.
     root: the folder of the images, or ''; see `lists.read`.
-    visit: called with the path of each outlier before any list is complete.
 
   Raises:
     UserError: as `flip_list`, or if the pool has too few images or one that
@@ -135,8 +132,8 @@ def add_outliers(
   paths, labels = _read(source, root, rate)
   true, is_flipped = labels, np.zeros(len(paths), bool)
   if truth:
-    flipped, values = lists.read(truth, root)
-    where = functools.partial(text.row_place, truth)
+    flipped, values = lists.read(truth[0], root)
+    where = functools.partial(text.row_place, truth[0])
     rows = selection.find_rows(paths, flipped, where)
     true, is_flipped[rows] = labels.copy(), True
     true[rows] = values
@@ -146,7 +143,7 @@ def add_outliers(
   order = order[np.lexsort((is_flipped[order], people[order]))]
   chosen = noise.first_of_each(order, people, rate)
 
-  pooled = sorted(set(_bar(pool, 'Reading the pool')))
+  pooled = sorted(set(_bar(pool.listed(), 'Reading the pool')))
   _check_pool([path for _, path in pooled], paths, source, int(chosen.sum()))
   draws = _Draws(seed, (name for name, _ in pooled), len(pooled))
   classes = np.unique(labels)
@@ -160,13 +157,13 @@ def add_outliers(
   with contextlib.ExitStack() as stack:
     noisy = stack.enter_context(_writing(out))
     log = stack.enter_context(_writing(outliers_out))
-    flips = stack.enter_context(_writing(truth_out)) if truth_out else None
+    flips = stack.enter_context(_writing(truth[1])) if truth else None
     for path, label, person, flipped, is_chosen, i in _bar(
       lines, 'Writing', len(paths)
     ):
       if is_chosen:
         outlier = pooled[i][1]
-        visit(outlier)
+        pool.copy(outlier)
         line = lists.line(outlier, drawn[i])
         log.write(line)
         noisy.write(line)
