@@ -151,23 +151,29 @@ class TfdsWriter(layouts.Writer):
       except RuntimeError as error:  # which the library raises for all
         raise OSError(str(error)) from error
       yield save
-    found = tfds.core.SplitInfo(
-      name=_SPLIT,
-      shard_lengths=lengths,
-      num_bytes=num_bytes,
-      filename_template=template,
-    )
-    tfds.folder_dataset.write_metadata(
-      data_dir=folder,
-      features=features(source),
-      split_infos=[found],
-      version=self.out.name,
-      filename_template=template,
-      check_data=False,  # it would read it through tf.data, which cannot
-      description=DESCRIPTION,
-      supervised_keys=('image', 'label'),
-      disable_shuffling=True,
-    )
+    _write_metadata(template, source, self.out.name, lengths, num_bytes)
+
+
+def _write_metadata(template, source, version, lengths, num_bytes):
+  import tensorflow_datasets as tfds
+
+  found = tfds.core.SplitInfo(
+    name=_SPLIT,
+    shard_lengths=lengths,
+    num_bytes=num_bytes,
+    filename_template=template,
+  )
+  tfds.folder_dataset.write_metadata(
+    data_dir=template.data_dir,
+    features=features(source),
+    split_infos=[found],
+    version=version,
+    filename_template=template,
+    check_data=False,  # it would read it through tf.data, which cannot
+    description=DESCRIPTION,
+    supervised_keys=('image', 'label'),
+    disable_shuffling=True,
+  )
 
 
 def _serializer(source):
