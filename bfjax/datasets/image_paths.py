@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 from bfjax import errors
-from bfjax.data import folders, labelled
+from bfjax.data import checks, folders, labelled
 from bfjax.text import printable
 
 _STARTS = ((b'\x89PNG', '.png'), (b'BM', '.bmp'), (b'RIFF', '.webp'))
@@ -92,9 +92,6 @@ def check(
 ) -> None:
   """Refuses names of files that some system or reader could not cope with.
 
-  Hashes are sorted, and only paths of equal ones compared: a set of all paths
-  would take gigabytes.
-
   Args:
     source: the images.
     path_of: row -> path below the new folder.
@@ -116,18 +113,15 @@ def check(
     if problem:
       raise _cannot_be(source.name(row), path, problem)
     hashes[row] = hash(path.casefold())
-  order = np.argsort(hashes, kind='stable')
-  is_equal = hashes[order[1:]] == hashes[order[:-1]]
-  for i in np.flatnonzero(is_equal):
-    first, second = order[i : i + 2].tolist()
-    path, other = path_of(second), path_of(first)
-    if path.casefold() == other.casefold():
-      problem = (
-        f'{printable(source.name(first))} becomes {printable(other)}, which is'
-        ' the same file'
-      )
-      problem += ' where case does not count' if path != other else ''
-      raise _cannot_be(source.name(second), path, problem)
+  if twice := checks.first_twice(hashes, lambda i: path_of(i).casefold()):
+    first, second = twice
+    path, other = map(path_of, twice)
+    raise _cannot_be(
+      source.name(second),
+      other,
+      f'{printable(source.name(first))} becomes {printable(path)}, which is the same file'
+      + (' where case does not count' if path != other else ''),
+    )
 
 
 def _cannot_be(name, path, problem) -> errors.UserError:

@@ -1,20 +1,19 @@
 """A look at every image: its bytes, its size, and whether it can be read."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import io
 import os
+import sys
 import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-import tqdm
 from PIL import Image
 
 from bfjax import errors
-from bfjax.data import images
+from bfjax.data import checks, images
 from bfjax.text import printable
 
 SHOWN = 10
@@ -79,7 +78,20 @@ def look(files, *, sample: int, compare: bool, seed: int = 0) -> Seen:
   is_read, bad = np.zeros(num_rows, bool), np.zeros(num_rows, bool)
   sizes, modes = collections.Counter(), collections.Counter()
   first = []
-  for row, one in _look(files, rows, decoded):
+
+  def look_at(places):
+    some = rows[places.start : places.stop].tolist()
+    return [(row, _look_at(files, row, decoded[row])) for row in some]
+
+  images.use_one_thread()
+  for row, one in checks.look_at_all(
+    len(rows),
+    look_at,
+    chunk=_CHUNK,
+    threads=min(len(os.sched_getaffinity(0)), _MAX_THREADS),
+    title='Looking at the images',
+    progress=sys.stderr.isatty(),
+  ):
     if one.problem:
       bad[row] = True
       if len(first) < SHOWN:
@@ -110,31 +122,6 @@ class _Look(NamedTuple):
   size: str = ''
   mode: str = ''
   problem: str = ''
-
-
-def _look(files, rows, decoded):
-  """Yields (row, what is seen of it) in order, seen by threads."""
-
-  def chunk(start):
-    return [
-      (row, _look_at(files, row, decoded[row]))
-      for row in rows[start : start + _CHUNK].tolist()
-    ]
-
-  threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
-  with (
-    concurrent.futures.ThreadPoolExecutor(threads) as pool,
-    tqdm.tqdm(
-      total=len(rows),
-      desc='Looking at the images',
-      unit='image',
-      unit_scale=True,
-      disable=None,
-    ) as bar,
-  ):
-    for found in pool.map(chunk, range(0, len(rows), _CHUNK)):
-      yield from found
-      bar.update(len(found))
 
 
 def _look_at(files, row, decode) -> _Look:
