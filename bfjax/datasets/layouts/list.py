@@ -69,10 +69,8 @@ class ListWriter(layouts.Writer):
         return {'rows': row + 1, **sizes}
 
       for row, encoded in enumerate(images, state.get('rows', 0)):
-        path, label = (
-          self._path(source, labels, row, encoded),
-          source.labels[row],
-        )
+        label = source.labels[row]
+        path = self._path(source, labels, row, encoded)
         image_paths.write(folder, path, encoded)
         files[LIST].write(_line(path, labels[label]))
         if true is not None and true[row] not in (label, labelled.NOBODY):
