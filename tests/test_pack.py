@@ -708,7 +708,7 @@ def trace(root):
 
 
 def locate(root, *, list, dataset):
-  return {'root': root, 'list': 'flat.txt'}, root
+  return {'root': root, 'list': os.path.join(root, 'flat.txt')}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -203,7 +203,8 @@ def test_the_builder_of_tfds_prepares_any_source(listed, tmp_path):
   assert copy.read(range(10)) == listed.read(range(10))
   assert copy.fingerprint == listed.fingerprint
   assert copy.true_labels is None
-  assert ondisk.detect(str(tmp_path)).folder.endswith('faces/mine/1.0.0')
+  assert ondisk.detect(str(tmp_path)).format == 'tfds'
+  assert (tmp_path / 'faces/mine/1.0.0').is_dir()
 
 
 def test_the_newest_version_is_taken_and_others_can_be_named(listed, tmp_path):

@@ -116,12 +116,10 @@ def check(
   if twice := checks.first_twice(hashes, lambda i: path_of(i).casefold()):
     first, second = twice
     path, other = map(path_of, twice)
-    raise _cannot_be(
-      source.name(second),
-      other,
-      f'{printable(source.name(first))} becomes {printable(path)}, which is the same file'
-      + (' where case does not count' if path != other else ''),
-    )
+    problem = f'it is that of {printable(source.name(first))}'
+    if path != other:
+      problem += f', {printable(path)}, where case does not count'
+    raise _cannot_be(source.name(second), other, problem)
 
 
 def _cannot_be(name, path, problem) -> errors.UserError:

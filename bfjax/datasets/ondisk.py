@@ -20,12 +20,10 @@ class Found(NamedTuple):
     format: one of `layouts.readable()`.
     options: what `sources.build` needs to know to read it, as `data.NAME` of
       a config: source, root, list (absolute), dataset.
-    folder: where files beside the set lie.
   """
 
   format: str
   options: dict[str, str]
-  folder: str
 
 
 def detect(
@@ -57,8 +55,8 @@ def detect(
     format = 'list' if list else 'tfds'
   format = format or _recognise(root)
   layout = layouts.load(format)
-  options, folder = layout.locate(root, list=list, dataset=dataset)
-  return Found(format, {'source': layout.SOURCE, **options}, folder)
+  options = layout.locate(root, list=list, dataset=dataset)
+  return Found(format, {'source': layout.SOURCE, **options})
 
 
 def _recognise(root: str) -> str:
@@ -107,15 +105,16 @@ def open_source(
   given = dict(found.options)
   name = given.pop('source')
   if truth:
-    root = given['root'] if os.path.isdir(given['root']) else found.folder
-    given['truth'] = places.find_list(truth, root, '--truth')
+    root = given['root']
+    folder = root if os.path.isdir(root) else os.path.dirname(root) or '.'
+    given['truth'] = places.find_list(truth, folder, '--truth')
   known = plugins.options('source', sources.__name__, name)
   for option, value in options.items():
     if value and (option in known or option not in _OF_SOME):
       given[option] = value
   source = sources.build(name, check=check, **given)
-  path = os.path.join(found.folder, layouts.CLASSES)
-  if found.format != 'list' or not os.path.isfile(path):
+  path = os.path.join(os.path.dirname(given.get('list', '')), layouts.CLASSES)
+  if 'list' not in given or not os.path.isfile(path):
     return source
   given = labelled.read_class_names(path, map(int, source.class_names))
   return selection.Selection(source, class_names=given)

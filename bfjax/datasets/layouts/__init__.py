@@ -7,8 +7,8 @@ set; its options, with what its docstring says of them, are those of
     SOURCE            the file of bfjax/data/sources that reads it
     trace(root)       why a file or folder can be such a set, in words, or ''
     locate(root, *, list, dataset)
-                      the options of the source, and the folder where files
-                      beside the set lie
+                      what that source needs to know, by its options; these
+                      three are what the user has said
 
 Adding a format is adding a file.
 """

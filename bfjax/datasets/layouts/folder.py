@@ -19,8 +19,8 @@ def trace(root: str) -> str:
   return 'it has folders' if is_folder and folders.Tree(root).folders else ''
 
 
-def locate(root: str, *, list: str, dataset: str):
-  return {'root': root}, root
+def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
+  return {'root': root}
 
 
 @dataclasses.dataclass(frozen=True)

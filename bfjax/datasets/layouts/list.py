@@ -26,7 +26,7 @@ def trace(root: str) -> str:
   return f'it has {LIST}' if is_there else ''
 
 
-def locate(root: str, *, list: str, dataset: str):
+def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
   # Absolute: this one, whatever lies where the user is.
   if os.path.isfile(root):
     path, root = os.path.abspath(root), os.path.dirname(root) or '.'
@@ -34,7 +34,7 @@ def locate(root: str, *, list: str, dataset: str):
     path = places.find_list(list, root, '--list')
   else:
     path = os.path.abspath(os.path.join(root, LIST))
-  return {'root': root, 'list': path}, os.path.dirname(path)
+  return {'root': root, 'list': path}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,9 +24,8 @@ def trace(root: str) -> str:
   return 'it has a file *.rec' if is_there else ''
 
 
-def locate(root: str, *, list: str, dataset: str):
-  folder = os.path.dirname(root) or '.' if os.path.isfile(root) else root
-  return {'root': root}, folder
+def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
+  return {'root': root}
 
 
 @dataclasses.dataclass(frozen=True)

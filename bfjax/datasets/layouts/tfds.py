@@ -37,9 +37,9 @@ def trace(root: str) -> str:
   return ''
 
 
-def locate(root: str, *, list: str, dataset: str):
-  options = {'root': root, 'dataset': dataset} if dataset else {'root': root}
-  return options, str(tfds_sets.find(root, dataset))
+def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
+  tfds_sets.find(root, dataset)
+  return {'root': root, 'dataset': dataset} if dataset else {'root': root}
 
 
 def features(source: labelled.Source):
