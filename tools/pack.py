@@ -116,14 +116,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add = group.add_argument
   formats = plugins.names(layouts.__name__)
   add('--to', required=True, choices=formats, help='the format')
-  add(
-    '--out',
-    required=True,
-    type=pathlib.Path,
-    help='the new folder; for tfds DATA_DIR/NAME or DATA_DIR/NAME/VERSION, '
-    'for bin the file',
-  )
-  for option, (default, meaning) in _format_options().items():
+  options = _format_options()
+  _, meaning = options.pop('out')
+  add('--out', required=True, type=pathlib.Path, help=meaning)
+  for option, (default, meaning) in options.items():
     is_flag = default is False
     add(
       f'--{option.replace("_", "-")}',
@@ -170,18 +166,16 @@ def pack(arguments: argparse.Namespace) -> None:
     UserError: if an argument, the source or an image is wrong, or the set
       cannot be written.
   """
-  if arguments.to == 'bin':
-    source = _open_pairs(arguments)
-  else:
-    source = _open_set(arguments)
+  # The name may have links in it; and `rec/` is called `rec`.
+  out = pathlib.Path(os.path.abspath(arguments.out))
   options = {
     name: value
     for name in _format_options()
-    if (value := getattr(arguments, name)) is not None
+    if name != 'out' and (value := getattr(arguments, name)) is not None
   }
-  # The name may have links in it; and `rec/` is called `rec`.
-  out = pathlib.Path(os.path.abspath(arguments.out))
   writer = layouts.build(arguments.to, out=out, **options)
+  is_bin = arguments.to == 'bin'
+  source = _open_pairs(arguments) if is_bin else _open_set(arguments)
   packed = packing.pack(
     source,
     writer,
@@ -192,7 +186,7 @@ def pack(arguments: argparse.Namespace) -> None:
       **options,
     },
     check=arguments.check,
-    on_error='error' if arguments.to == 'bin' else arguments.on_error,
+    on_error='error' if is_bin else arguments.on_error,
     verify=arguments.verify,
   )
   print(_message(writer, packed, source))

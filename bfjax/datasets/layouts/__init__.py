@@ -120,5 +120,4 @@ def options(name: str) -> dict[str, tuple[Any, str]]:
   return {
     option: (parameter.default, ' '.join(meanings[option].split()).rstrip('.'))
     for option, parameter in parameters.items()
-    if option != 'out'
   }
