@@ -4,7 +4,7 @@ What is drawn for an image is a BLAKE2b hash of its path (of an outlier, below
 its pool), keyed with the seed: its order chooses the images, its second half
 their labels. So the order of the list and the machine play no part. A list is
 held in memory: one of 10 million images with paths of 30 bytes takes 1.3 GB to
-flip, and 1.8 GB with a pool of 2 million outliers.
+flip, and 1.9 GB with a pool of 2 million outliers.
 
 The definitions are those of BoundaryFace, https://arxiv.org/abs/2210.04567,
 section 4, and of its code.
