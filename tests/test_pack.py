@@ -608,12 +608,14 @@ def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
   (tmp_path / 'x').mkdir()
   with pytest.raises(errors.UserError, match=r'already\. Give another --out'):
     pack(**options, out=tmp_path / 'x')
-  record = {'images and labels': 'others'}
+  record = {'images and labels': 'others', 'version': '1.0.0'}
   with partial.folder(tmp_path / 'y', record) as folder:
     partial.write_journal(folder, {'record': record, 'state': {'rows': 1}})
     with pytest.raises(errors.UserError, match='Another process is writing'):
       pack(**options, out=tmp_path / 'y')
-  with pytest.raises(errors.UserError, match='images and labels, classes'):
+  with pytest.raises(
+    errors.UserError, match=r'images and labels, classes.*, version differ'
+  ):
     pack(**options, out=tmp_path / 'y')
   (tmp_path / 'y.partial/bfjax-pack.json').write_text('{')
   with pytest.raises(errors.UserError, match='is damaged'):

@@ -82,9 +82,10 @@ def _claim(partial: pathlib.Path, record: dict) -> None:
   if not any(partial.iterdir()):
     write_journal(partial, {'record': record})
     return
-  other = read_journal(partial).get('record')
+  other = read_journal(partial).get('record') or {}
   if other != record:
-    differing = [key for key in record if (other or {}).get(key) != record[key]]
+    keys = [*record, *(key for key in other if key not in record)]
+    differing = [key for key in keys if other.get(key) != record.get(key)]
     raise errors.UserError(
       f'There is {printable(str(partial))} already, of another set or another '
       f'command: {", ".join(differing)} differ. Remove it, or give another '
