@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from bfjax.evaluation.identification import identification
-from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import fusion, roc
 
 
 def features(kind, n=40, d=6, seed=0):

@@ -9,7 +9,7 @@ import pytest
 from bfjax import errors
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.identification import megaface_lists
-from bfjax.evaluation.search import products
+from bfjax.evaluation.protocols import products
 
 PEOPLE, EACH, STRANGERS, DIM = 5, 4, 150, 6
 PROBES = PEOPLE * EACH

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from bfjax.evaluation.verification import roc, windows
+from bfjax.evaluation.protocols import roc, windows
 
 FARS = (*roc.FARS, 0.25, 0.5, 1.0)
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation.search import candidates, products, search
+from bfjax.evaluation import candidates, search
+from bfjax.evaluation.protocols import products
 
 
 def scores_of(queries, gallery):

@@ -8,7 +8,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.evaluation.ijb import pair_scores, templates
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import roc
 
 FLAGS = list(
   itertools.product(

@@ -31,7 +31,7 @@ from bfjax.datasets.inspection import (
   problems,
   summary,
 )
-from bfjax.evaluation.verification import pairinspection, pairlist
+from bfjax.evaluation import pairinspection, pairlist
 from bfjax.formats import packs
 from bfjax.text import printable
 

@@ -41,7 +41,7 @@ from bfjax.datasets.writers import bin as pack_writer
 from bfjax.datasets.writers import imagelist as list_writer
 from bfjax.datasets.writers import recordio as record_writer
 from bfjax.datasets.writers import tfds as tfds_writer
-from bfjax.evaluation.verification import pairlist
+from bfjax.evaluation import pairlist
 
 _WRITERS = {
   'list': 'imagelist',

@@ -5,7 +5,7 @@
     root/meta/NAME_template_pair_label.txt    lines `template template label`
 
 with label 1 for one person and 0 for two. `bfjax.evaluation.ijb.templates` and
-`bfjax.evaluation.verification.roc` have the formulas.
+`bfjax.evaluation.protocols.roc` have the formulas.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.evaluation.ijb import columns, ijb_images, template_pairs, templates
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import roc
 from bfjax.text import printable
 
 _PAIRS = (('template', 'int'), ('template', 'int'), ('label', 'int'))

@@ -1,6 +1,6 @@
 """Verification on pairs of images: LFW, CFP-FP, AgeDB-30, RFW, ...
 
-`bfjax.evaluation.verification.pairlist` has the formats of the lists, and
+`bfjax.evaluation.pairlist` has the formats of the lists, and
 `bfjax.formats.packs` that of packs (`lfw.bin`).
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation import benchmarks
-from bfjax.evaluation.verification import imagepairs, pairlist, verification
+from bfjax.evaluation import benchmarks, imagepairs, pairlist
+from bfjax.evaluation.protocols import verification
 from bfjax.formats import packs
 from bfjax.text import printable
 

@@ -17,10 +17,9 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files, folders
-from bfjax.evaluation import benchmarks
+from bfjax.evaluation import benchmarks, search
 from bfjax.evaluation.identification import distractor_search, identification
-from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.search import products, search
+from bfjax.evaluation.protocols import fusion, products
 from bfjax.report import results
 from bfjax.text import first_lines, printable
 

@@ -20,8 +20,7 @@ from bfjax.evaluation.features import (
   store,
   storewriter,
 )
-from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.verification import verification
+from bfjax.evaluation.protocols import fusion, verification
 from bfjax.text import printable
 
 FLIPS = (*fusion.FLIPS, 'both')

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bfjax.evaluation import search
 from bfjax.evaluation.identification import identification
-from bfjax.evaluation.search import products, search
-from bfjax.evaluation.verification import curves, roc
+from bfjax.evaluation.protocols import explanations, products, roc
 from bfjax.report import results
 
 _BINS = 60
@@ -134,7 +134,7 @@ def cmc_curve(found: Found) -> results.Curve:
 def roc_curve(found: Found) -> results.Curve:
   """As far as the highest scores with distractors go."""
   far, tar = roc.curve(found.scores, found.negatives, found.num_negatives)
-  return results.Curve(far, tar, curves.FAR, curves.TAR, log_x=True)
+  return results.Curve(far, tar, explanations.FAR, explanations.TAR, log_x=True)
 
 
 def histogram(found: Found) -> results.Histogram:

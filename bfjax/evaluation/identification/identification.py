@@ -10,8 +10,7 @@ s_ij, and equal scores count as found. Nothing depends on the order of rows.
 
 import numpy as np
 
-from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import fusion, roc
 
 
 def mates(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bfjax.evaluation.search import products
+from bfjax.evaluation.protocols import products
 
 # On CPUs, products of this shape stay in the cache until they are copied.
 _BLOCK = (512, 2048)

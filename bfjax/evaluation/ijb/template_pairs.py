@@ -6,7 +6,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.evaluation.ijb import pair_scores
-from bfjax.evaluation.verification import curves, roc
+from bfjax.evaluation.protocols import explanations, roc
 from bfjax.report import results
 
 _BINS = 100
@@ -106,7 +106,7 @@ class TemplatePairs:
       _numbers(rates),
       {
         f'ROC, {self._name} 1:1': results.Curve(
-          far, tar, curves.FAR, curves.TAR, log_x=True
+          far, tar, explanations.FAR, explanations.TAR, log_x=True
         )
       },
       {f'scores, {self._name} 1:1': _histogram(rounded, self._same)},

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.search import products, search
+from bfjax.evaluation import search
+from bfjax.evaluation.protocols import products
 from bfjax.report import results
 
 _MAX_RANK = 50  # that the curve goes to

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import timing
 from bfjax.evaluation.ijb import pair_scores
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import roc
 
 # Of IJB-C: templates that are enrolled, templates to verify, pairs, of these
 # of one person.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.verification import curves, verification
+from bfjax.evaluation.protocols import explanations, verification
 from bfjax.report import results
 from bfjax.text import printable
 
@@ -107,8 +107,8 @@ class Pairs:
     for name, result in found.items():
       what = _SCORES[name]
       alike = result.scores if name == 'boundaryface' else -result.scores
-      rocs[f'ROC, {name}'] = curves.roc(alike, self.same)
-      histograms[f'scores, {name}'] = curves.histogram(
+      rocs[f'ROC, {name}'] = explanations.roc(alike, self.same)
+      histograms[f'scores, {name}'] = explanations.histogram(
         result.scores, self.same, what
       )
       outcomes[f'{name}/accuracy'] = results.Outcomes(
@@ -145,7 +145,7 @@ class Pairs:
     }
 
   def _hardest(self, result, alike, what):
-    found = curves.hardest_pairs(
+    found = explanations.hardest_pairs(
       alike,
       self.same,
       self.left,

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bfjax.evaluation.verification import windows
+from bfjax.evaluation.protocols import windows
 
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _SAMPLE = 65536

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.verification import thresholds
+from bfjax.evaluation.protocols import thresholds
 
 # Pairs whose features are centred and normalised together: few enough that
 # they stay in the processor's cache for all folds.

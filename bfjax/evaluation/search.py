@@ -20,7 +20,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from bfjax.evaluation.search import candidates, products
+from bfjax.evaluation import candidates
+from bfjax.evaluation.protocols import products
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Pieces of an ROC around some ranks, and which of their points counts.
 
-What the points are is told in `bfjax.evaluation.verification.roc`.
+What the points are is told in `bfjax.evaluation.protocols.roc`.
 """
 
 import math
