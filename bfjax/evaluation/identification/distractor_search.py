@@ -133,8 +133,9 @@ def cmc_curve(found: Found) -> results.Curve:
 
 def roc_curve(found: Found) -> results.Curve:
   """As far as the highest scores with distractors go."""
-  far, tar = roc.curve(found.scores, found.negatives, found.num_negatives)
-  return results.Curve(far, tar, explanations.FAR, explanations.TAR, log_x=True)
+  return explanations.thinned_roc(
+    found.scores, found.negatives, found.num_negatives
+  )
 
 
 def histogram(found: Found) -> results.Histogram:

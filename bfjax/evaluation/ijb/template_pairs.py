@@ -94,7 +94,6 @@ class TemplatePairs:
     unit, rounded = self._score(features)
     rates = self._rates(unit, rounded)
     positives = rounded[self._same]
-    far, tar = roc.curve(positives, rounded[~self._same])
     outcomes = {}
     for rate in rates:
       for conservative, point in enumerate((rate.nearest, rate.conservative)):
@@ -105,8 +104,8 @@ class TemplatePairs:
     return results.Analysis(
       _numbers(rates),
       {
-        f'ROC, {self._name} 1:1': results.Curve(
-          far, tar, explanations.FAR, explanations.TAR, log_x=True
+        f'ROC, {self._name} 1:1': explanations.thinned_roc(
+          positives, rounded[~self._same]
         )
       },
       {f'scores, {self._name} 1:1': _histogram(rounded, self._same)},

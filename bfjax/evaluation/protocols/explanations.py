@@ -33,13 +33,46 @@ def roc(scores: np.ndarray, same: np.ndarray) -> results.Curve:
   accepted, wrongly = np.r_[0, accepted], np.r_[0, wrongly]
   changes = np.diff(wrongly) != 0
   corner = np.r_[True, changes] | np.r_[changes, True]
-  return results.Curve(
+  return _roc(
     wrongly[corner] / max(wrongly[-1], 1),
     accepted[corner] / max(accepted[-1], 1),
-    FAR,
-    TAR,
-    log_x=True,
   )
+
+
+def thinned_roc(
+  positives: np.ndarray,
+  negatives: np.ndarray,
+  num_negatives: int | None = None,
+  max_points: int = 2000,
+) -> results.Curve:
+  """The same thinned, of very many pairs; as far as the scores go.
+
+  Of the thresholds just above a negative score, ranks spaced evenly on a
+  logarithmic axis are kept, the first negatives one by one.
+
+  Args:
+    positives: float [p], all positive scores; no NaN.
+    negatives: float [m], all negative scores or the m highest; no NaN.
+    num_negatives: how many negatives there are; default m.
+    max_points: how many points at most.
+  """
+  positives, negatives = np.sort(positives), np.sort(negatives)
+  total = len(negatives) if num_negatives is None else num_negatives
+  ranks = np.geomspace(1, len(negatives), max_points - 2)
+  ranks = np.unique(np.r_[0, np.round(ranks).astype(np.int64)])
+  ranks, ends = ranks[ranks < len(negatives)], []
+  thresholds = negatives[len(negatives) - 1 - ranks]
+  if total == len(negatives):
+    ends = [1.0]
+  far = len(negatives) - np.searchsorted(negatives, thresholds, 'right')
+  tar = len(positives) - np.searchsorted(positives, thresholds, 'right')
+  far, keep = np.unique(far / total, return_index=True)
+  tar = tar[keep] / len(positives)
+  return _roc(np.r_[far, ends], np.r_[tar, ends])
+
+
+def _roc(far, tar) -> results.Curve:
+  return results.Curve(far, tar, FAR, TAR, log_x=True)
 
 
 def histogram(

@@ -3,90 +3,159 @@
 What the points are is told in `bfjax.evaluation.protocols.roc`.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-
-class Top(NamedTuple):
-  """The pairs that score `least` or more: scores, kinds, places in the list."""
-
-  scores: np.ndarray
-  same: np.ndarray
-  pairs: np.ndarray
-  least: float
+# Pairs on either side of a rank whose scores are looked at first.
+_HALF_WINDOW = 256
 
 
-class Window(NamedTuple):
-  """The points of the ROC with thresholds in some interval, descending.
+class Points(NamedTuple):
+  """Some consecutive points of an ROC, from the highest threshold down.
 
   Attributes:
-    values: the distinct scores in it.
+    thresholds: distinct scores, descending.
     accepted: how many negatives score as much or more.
     true: how many positives do.
     is_first: no pair scores higher.
     is_last: no pair scores lower.
   """
 
-  values: np.ndarray
+  thresholds: np.ndarray
   accepted: np.ndarray
   true: np.ndarray
   is_first: bool
   is_last: bool
 
 
-def bounds(negatives, least, ranks, half: int, slack: float):
-  """Scores (lowest, highest) of windows: `half` ranks to either side, or more.
+class Ranked:
+  """The pairs that score more than `below` (None: all), the highest first.
 
-  Rank 0 is the highest. Infinite where there are not as many.
+  Attributes:
+    num_positives: how many there are among all pairs.
+    num_negatives: likewise.
   """
-  last = len(negatives) - 1
-  lows = [last - rank - half for rank in ranks]
-  highs = [last - rank + half for rank in ranks]
-  inner = {i for i in (*lows, *highs) if 0 <= i <= last}
-  parted = np.partition(negatives, sorted(inner)) if inner else negatives
-  # An exact score has the rank of a rounded one that differs by at most slack.
-  return [
-    (
-      max(float(parted[low]) - 2 * slack, least) if low >= 0 else least,
-      float(parted[high]) + 2 * slack if high <= last else math.inf,
-    )
-    for low, high in zip(lows, highs, strict=True)
-  ]
 
+  def __init__(self, scores, same, num_negatives, below, exact=None, slack=0.0):
+    """Sorts the pairs; arguments as of `roc.rates`.
 
-def window(top, low, high, exact, slack) -> Window:
-  """The window of pairs that score from `low` to `high`."""
-  number = top.scores.dtype.type
-  low, high = float(number(low)), float(number(high))
-  is_above = top.scores > high
-  inside = np.flatnonzero((top.scores >= low) & ~is_above)
-  scores = exact(top.pairs[inside]) if exact else top.scores[inside]
-  same = top.same[inside]
-  positives, negatives = np.sort(scores[same]), np.sort(scores[~same])
-  # Pairs outside score less than all of these, or more.
-  settled = (scores >= low + slack) & (scores <= high - slack)
-  values = np.unique(scores[settled])[::-1]
-  above, above_true = np.count_nonzero(is_above), 0
-  if above:
-    above_true = np.count_nonzero(np.compress(is_above, top.same))
-  accepted = len(negatives) - np.searchsorted(negatives, values, 'left')
-  true = len(positives) - np.searchsorted(positives, values, 'left')
-  return Window(
-    values,
-    accepted + (above - above_true),
-    true + above_true,
-    high == math.inf,
-    low == -math.inf,
-  )
+    Raises:
+      ValueError: if a score is NaN, or there are no pairs of one kind.
+    """
+    self.num_negatives = num_negatives
+    self.num_positives = int(np.count_nonzero(same))
+    if not self.num_positives or self.num_positives == len(scores):
+      raise ValueError(f'{self.num_positives} positives of {len(scores)} pairs')
+    with np.errstate(invalid='ignore'):
+      if np.isnan(np.max(scores)):
+        raise ValueError('a score is NaN')
+    pairs = np.arange(len(scores))
+    if below is not None:
+      pairs = np.flatnonzero(scores > below)
+    self._pairs = pairs[np.argsort(-scores[pairs])]
+    self._rising = np.negative(scores[self._pairs], dtype=np.float64)
+    self._same = same[self._pairs]
+    # How many there are of a kind among the first 0, 1, 2 .. pairs.
+    self._true = np.r_[0, np.cumsum(self._same)]
+    self._accepted = np.arange(len(self._true)) - self._true
+    # No pair that is left out scores higher.
+    self._next = np.r_[self._rising, [] if below is None else -float(below)]
+    self._slack, self._exact = slack, exact or scores.__getitem__
 
+  def counts(self, far: float) -> tuple[int, int] | None:
+    """How many positives are accepted at `far`, by both definitions.
 
-def nearest(far: float, piece: Window, num_negatives: int) -> int | None:
-  """Positives accepted at the nearest point; None if it may lie elsewhere."""
-  if not len(piece.values):
+    Returns:
+      at the nearest point, and at the conservative one; None where pairs that
+      are left out may matter.
+    """
+    rank = min(round(far * self.num_negatives), self.num_negatives - 1)
+    place = int(np.searchsorted(self._accepted, rank, 'right'))
+    half = _HALF_WINDOW
+    while place < len(self._true):
+      first, last = place - half, place + half
+      high, low = np.inf, -np.inf
+      if first >= 0:
+        high = 2 * self._slack - self._rising[first]
+      if last < len(self._rising):
+        low = -self._rising[last] - 2 * self._slack
+      points = self.points(high, low)
+      nearest = _nearest(far, points, self.num_negatives)
+      if nearest is None:
+        nearest = self._nearest_in_run(far, points)
+      conservative = _conservative(far, points, self.num_negatives)
+      if None not in (nearest, conservative):
+        return nearest, conservative
+      if high == -low == np.inf:
+        break
+      half *= 4
     return None
-  _, accepted, true, is_first, is_last = piece
+
+  def points(self, high: float, low: float) -> Points:
+    """Points of the pairs that score from `high` down to `low`.
+
+    They are at exact scores; those that other pairs may score between are left
+    out.
+    """
+    first = np.searchsorted(self._rising, -high, 'left')
+    last = np.searchsorted(self._rising, -low, 'right')
+    scores = self._exact(self._pairs[first:last])
+    order = np.argsort(-scores)
+    scores, same = scores[order], self._same[first:last][order]
+    is_point = np.r_[scores[1:] != scores[:-1], True][: len(scores)]
+    if first:
+      is_point &= scores <= -self._rising[first - 1] - self._slack
+    if is_last := last < len(self._next):
+      is_point &= scores > -self._next[last] + self._slack
+    true = self._true[first] + np.cumsum(same)
+    accepted = first + np.arange(1, len(same) + 1) - true
+    found = (x[is_point] for x in (scores, accepted, true))
+    return Points(*found, is_first=not first, is_last=not is_last)
+
+  def first_with(self, count: int) -> tuple[float, int]:
+    """The highest threshold that accepts `count` positives, from 1.
+
+    Returns:
+      it, and how many negatives it accepts.
+    """
+    score = -self._rising[np.searchsorted(self._true, count) - 1]
+    points = self.points(score + 4 * self._slack, score - 4 * self._slack)
+    i = np.searchsorted(points.true, count)
+    return float(points.thresholds[i]), int(points.accepted[i])
+
+  def _nearest_in_run(self, far: float, points: Points) -> int | None:
+    """As `_nearest` in a long run of negatives; None if it cannot tell.
+
+    All points of a run between two positives accept as many positives, its last
+    one excepted, from where more are accepted at the same FAR. So that number
+    is found without looking at the run if its beginning is nearer than its end.
+    """
+    total = self.num_negatives
+    if not len(points.true) or points.true[0] != points.true[-1]:
+      return None
+    found = int(points.true[0])
+    if points.accepted[0] > far * total:
+      return None  # it may lie before these
+    if found == self.num_positives:
+      return found
+    begin, end = np.searchsorted(self._true, [found, found + 1]) - 1
+    # Both as early as they may be: scores of both kinds are off by slack.
+    start, margin = 0, 2 * self._slack
+    if found:
+      start = np.searchsorted(
+        self._rising, self._rising[begin] - margin, 'right'
+      )
+    stop = np.searchsorted(self._rising, self._next[end] - margin, 'left')
+    before, after = self._accepted[[start, stop]] / total
+    return found if after - far > far - before else None
+
+
+def _nearest(far: float, points: Points, num_negatives: int) -> int | None:
+  """Positives accepted at the nearest point; None if it may lie elsewhere."""
+  _, accepted, true, is_first, is_last = points
+  if not len(true):
+    return None
   is_corner = np.ones(len(true), bool)
   is_corner[1:-1] = (np.diff(accepted, 2) != 0) | (np.diff(true, 2) != 0)
   # What the outermost points are depends on their neighbours outside.
@@ -103,41 +172,9 @@ def nearest(far: float, piece: Window, num_negatives: int) -> int | None:
   return found if settled_above and settled_below else None
 
 
-def nearer_end(
-  far: float,
-  piece: Window,
-  top: Top,
-  num_positives: int,
-  num_negatives: int,
-  slack: float,
-) -> int | None:
-  """As `nearest`, within a long run of negatives; None if it cannot tell.
-
-  All points of a run between two positives accept as many positives, its last
-  one excepted, from where more are accepted at the same FAR. So that number
-  is found without looking at the run if its beginning is nearer than its end.
-  """
-  if not len(piece.values) or piece.true[0] != piece.true[-1]:
-    return None
-  found = int(piece.true[0])
-  if found == num_positives:
-    return found
-  positives = np.sort(np.compress(top.same, top.scores))[::-1]
-  negatives = np.compress(~top.same, top.scores)
-  # Both ends as early as they may be: scores of both kinds are off by slack.
-  begin, floor = 0, top.least
-  if found:
-    begin = np.count_nonzero(negatives >= positives[found - 1] + 2 * slack)
-  if found < len(positives):
-    floor = positives[found]
-  end = np.count_nonzero(negatives > floor + 2 * slack)
-  nearer = end / num_negatives - far > far - begin / num_negatives
-  return found if nearer else None
-
-
-def conservative(far: float, piece: Window, num_negatives: int) -> int | None:
+def _conservative(far: float, points: Points, num_negatives: int) -> int | None:
   """Positives accepted with a FAR of at most `far`; None if it cannot tell."""
-  _, accepted, true, is_first, is_last = piece
+  _, accepted, true, is_first, is_last = points
   count = np.count_nonzero(accepted / num_negatives <= far)
   if count == len(true) and not is_last:
     return None
