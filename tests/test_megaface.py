@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import benchmarks
+from bfjax.evaluation import benchmarks, blocks
 from bfjax.evaluation.identification import megaface_lists
-from bfjax.evaluation.protocols import products
 
 PEOPLE, EACH, STRANGERS, DIM = 5, 4, 150, 6
 PROBES = PEOPLE * EACH
@@ -146,7 +145,7 @@ def test_nothing_depends_on_devices_or_order(tmp_path, monkeypatch):
   make_root(tmp_path)
   features = make_features('ties', seed=4)
   scores = build(tmp_path, far=0.01).evaluate(features)
-  monkeypatch.setattr(products, '_CPU_BLOCK', (8, 32))
+  monkeypatch.setattr(blocks, '_CPU_BLOCK', (8, 32))
   monkeypatch.setattr(jax, 'local_devices', lambda: jax.devices()[:3])
   assert build(tmp_path, far=0.01).evaluate(features) == scores
   rng = np.random.default_rng(0)

@@ -1,156 +1,142 @@
-"""Exact search for the highest inner products with a large gallery.
+"""Search for the highest inner products with a large gallery.
 
-One pass over the products of all queries with all gallery rows serves any
-number of collectors: `TopK` keeps the best rows of each query, `Highest` the
-best products of all. Each says from which product on a pair is still of
-interest to it, keeps what reaches that, and drops what others have overtaken
-by more than the products may be wrong; the few that stay are compared by
-exact products (see `products`). So results depend neither on the devices nor
-on the size of blocks nor on the order of rows, and memory stays bounded: the
-gallery is read in blocks and may be memory-mapped. A million rows of 512
-floats take 0.4 GB beside the gallery itself.
+One pass over the float32 products of all queries with all gallery rows, block
+by block on the devices, serves any number of collectors: `TopK` keeps the best
+rows of each query, `Highest` the best products of all. Each keeps a few more
+than it is asked for, and ranks these again by exact products in float64 (see
+`products`), equal ones in the order of the rows.
 
-Where nearly all products are equal within the rounding of float32, as of a
-network that has collapsed, all are computed exactly: some microseconds each.
+So results are the same on any devices and for any order of rows, unless more
+than `_SPARE` products lie within the rounding of float32 (1e-7 for features of
+length 1) of the last that is wanted, as of a network that has collapsed: then
+some that are as high within that rounding may stand in for others.
+
+Memory stays bounded: the gallery is read in blocks and may be memory-mapped.
 """
 
-import logging
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
-from bfjax.evaluation import candidates
+from bfjax.evaluation import blocks
 from bfjax.evaluation.protocols import products
 
-_log = logging.getLogger(__name__)
-
-# Candidates that are kept beyond those wanted before they are looked through,
-# and before ties among them are settled by exact products: 16 bytes each.
-_SPARE = 1 << 16
-_MANY = 1 << 22
+# Products that are kept beyond those wanted.
+_SPARE = 32
+# New ones that are collected before those that others overtook are dropped.
+_MANY = 1 << 17
 
 
-class TopK:
+class _Collector:
+  """The products that may count, with their queries and rows."""
+
+  def __init__(self, queries, gallery):
+    self._queries, self._gallery = queries, gallery
+    self._parts = [
+      (np.empty(0, np.float32), np.empty(0, int), np.empty(0, int))
+    ]
+    self._num_kept = self._num_new = 0
+
+  def add(self, rough: np.ndarray, query: np.ndarray, row: np.ndarray) -> None:
+    """Takes products float32 [n] of queries and gallery rows, int [n]."""
+    self._parts.append((rough, query, row))
+    self._num_new += len(rough)
+    if self._num_new > self._num_kept + _MANY:
+      self._prune()
+
+  def _all(self):
+    return tuple(map(np.concatenate, zip(*self._parts, strict=True)))
+
+  def _keep(self, *part):
+    self._parts, self._num_kept, self._num_new = [part], len(part[0]), 0
+
+  def _exact(self):
+    """Prunes, and returns (exact products, queries, rows) of what is left."""
+    self._prune()
+    _, query, row = self._parts[0]
+    exact = products.exact(self._queries, self._gallery, query, row)
+    return exact, query, row
+
+
+class TopK(_Collector):
   """Collects the k gallery rows of the highest products for each query."""
 
   def __init__(self, queries: np.ndarray, gallery, k: int):
     """Takes what is to be searched: as in `top_k`."""
-    self._queries, self._gallery, self._k = queries, gallery, k
-    self._lengths = products.lengths(queries)
-    self._radius = 0.0
-    self._warned = False
-    self._pools = {}  # first query of a block -> its candidates
+    super().__init__(queries, gallery)
+    self._k, self._floor = k, np.full(len(queries), -np.inf, np.float32)
 
-  def floor(self, block: products.Block) -> np.ndarray:
-    """float32 [queries]: rough products below it are of no interest."""
-    self._radius = max(self._radius, block.radius)
-    start = block.queries.start
-    if start not in self._pools:
-      self._pools[start] = candidates.Pool(
-        len(self._lengths[block.queries]), self._k
-      )
-    pool = self._pools[start]
-    new = ~np.isfinite(pool.kth)
-    if new.any():
-      pool.kth = np.maximum(pool.kth, block.kth(self._k))
-    return pool.floor(self._slack(block.queries))
-
-  def add(self, block: products.Block, rough, query, row) -> None:
-    """Takes candidates, as `products.Block.at_least` yields them."""
-    pool = self._pools[block.queries.start]
-    pool.add(rough, query, row)
-    if pool.size > 2 * pool.settled + _SPARE:
-      self._prune(block.queries.start)
+  def floor(self, block: blocks.Block) -> np.ndarray:
+    """float32 [queries]: products below it are of no interest."""
+    floor = self._floor[block.queries]
+    if np.isneginf(floor).any():
+      floor = np.maximum(floor, block.highest(self._k + _SPARE))
+    return floor
 
   def result(self) -> tuple[np.ndarray, np.ndarray]:
     """(products float64 [q, k], rows int64 [q, k]), as of `top_k`."""
-    scores, rows = [], []
-    for start in sorted(self._pools):
-      self._prune(start)
-      exact, row = self._best(start)[:2]
-      scores.append(exact.reshape(-1, self._k))
-      rows.append(row.reshape(-1, self._k))
-    return np.concatenate(scores), np.concatenate(rows)
-
-  def _slack(self, queries):
-    dim = self._queries.shape[1]
-    return products.slack(self._lengths[queries], self._radius, dim)
-
-  def _prune(self, start):
-    pool = self._pools[start]
-    pool.prune(self._slack(slice(start, start + len(pool.kth))))
-    if pool.size > 4 * len(pool.kth) * self._k + _MANY:
-      self._warn()
-      pool.keep(self._best(start)[2])
-
-  def _warn(self):
-    if not self._warned:
-      _log.warning(
-        'Most products of features are equal within the rounding of float32:'
-        ' the search will take long. Has the network collapsed?'
-      )
-    self._warned = True
-
-  def _best(self, start):
-    """The k best candidates of each query by exact products.
-
-    Returns:
-      their products, their rows and where they are in the pool; k a query,
-      query by query.
-    """
-    pool = self._pools[start]
-    _, query, row = pool.candidates()
-    exact = products.exact(self._queries, self._gallery, start + query, row)
+    exact, query, row = self._exact()
     order = np.lexsort((row, -exact, query))
-    order = order[candidates.place(query[order]) < self._k]
-    return exact[order], row[order], order
+    order = order.reshape(len(self._queries), -1)[:, : self._k]
+    return exact[order], row[order]
+
+  def _prune(self):
+    rough, query, row = self._all()
+    count, num_queries = self._k + _SPARE, len(self._floor)
+    order = np.argsort(_falling(rough, query))
+    sizes = np.bincount(query, minlength=num_queries)
+    full = sizes >= count
+    last = np.full(num_queries, -np.inf, np.float32)
+    last[full] = rough[order[(np.cumsum(sizes) - sizes + count - 1)[full]]]
+    above = rough > last[query]
+    # Of those that are equal to the last one, the first rows.
+    equal = np.flatnonzero(rough == last[query])
+    equal = equal[np.lexsort((row[equal], query[equal]))]
+    place = np.arange(len(equal)) - np.searchsorted(query[equal], query[equal])
+    room = count - np.bincount(query[above], minlength=num_queries)
+    kept = np.r_[np.flatnonzero(above), equal[place < room[query[equal]]]]
+    self._keep(rough[kept], query[kept], row[kept])
+    # Those to come are of later rows: they count if they are higher.
+    self._floor = np.nextafter(last, np.float32(np.inf))
+    self._floor[~full] = -np.inf
 
 
-class Highest:
+class Highest(_Collector):
   """Collects the highest products of all queries with all rows."""
 
   def __init__(self, queries: np.ndarray, gallery, count: int):
     """Takes what is to be searched, and how many products to keep."""
-    self._queries, self._gallery, self._count = queries, gallery, count
-    self._longest = float(np.max(products.lengths(queries), initial=0.0))
-    self._radius = 0.0
-    self._pool = candidates.Pool(1, count)  # as of one query
-    self._exact = np.empty(0)  # of candidates no longer in the pool
+    super().__init__(queries, gallery)
+    self._count, self._floor = count, np.float32(-np.inf)
 
-  def floor(self, block: products.Block) -> np.ndarray:
-    """float32 [queries]: rough products below it are of no interest."""
-    self._radius = max(self._radius, block.radius)
-    if not np.isfinite(self._pool.kth[0]):
-      self._pool.kth[0] = block.kth_of_all(self._count)
-    floor = self._pool.floor(self._slack())
-    return np.broadcast_to(floor, len(self._queries[block.queries]))
-
-  def add(self, block: products.Block, rough, query, row) -> None:
-    """Takes candidates, as `products.Block.at_least` yields them."""
-    pool = self._pool
-    pool.add(rough, block.queries.start + query, row)
-    if pool.size > 2 * pool.settled + _SPARE:
-      pool.prune(self._slack())
-      if pool.size > 4 * self._count + _MANY:
-        self._settle()
+  def floor(self, block: blocks.Block) -> np.ndarray:
+    """float32 [queries]: products below it are of no interest."""
+    floor = self._floor
+    if np.isneginf(floor):
+      # As high as this are at least so many of each query.
+      floor = block.highest(
+        -(-(self._count + _SPARE) // len(block.maxima))
+      ).min()
+    return np.broadcast_to(floor, len(block.maxima))
 
   def result(self) -> np.ndarray:
     """float64 [min(count, pairs)]: the highest products, descending."""
-    self._pool.prune(self._slack())
-    self._settle()
-    return np.sort(self._exact)[::-1]
+    return np.sort(self._exact()[0])[::-1][: self._count]
 
-  def _slack(self):
-    dim = self._queries.shape[1]
-    return products.slack(self._longest, self._radius, dim)
+  def _prune(self):
+    found, count = self._all(), self._count + _SPARE
+    if len(found[0]) >= count:
+      kept = np.argpartition(found[0], -count)[-count:]
+      found = tuple(x[kept] for x in found)
+      self._floor = np.nextafter(found[0].min(), np.float32(np.inf))
+    self._keep(*found)
 
-  def _settle(self):
-    """Replaces candidates by their exact products, the highest of them."""
-    _, query, row = self._pool.candidates()
-    exact = products.exact(self._queries, self._gallery, query, row)
-    self._exact = np.sort(np.concatenate([self._exact, exact]))[-self._count :]
-    self._pool.keep(np.empty(0, int))
+
+def _falling(values, group) -> np.ndarray:
+  """uint64 keys that rise with the group, and fall with float32 values."""
+  bits = np.negative(values).view(np.uint32)
+  bits = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+  return (group.astype(np.uint64) << np.uint64(32)) | bits
 
 
 def scan(
@@ -164,59 +150,44 @@ def scan(
 
   Args:
     queries: float32 [q, d].
-    gallery: [n, d], see `products.blocks`.
+    gallery: [n, d], see `blocks.blocks`; it gives rows by an array of row
+      numbers too.
     collectors: made for the same queries and gallery.
-    rows: of the gallery, consecutive ones that the collectors have not seen.
-    **options: of `products.blocks`.
+    rows: of the gallery, consecutive ones, after those that the collectors
+      have seen.
+    **options: shape, devices and progress of `blocks.blocks`.
 
   Raises:
-    UserError: if features are not finite.
+    UserError: if features are not finite or so large that products overflow.
   """
-  for block in products.blocks(queries, gallery, rows, **options):
+  for block in blocks.blocks(queries, gallery, rows, **options):
     floors = [collector.floor(block) for collector in collectors]
-    for rough, query, row in block.at_least(np.min(floors, axis=0)):
+    for rough, query, row in block.reaching(np.min(floors, axis=0)):
       for collector, floor in zip(collectors, floors, strict=True):
-        reached = rough >= floor[query]
-        collector.add(block, rough[reached], query[reached], row[reached])
+        some = rough >= floor[query - block.queries.start]
+        collector.add(rough[some], query[some], row[some])
 
 
 def top_k(
-  queries: np.ndarray,
-  gallery,
-  k: int,
-  *,
-  shape: tuple[int, int] | None = None,
-  devices: Sequence[jax.Device] | None = None,
-  progress: str = '',
+  queries: np.ndarray, gallery, k: int, **options
 ) -> tuple[np.ndarray, np.ndarray]:
   """The k gallery rows with the highest inner product for each query.
 
   Args:
     queries: float32 [q, d].
-    gallery: [n, d] float32 or float16, n >= k: an array, memory-mapped or not,
-      or anything with `shape` that gives rows by a slice and by an array of
-      row numbers.
+    gallery: [n, d], n >= k, see `scan`.
     k: how many.
-    shape: queries and gallery rows of a block; None for what suits the device.
-    devices: None for all of this process.
-    progress: what a progress bar is headed; '' for none.
+    **options: shape, devices and progress of `blocks.blocks`.
 
   Returns:
     products float64 [q, k], descending, and rows int64 [q, k]. Rows of equal
     products are in ascending order, the lowest first.
 
   Raises:
-    UserError: if features are not finite.
+    UserError: if features are not finite or so large that products overflow.
   """
   if not 0 < k <= gallery.shape[0]:
     raise ValueError(f'the {k} best of {gallery.shape[0]} rows')
   best = TopK(queries, gallery, k)
-  scan(
-    queries,
-    gallery,
-    [best],
-    shape=shape,
-    devices=devices,
-    progress=progress,
-  )
+  scan(queries, gallery, [best], **options)
   return best.result()

@@ -59,7 +59,7 @@ class Ranked:
     # How many there are of a kind among the first 0, 1, 2 .. pairs.
     self._true = np.r_[0, np.cumsum(self._same)]
     self._accepted = np.arange(len(self._true)) - self._true
-    # No pair that is left out scores higher.
+    # With the highest score that a pair may have that is left out.
     self._next = np.r_[self._rising, [] if below is None else -float(below)]
     self._slack, self._exact = slack, exact or scores.__getitem__
 
@@ -106,12 +106,12 @@ class Ranked:
     is_point = np.r_[scores[1:] != scores[:-1], True][: len(scores)]
     if first:
       is_point &= scores <= -self._rising[first - 1] - self._slack
-    if is_last := last < len(self._next):
+    if last < len(self._next):
       is_point &= scores > -self._next[last] + self._slack
     true = self._true[first] + np.cumsum(same)
     accepted = first + np.arange(1, len(same) + 1) - true
     found = (x[is_point] for x in (scores, accepted, true))
-    return Points(*found, is_first=not first, is_last=not is_last)
+    return Points(*found, not first, last == len(self._next))
 
   def first_with(self, count: int) -> tuple[float, int]:
     """The highest threshold that accepts `count` positives, from 1.
