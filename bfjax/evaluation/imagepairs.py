@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.protocols import explanations, verification
+from bfjax.evaluation.protocols import explanations, folding, verification
 from bfjax.report import results
 from bfjax.text import printable
 
@@ -58,7 +58,7 @@ class Pairs:
     for name in self.protocols:
       errors.choose('protocol', name, verification.PROTOCOLS)
       equal = name == 'boundaryface'
-      verification.check_folds(len(self.same), folds, equal)
+      folding.check(len(self.same), folds, equal)
 
   @property
   def protocol(self) -> str:
@@ -101,7 +101,7 @@ class Pairs:
     found = self._verify(features)
     strata = np.repeat(
       np.arange(self.folds),
-      [b - a for a, b in verification.fold_bounds(len(self.same), self.folds)],
+      [b - a for a, b in folding.bounds(len(self.same), self.folds)],
     )
     rocs, histograms, examples, outcomes = {}, {}, (), {}
     for name, result in found.items():

@@ -13,7 +13,7 @@ import numpy as np
 from bfjax import errors
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, imagepairs, pairlist
-from bfjax.evaluation.protocols import verification
+from bfjax.evaluation.protocols import folding
 from bfjax.formats import packs
 from bfjax.text import printable
 
@@ -79,7 +79,7 @@ def _pairs(path, images, left, right, same, folds, protocols):
     benchmark = imagepairs.Pairs(images, left, right, same, folds, protocols)
   except errors.UserError as error:
     raise errors.UserError(f'{shown}: {error}') from error
-  if one_kind := verification.folds_of_one_kind(benchmark.same, folds):
+  if one_kind := folding.of_one_kind(benchmark.same, folds):
     _log.warning(
       '%s: %d of the %d folds hold pairs of one kind alone, number %d the'
       ' first. Accuracies then tell of the order of the list more than of the'
