@@ -1,8 +1,6 @@
 """Saved features of the images of a list: from a store or a tree of files."""
 
-import math
 import os
-import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,9 +12,7 @@ from bfjax.evaluation.features import store
 from bfjax.evaluation.protocols import fusion
 from bfjax.text import first_lines, printable
 
-# A tree with more features than so many bytes is gathered into a file.
-_IN_MEMORY = 2**30
-_CHUNK = 4096
+_CHUNK = 4096  # files that are read at a time
 
 
 class Saved(NamedTuple):
@@ -110,23 +106,15 @@ def _open_tree(root, folder, names):
 
 def _gathered(tree, place) -> np.ndarray:
   """The features of all files in one array."""
-  out = _array(tree.shape, tree.dtype)
-  with tqdm.tqdm(
-    total=len(tree),
+  out = store.scratch(tree.shape, tree.dtype)
+  for start in tqdm.trange(
+    0,
+    len(tree),
+    _CHUNK,
     desc=f'Features of {place}',
     unit='file',
-    unit_scale=True,
+    unit_scale=_CHUNK,
     disable=len(tree) < 10_000,
-  ) as bar:
-    for start in range(0, len(tree), _CHUNK):
-      block = tree[start : start + _CHUNK]
-      out[start : start + _CHUNK] = block
-      bar.update(len(block))
+  ):
+    out[start : start + _CHUNK] = tree[start : start + _CHUNK]
   return out
-
-
-def _array(shape, dtype) -> np.ndarray:
-  if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
-    return np.empty(shape, dtype)
-  with tempfile.TemporaryFile() as file:
-    return np.memmap(file, dtype, 'w+', shape=shape)

@@ -3,7 +3,7 @@
 A store is a folder with
 
     features.npy   [n, d], or [n, 2, d] for flip 'both'; float32 or float16
-    rows.tsv       which image each row is of; or rows.parquet, see `rowtable`
+    rows.tsv       which image each row is of, see `rowtable`
     meta.json      how the features were made
 
 A tree, the layout of the MegaFace scripts, has one .npy an image instead, of
@@ -16,8 +16,10 @@ its mirror image: 'none' f(x), 'sum' f(x) + f(x'), 'joined' f(x) then f(x'),
 
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +32,8 @@ from bfjax.text import printable
 
 FEATURES, META, UNFINISHED = 'features.npy', 'meta.json', 'unfinished.json'
 _THREADS = 16
+# More features than so many bytes are kept in a file.
+_IN_MEMORY = 2**30
 
 
 class Store(NamedTuple):
@@ -64,7 +68,7 @@ def open_store(path: str | os.PathLike) -> Store:
     raise errors.UserError(
       f'Cannot read the features {path / FEATURES}: {error}.'
     ) from error
-  names, labels = rowtable.read(path / meta.get('rows', 'rows.tsv'))
+  names, labels = rowtable.read(path / meta.get('rows', rowtable.NAME))
   if len(names) != len(features):
     raise errors.UserError(
       f'{path / FEATURES} has {len(features)} rows, but its table of rows '
@@ -94,6 +98,28 @@ def open_tree(root: str | os.PathLike, names: Sequence[str]) -> Store:
     stems = names
   features = Tree(files.ImageFiles((f'{stem}.npy' for stem in stems), root))
   return Store(features, names, [''] * len(names), meta)
+
+
+def scratch(shape: tuple[int, ...], dtype) -> np.ndarray:
+  """An array for features; in a file that goes with it if it is large.
+
+  Raises:
+    UserError: if there is no room for the file.
+  """
+  size = math.prod(shape) * np.dtype(dtype).itemsize
+  if size <= _IN_MEMORY:
+    return np.empty(shape, dtype)
+  with tempfile.TemporaryFile() as file:
+    try:
+      # Or else a disk that is full later kills the process.
+      os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+      raise errors.UserError(
+        f'No room for {size / 1e9:.1f} GB of features in '
+        f'{tempfile.gettempdir()}: {error.strerror}. TMPDIR names another '
+        'folder.'
+      ) from error
+    return np.memmap(file, dtype, 'r+', shape=shape)
 
 
 class Tree:
