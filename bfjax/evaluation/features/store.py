@@ -174,16 +174,11 @@ class Tree:
 
   def _checked(self, row):
     found = self._load(row)
-    if found.dtype.kind != 'f':
+    if found.dtype.kind != 'f' or found.shape != self.shape[1:]:
       raise errors.UserError(
-        f'{printable(self._paths.path(int(row)))} holds numbers of type '
-        f'{found.dtype}; features are float32 or float16.'
-      )
-    if found.shape != self.shape[1:]:
-      raise errors.UserError(
-        f'{printable(self._paths.path(int(row)))} holds an array of '
-        f'shape {found.shape}; that of the first image has {self.shape[1:]}. '
-        'All features must be of one model.'
+        f'{printable(self._paths.path(int(row)))} holds {found.dtype} of '
+        f'shape {found.shape}; expected are floating-point numbers of shape '
+        f'{self.shape[1:]}, as of the first image: all of one model.'
       )
     return found
 

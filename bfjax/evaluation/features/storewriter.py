@@ -210,7 +210,7 @@ def tree_name(name: str) -> str:
 
 def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
   """Raises UserError if a tree cannot have a file for each image of its own."""
-  hashes = np.empty(num_rows, np.int64)
+  taken = {}
   for row in range(num_rows):
     given = name(row)
     if os.path.isabs(given) or '..' in given.split('/'):
@@ -218,12 +218,9 @@ def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
         f'The features of {printable(given)} would lie outside of the '
         'folder: give the images relative to a root, or the layout `rows`.'
       )
-    hashes[row] = hash(tree_name(given))
-  order = np.argsort(hashes, kind='stable')
-  for i in np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]]):
-    first, second = (name(int(order[k])) for k in (i, i + 1))
-    if tree_name(first) == tree_name(second):
+    first = taken.setdefault(hash(tree_name(given)), row)
+    if first != row and tree_name(name(first)) == tree_name(given):
       raise errors.UserError(
-        f'{printable(first)} and {printable(second)} would have '
-        'their features in one file: rename one, or give the layout `rows`.'
+        f'{printable(name(first))} and {printable(given)} would have their '
+        'features in one file: rename one, or give the layout `rows`.'
       )

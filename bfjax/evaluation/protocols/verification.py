@@ -131,17 +131,8 @@ def insightface(
   Where f(x) + f(mirror x) = 0, e is the zero vector: at distance 1 from every
   other image.
 
-  Args:
-    features: float32 [m, 2, d], f(x) and f(mirror x) of m images, as they come
-      out of the network, not normalised.
-    left: int [n], the row of `features` on the left of each pair.
-    right: int [n], the row on the right.
-    same: bool [n], whether the two are one person.
-    folds: the number of folds, from 2 to n.
-
-  Raises:
-    UserError: if there are fewer than 2 folds or more than pairs, or features
-      are not finite (the message names the row).
+  Args, what is returned, and what is raised are those of `boundaryface`, but
+  that there may be any number of folds from 2 to n.
   """
   features, left, right, same = _checked(features, left, right, same)
   folding.check(len(same), folds, equal=False)
