@@ -81,10 +81,11 @@ class Ranked:
       if last < len(self._rising):
         low = -self._rising[last] - 2 * self._slack
       points = self.points(high, low)
-      nearest = _nearest(far, points, self.num_negatives)
-      if nearest is None:
-        nearest = self._nearest_in_run(far, points)
-      conservative = _conservative(far, points, self.num_negatives)
+      fars = points.accepted / self.num_negatives
+      nearest = _nearest(far, fars, points)
+      if len(fars) and points.true[0] == self.num_positives and fars[0] <= far:
+        nearest = self.num_positives  # as at all points from here on
+      conservative = _conservative(far, fars, points)
       if None not in (nearest, conservative):
         return nearest, conservative
       if high == -low == np.inf:
@@ -124,44 +125,17 @@ class Ranked:
     i = np.searchsorted(points.true, count)
     return float(points.thresholds[i]), int(points.accepted[i])
 
-  def _nearest_in_run(self, far: float, points: Points) -> int | None:
-    """As `_nearest` in a long run of negatives; None if it cannot tell.
 
-    All points of a run between two positives accept as many positives, its last
-    one excepted, from where more are accepted at the same FAR. So that number
-    is found without looking at the run if its beginning is nearer than its end.
-    """
-    total = self.num_negatives
-    if not len(points.true) or points.true[0] != points.true[-1]:
-      return None
-    found = int(points.true[0])
-    if points.accepted[0] > far * total:
-      return None  # it may lie before these
-    if found == self.num_positives:
-      return found
-    begin, end = np.searchsorted(self._true, [found, found + 1]) - 1
-    # Both as early as they may be: scores of both kinds are off by slack.
-    start, margin = 0, 2 * self._slack
-    if found:
-      start = np.searchsorted(
-        self._rising, self._rising[begin] - margin, 'right'
-      )
-    stop = np.searchsorted(self._rising, self._next[end] - margin, 'left')
-    before, after = self._accepted[[start, stop]] / total
-    return found if after - far > far - before else None
-
-
-def _nearest(far: float, points: Points, num_negatives: int) -> int | None:
+def _nearest(far: float, fars: np.ndarray, points: Points) -> int | None:
   """Positives accepted at the nearest point; None if it may lie elsewhere."""
-  _, accepted, true, is_first, is_last = points
+  true, is_first, is_last = points.true, points.is_first, points.is_last
   if not len(true):
     return None
   is_corner = np.ones(len(true), bool)
-  is_corner[1:-1] = (np.diff(accepted, 2) != 0) | (np.diff(true, 2) != 0)
+  is_corner[1:-1] = np.any(np.diff(points[1:3], 2) != 0, axis=0)
   # What the outermost points are depends on their neighbours outside.
   is_corner[0] &= is_first
   is_corner[-1] &= is_last
-  fars = accepted / num_negatives
   distances = np.where(is_corner, np.abs(fars - far), np.inf)
   i = len(true) - 1 - int(np.argmin(distances[::-1]))
   distance, found = distances[i], int(true[i])
@@ -172,12 +146,11 @@ def _nearest(far: float, points: Points, num_negatives: int) -> int | None:
   return found if settled_above and settled_below else None
 
 
-def _conservative(far: float, points: Points, num_negatives: int) -> int | None:
+def _conservative(far: float, fars: np.ndarray, points: Points) -> int | None:
   """Positives accepted with a FAR of at most `far`; None if it cannot tell."""
-  _, accepted, true, is_first, is_last = points
-  count = np.count_nonzero(accepted / num_negatives <= far)
-  if count == len(true) and not is_last:
-    return None
+  count = np.count_nonzero(fars <= far)
+  if count == len(fars):
+    return int(points.true[-1]) if points.is_last else None
   if not count:
-    return 0 if is_first else None
-  return int(true[count - 1])
+    return 0 if points.is_first else None
+  return int(points.true[count - 1])
