@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from bfjax.evaluation.identification import identification
-from bfjax.evaluation.protocols import fusion, roc
+from bfjax.evaluation.protocols import fusion, identification, roc
 
 
 def features(kind, n=40, d=6, seed=0):

@@ -11,8 +11,8 @@ from sklearn import metrics
 from bfjax import errors
 from bfjax.data import images
 from bfjax.evaluation import benchmarks
+from bfjax.evaluation.benchmarks.parts import alignment, template_search
 from bfjax.evaluation.features import store
-from bfjax.evaluation.ijb import alignment, template_search
 
 NUM_IMAGES, NUM_TEMPLATES, NUM_SUBJECTS, DIM = 240, 60, 20, 16
 FARS = (1e-6, 1e-3, 1e-2, 1e-1, 0.5)

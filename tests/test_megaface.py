@@ -8,7 +8,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.evaluation import benchmarks, blocks
-from bfjax.evaluation.identification import megaface_lists
+from bfjax.evaluation.benchmarks.parts import megaface_lists
 
 PEOPLE, EACH, STRANGERS, DIM = 5, 4, 150, 6
 PROBES = PEOPLE * EACH

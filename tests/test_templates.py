@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation.ijb import pair_scores, templates
-from bfjax.evaluation.protocols import roc
+from bfjax.evaluation.protocols import pair_scores, roc, templates
 
 FLAGS = list(
   itertools.product(

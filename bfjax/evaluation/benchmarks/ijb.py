@@ -1,11 +1,12 @@
 """IJB-B and IJB-C 1:1: is this pair of sets of images of one person?
 
-`bfjax.evaluation.ijb.ijb_images` has the layout of the folder; the pairs are in
+`ijb_images` in `bfjax.evaluation.benchmarks.parts` has the layout of the
+folder; the pairs are in
 
     root/meta/NAME_template_pair_label.txt    lines `template template label`
 
-with label 1 for one person and 0 for two. `bfjax.evaluation.ijb.templates` and
-`bfjax.evaluation.protocols.roc` have the formulas.
+with label 1 for one person and 0 for two. `bfjax.evaluation.protocols` has the
+formulas.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.ijb import columns, ijb_images, template_pairs, templates
-from bfjax.evaluation.protocols import roc
+from bfjax.evaluation.benchmarks.parts import (
+  ijb_images,
+  ijb_lists,
+  template_pairs,
+)
+from bfjax.evaluation.protocols import roc, templates
 from bfjax.text import printable
 
 _PAIRS = (('template', 'int'), ('template', 'int'), ('label', 'int'))
@@ -43,7 +48,7 @@ def build(
     name: 'IJBB' or 'IJBC', which the lists are called after.
     images: the folder of the images.
     features: saved features instead of images: a .npy or a folder, see
-      `bfjax.evaluation.ijb.ijb_features`.
+      `bfjax.evaluation.benchmarks.parts.ijb_features`.
     aligned: whether the images are aligned crops already.
     flip: 'sum', f(x) + f(mirror x), or 'none', f(x).
     norm: 'kept' or 'removed': whether the features of images are normalised.
@@ -75,11 +80,11 @@ def build(
   path = ijb_images.in_meta(
     root, pair_list, f'{name.lower()}_template_pair_label.txt'
   )
-  left, right, label = columns.read(path, _PAIRS)
+  left, right, label = ijb_lists.read(path, _PAIRS)
   is_label = (label == 0) | (label == 1)
   if not is_label.all():
     row = int(np.argmin(is_label))
-    raise columns.bad_line(
+    raise ijb_lists.bad_line(
       path,
       row,
       f'the label {label[row]} is neither 1 (one person) nor 0 (two).',

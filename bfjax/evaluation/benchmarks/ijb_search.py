@@ -1,23 +1,24 @@
 """IJB-B and IJB-C 1:N: who in the gallery is this set of images of?
 
-`bfjax.evaluation.ijb.ijb_images` has the layout of the folder; people are in
+`ijb_images` in `bfjax.evaluation.benchmarks.parts` has the layout of the
+folder; people are in
 
     root/meta/ijbc_1N_gallery_G1.csv, ijbc_1N_gallery_G2.csv
     root/meta/ijbc_1N_probe_mixed.csv
 
-(of IJB-B S1 and S2), see `bfjax.evaluation.ijb.ijb_subjects`.
-`bfjax.evaluation.ijb.template_search` has the formulas.
+(of IJB-B S1 and S2), see `bfjax.evaluation.benchmarks.parts.ijb_subjects`.
+`bfjax.evaluation.benchmarks.parts.template_search` has the formulas.
 """
 
 from collections.abc import Sequence
 
 from bfjax import errors
-from bfjax.evaluation.ijb import (
+from bfjax.evaluation.benchmarks.parts import (
   ijb_images,
   ijb_subjects,
   template_search,
-  templates,
 )
+from bfjax.evaluation.protocols import templates
 from bfjax.text import printable
 
 _GALLERIES = {'IJBB': ('S1', 'S2'), 'IJBC': ('G1', 'G2')}

@@ -9,7 +9,7 @@ The folder of the published test:
     root/facescrub_noises.txt                   `facescrub_noises`
     root/megaface_noises.txt                    `distractor_noises`
 
-`megaface_lists` in `bfjax.evaluation.identification` has the formats of the
+`megaface_lists` in `bfjax.evaluation.benchmarks.parts` has the formats of the
 lists, and `distractors` there the protocol.
 """
 
@@ -20,9 +20,9 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
+from bfjax.evaluation.benchmarks.parts import distractors as distractors_lib
+from bfjax.evaluation.benchmarks.parts import megaface_lists
 from bfjax.evaluation.features import saved
-from bfjax.evaluation.identification import distractors as distractors_lib
-from bfjax.evaluation.identification import megaface_lists
 from bfjax.evaluation.protocols import fusion
 from bfjax.text import printable
 

@@ -18,8 +18,8 @@ import numpy as np
 from bfjax import errors
 from bfjax.data import files, folders
 from bfjax.evaluation import benchmarks, search
-from bfjax.evaluation.identification import distractor_search, identification
-from bfjax.evaluation.protocols import fusion, products
+from bfjax.evaluation.benchmarks.parts import distractor_search
+from bfjax.evaluation.protocols import fusion, identification, products
 from bfjax.report import results
 from bfjax.text import first_lines, printable
 

@@ -11,8 +11,7 @@ import tempfile
 import numpy as np
 
 from benchmarks import timing
-from bfjax.evaluation.ijb import pair_scores
-from bfjax.evaluation.protocols import roc
+from bfjax.evaluation.protocols import pair_scores, roc
 
 # Of IJB-C: templates that are enrolled, templates to verify, pairs, of these
 # of one person.

@@ -13,7 +13,7 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.evaluation.features import saved, store
-from bfjax.evaluation.ijb import templates
+from bfjax.evaluation.protocols import templates
 from bfjax.text import printable
 
 

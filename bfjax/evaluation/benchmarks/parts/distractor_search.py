@@ -6,8 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax.evaluation import search
-from bfjax.evaluation.identification import identification
-from bfjax.evaluation.protocols import explanations, products, roc
+from bfjax.evaluation.protocols import (
+  explanations,
+  identification,
+  products,
+  roc,
+)
 from bfjax.report import results
 
 _BINS = 60

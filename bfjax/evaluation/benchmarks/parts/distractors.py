@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from bfjax.evaluation.benchmarks.parts import distractor_search, template_pairs
 from bfjax.evaluation.features import saved as saved_lib
-from bfjax.evaluation.identification import distractor_search, identification
-from bfjax.evaluation.ijb import template_pairs
-from bfjax.evaluation.protocols import fusion
+from bfjax.evaluation.protocols import fusion, identification
 from bfjax.report import results
 
 _RANKS = 10

@@ -18,7 +18,8 @@ from bfjax import errors
 from bfjax.data import files
 from bfjax.data.names import Names
 from bfjax.evaluation import benchmarks
-from bfjax.evaluation.ijb import alignment, columns, ijb_features, templates
+from bfjax.evaluation.benchmarks.parts import alignment, ijb_features, ijb_lists
+from bfjax.evaluation.protocols import templates
 from bfjax.text import printable
 
 NAMES = {'IJBB': 'IJB-B', 'IJBC': 'IJB-C'}
@@ -50,7 +51,7 @@ class Images(NamedTuple):
   files: Any
   pictures: Any
   media_list: str
-  names: columns.Names
+  names: ijb_lists.Names
   template_ids: np.ndarray
   template: np.ndarray
   media: np.ndarray
@@ -110,7 +111,7 @@ class Images(NamedTuple):
     is_known = known[places] == ids
     if not is_known.all():
       row = int(np.argmin(is_known))
-      line = columns.line_of(path, row) if lines is None else lines[row]
+      line = ijb_lists.line_of(path, row) if lines is None else lines[row]
       raise errors.UserError(
         f'{printable(path)}:{line}: template {ids[row]} has no image in '
         f'{printable(self.media_list)} ({np.count_nonzero(~is_known)} '
@@ -164,7 +165,7 @@ def open_images(
     raise benchmarks.Absent(
       f'{NAMES[name]} is not there: no {printable(media_list)}.'
     )
-  names, ids, media = columns.read(media_list, _MEDIA)
+  names, ids, media = ijb_lists.read(media_list, _MEDIA)
   landmarks = detector_scores = None
   to_align = not (features or aligned)
   if to_align or pooling.detector == 'weighted':
@@ -213,7 +214,7 @@ def in_meta(root: str, given: str, usual: str) -> str:
 
 def _read_points(path, media_list, names) -> tuple[np.ndarray, np.ndarray]:
   """Landmarks float64 [n, 5, 2] and detector scores float64 [n]."""
-  others, *numbers = columns.read(path, _POINTS)
+  others, *numbers = ijb_lists.read(path, _POINTS)
   numbers = np.stack(numbers, axis=1)
   if len(numbers) != len(names):
     raise errors.UserError(
@@ -223,17 +224,17 @@ def _read_points(path, media_list, names) -> tuple[np.ndarray, np.ndarray]:
     )
   if others.blob != names.blob or (others.offsets != names.offsets).any():
     row = next(i for i in range(len(names)) if names[i] != others[i])
-    raise columns.bad_line(
+    raise ijb_lists.bad_line(
       path,
       row,
       f'{printable(others[row])!r}, but '
-      f'{printable(media_list)}:{columns.line_of(media_list, row)} has '
+      f'{printable(media_list)}:{ijb_lists.line_of(media_list, row)} has '
       f'{printable(names[row])!r}: both list all images, in the same '
       'order. Restore the lists.',
     )
   finite = np.isfinite(numbers).all(axis=1)
   if not finite.all():
-    raise columns.bad_line(
+    raise ijb_lists.bad_line(
       path,
       int(np.argmin(finite)),
       'a coordinate or the detector score is not finite. Restore the list.',
@@ -245,7 +246,7 @@ def _check_apart(path, landmarks) -> None:
   """Raises UserError if a face has one point five times."""
   apart = (landmarks != landmarks[:, :1]).any(axis=(1, 2))
   if not apart.all():
-    raise columns.bad_line(
+    raise ijb_lists.bad_line(
       path,
       int(np.argmin(apart)),
       'the five points are one and the same, which no face can be aligned by. '

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.ijb import pair_scores
-from bfjax.evaluation.protocols import explanations, roc
+from bfjax.evaluation.protocols import explanations, pair_scores, roc
 from bfjax.report import results
 
 _BINS = 100
