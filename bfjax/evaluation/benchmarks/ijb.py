@@ -1,64 +1,174 @@
 """IJB-B and IJB-C 1:1: is this pair of sets of images of one person?
 
-`ijb_images` in `bfjax.evaluation.benchmarks.parts` has the layout of the
-folder; the pairs are in
+`parts.ijb_images` has the layout of the folder; the pairs are in
 
     root/meta/NAME_template_pair_label.txt    lines `template template label`
 
-with label 1 for one person and 0 for two. `bfjax.evaluation.protocols` has the
-formulas.
+with label 1 for one person and 0 for two. `templates`, `pair_scores` and `roc`
+in `bfjax.evaluation.protocols` have the formulas.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.benchmarks.parts import (
-  ijb_images,
-  ijb_lists,
-  template_pairs,
-)
-from bfjax.evaluation.protocols import roc, templates
+from bfjax.evaluation.benchmarks.parts import ijb_images, ijb_lists, rates
+from bfjax.evaluation.protocols import explanations, pair_scores, roc
+from bfjax.report import results
 from bfjax.text import printable
 
-_PAIRS = (('template', 'int'), ('template', 'int'), ('label', 'int'))
+_BINS = 100
+_HARDEST = 8  # pairs of each kind
+
+
+class TemplatePairs:
+  """True accept rates of pairs of templates at false accept rates.
+
+  See `benchmarks.Benchmark` for what a benchmark has.
+  """
+
+  def __init__(
+    self,
+    images: ijb_images.Images,
+    left: np.ndarray,
+    right: np.ndarray,
+    same: np.ndarray,
+    fars: Sequence[float] = roc.FARS,
+  ):
+    """Takes the pairs.
+
+    Args:
+      images: the templates.
+      left: int32 [n], the templates on the left of the pairs.
+      right: int32 [n], on the right.
+      same: bool [n], whether the two are of one person.
+      fars: false accept rates aimed at.
+
+    Raises:
+      UserError: if there is no pair of one person, or none of two; or if a
+        rate is not between 0 and 1.
+    """
+    self._images, self._fars = images, tuple(fars)
+    self.files, self.pictures = images.files, images.pictures
+    self._left, self._right, self._same = left, right, same
+    num_same = int(np.count_nonzero(same))
+    if not 0 < num_same < len(same):
+      raise errors.UserError(
+        f'{num_same} of the {len(same)} pairs are of one person: true and '
+        'false accept rates need pairs of both kinds.'
+      )
+    for far in self._fars:
+      if not 0 < far <= 1:
+        raise errors.UserError(
+          f'A false accept rate is above 0 and at most 1, not {far}.'
+        )
+    self.headline = tuple(rates.names(far)[0] for far in self._fars)
+    self.protocol = (
+      f'{images.name} 1:1 verification, {len(same)} pairs ({num_same} of one '
+      f'person); {images.describe()}; tar@far=x: TAR where the FAR is nearest '
+      'to x, of the corners of the ROC, as InsightFace reads it; tar@far<=x: '
+      'the highest TAR whose FAR is at most x'
+    )
+
+  def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
+    """'tar@far=1e-4', 'tar@far<=1e-4' and so on; see `Benchmark.evaluate`."""
+    points = self._points(*self._score(features))
+    return {name: point.tar for name, point in points.items()}
+
+  def analyse(self, features: np.ndarray | None) -> results.Analysis:
+    """The same, with the ROC, the histogram and the hardest pairs.
+
+    Outcomes are those of the pairs of one person, at the threshold found.
+    """
+    unit, rounded = self._score(features)
+    points = self._points(unit, rounded)
+    positives, title = rounded[self._same], f'{self._images.name} 1:1'
+    curve = explanations.thinned_roc(positives, rounded[~self._same])
+    return results.Analysis(
+      {name: point.tar for name, point in points.items()},
+      {f'ROC, {title}': curve},
+      {f'scores, {title}': _histogram(rounded, self._same)},
+      self._hardest(unit, rounded) if self.pictures else (),
+      {
+        name: results.outcomes(self._accepted(unit, positives, point.threshold))
+        for name, point in points.items()
+      },
+    )
+
+  def _score(self, features):
+    """The templates, and the rounded scores of all pairs."""
+    unit = self._images.pool(features)
+    return unit, pair_scores.rounded(unit, self._left, self._right)
+
+  def _exact(self, unit, pairs):
+    return pair_scores.exact(unit, self._left[pairs], self._right[pairs])
+
+  def _points(self, unit, rounded):
+    return rates.points(
+      roc.rates(
+        rounded,
+        self._same,
+        self._fars,
+        exact=lambda pairs: self._exact(unit, pairs),
+        slack=pair_scores.slack(unit.shape[1]),
+      )
+    )
+
+  def _accepted(self, unit, positives, threshold) -> np.ndarray:
+    """bool [positives]: which pairs of one person reach a threshold."""
+    accepted = positives >= threshold
+    slack = pair_scores.slack(unit.shape[1])
+    close = np.flatnonzero(np.abs(positives - threshold) <= 2 * slack)
+    pairs = np.flatnonzero(self._same)[close]
+    accepted[close] = self._exact(unit, pairs) >= threshold
+    return accepted
+
+  def _hardest(self, unit, rounded) -> tuple[results.Example, ...]:
+    """The pairs of one person that score least, of two that score most."""
+    examples = []
+    for is_same, sign in ((True, 1), (False, -1)):
+      pairs = np.flatnonzero(self._same == is_same)
+      count = min(4 * _HARDEST, len(pairs))
+      worst = np.argpartition(sign * rounded[pairs], count - 1)[:count]
+      pairs = np.sort(pairs[worst])
+      scores = self._exact(unit, pairs)
+      caption = 'same person' if is_same else 'different people'
+      for i in np.argsort(sign * scores, kind='stable')[:_HARDEST]:
+        sides = (self._left[pairs[i]], self._right[pairs[i]])
+        pictures = tuple(map(self._images.picture_of, sides))
+        score = float(scores[i])
+        examples.append(results.Example(f'{caption}, cosine', pictures, score))
+    return tuple(examples)
+
+
+def _histogram(scores, same) -> results.Histogram:
+  edges = np.linspace(-1, 1, _BINS + 1)
+  # A score may be 1 and rounded up.
+  scores = np.clip(scores, -1, 1)
+  return results.Histogram(
+    edges,
+    {
+      'different people': np.histogram(scores[~same], edges)[0],
+      'same person': np.histogram(scores[same], edges)[0],
+    },
+    'cosine',
+  )
 
 
 def build(
   *,
-  root: str,
-  name: str = 'IJBC',
-  images: str = 'loose_crop',
-  features: str = '',
-  aligned: bool = False,
-  flip: str = 'sum',
-  norm: str = 'kept',
-  detector: str = 'weighted',
-  image_size: int = 112,
   fars: Sequence[float] = roc.FARS,
-  media_list: str = '',
-  landmark_list: str = '',
   pair_list: str = '',
-) -> template_pairs.TemplatePairs:
+  **images: Unpack[ijb_images.Options],
+) -> TemplatePairs:
   """Reads the lists and looks the images, or their features, up.
 
   Args:
-    root: the folder that all other paths are relative to.
-    name: 'IJBB' or 'IJBC', which the lists are called after.
-    images: the folder of the images.
-    features: saved features instead of images: a .npy or a folder, see
-      `bfjax.evaluation.benchmarks.parts.ijb_features`.
-    aligned: whether the images are aligned crops already.
-    flip: 'sum', f(x) + f(mirror x), or 'none', f(x).
-    norm: 'kept' or 'removed': whether the features of images are normalised.
-    detector: 'weighted' or 'ignored': whether they are multiplied by the
-      detector score.
-    image_size: pixels of a side of the aligned crops.
     fars: false accept rates aimed at.
-    media_list: the list of templates and media; '' for the usual one.
-    landmark_list: that of landmarks and detector scores; likewise.
-    pair_list: that of pairs; likewise.
+    pair_list: the list of pairs; '' for the usual one.
+    **images: see `ijb_images.Options`; `root` is needed.
 
   Raises:
     Absent: if there is no list of templates and media.
@@ -66,33 +176,12 @@ def build(
       understood, lists do not fit each other, images or features are missing,
       or there are no pairs of one kind. Lists are named with the line.
   """
-  found = ijb_images.open_images(
-    root=root,
-    name=name,
-    images=images,
-    features=features,
-    aligned=aligned,
-    pooling=templates.Pooling(flip, norm, detector),
-    image_size=image_size,
-    media_list=media_list,
-    landmark_list=landmark_list,
-  )
-  path = ijb_images.in_meta(
-    root, pair_list, f'{name.lower()}_template_pair_label.txt'
-  )
-  left, right, label = ijb_lists.read(path, _PAIRS)
-  is_label = (label == 0) | (label == 1)
-  if not is_label.all():
-    row = int(np.argmin(is_label))
-    raise ijb_lists.bad_line(
-      path,
-      row,
-      f'the label {label[row]} is neither 1 (one person) nor 0 (two).',
-    )
+  options = ijb_images.Options(**images)
+  found = ijb_images.open_images(options)
+  path = options.in_meta(pair_list, 'template_pair_label.txt')
+  left, right, same = ijb_lists.read_pairs(path)
   left, right = (found.find(path, ids) for ids in (left, right))
   try:
-    return template_pairs.TemplatePairs(
-      ijb_images.NAMES[name], found, left, right, label == 1, fars
-    )
+    return TemplatePairs(found, left, right, same, fars)
   except errors.UserError as error:
     raise errors.UserError(f'{printable(path)}: {error}') from error

@@ -1,13 +1,27 @@
-"""Identification among distractors: people among very many strangers."""
+"""Identification among distractors: people among very many strangers.
 
+Probes are images of known people; each is searched among its mates, one at a
+time, and all distractors: a pair of one person has the rank among distractors
+that `bfjax.evaluation.protocols.identification` defines.
+"""
+
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bfjax.evaluation.benchmarks.parts import distractor_search, template_pairs
+from bfjax.evaluation import benchmarks, search
+from bfjax.evaluation.benchmarks.parts import people_search, rates
 from bfjax.evaluation.features import saved as saved_lib
-from bfjax.evaluation.protocols import fusion, identification
+from bfjax.evaluation.protocols import (
+  explanations,
+  fusion,
+  identification,
+  products,
+  roc,
+)
 from bfjax.report import results
 
 _RANKS = 10
@@ -15,74 +29,86 @@ _CMC_RANKS = 1000
 _ROC_NEGATIVES = 1_000_000
 
 
+class Found(NamedTuple):
+  """The outcome of a search.
+
+  Attributes:
+    scores: float64 [pairs], of all pairs of one person.
+    ranks: int [pairs].
+    strangers: float64 [probes, k], the highest scores with distractors.
+    rows: int [probes, k], these distractors.
+    negatives: float64 [m], the highest scores of all, descending.
+    num_negatives: probes times distractors.
+    tar: the true accept rate at the false accept rate aimed at.
+  """
+
+  scores: np.ndarray
+  ranks: np.ndarray
+  strangers: np.ndarray
+  rows: np.ndarray
+  negatives: np.ndarray
+  num_negatives: int
+  tar: roc.Rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Distractors:
   """The protocol of MegaFace.
 
-  Probes are images of known people; each is searched among its mates, one at
-  a time, and all distractors (see `identification`). Images are numbered:
-  first the probes, then the distractors.
+  Images are numbered: first the probes, then the distractors. See
+  `benchmarks.Benchmark` for what a benchmark has.
 
   Attributes:
     files: the images to embed; None where the features are saved.
     pictures: the images, for those who look at examples; None if there are
       none.
     labels: int [probes], the person of each probe.
+    num_distractors: how many distractors there are.
+    name: number of an image -> what the user knows it by.
+    saved: the features of the probes and of the distractors, or None.
     noisy: bool [probes] and bool [distractors], the images that refined scores
       replace; None for no refined scores.
+    flip: see `fusion.fuse`.
+    normalise: likewise.
+    sizes: evaluate with the first so many distractors, too.
+    far: false accept rate of the verification.
+    num_examples: how many probes an analysis explains.
   """
 
-  def __init__(
-    self,
-    files,
-    labels: np.ndarray,
-    num_distractors: int,
-    name: Callable[[int], str],
-    *,
-    pictures=None,
-    saved: tuple[saved_lib.Saved, saved_lib.Saved] | None = None,
-    noisy: tuple[np.ndarray, np.ndarray] | None = None,
-    flip: str = 'sum',
-    normalise: bool = True,
-    sizes: Sequence[int] = (),
-    far: float = 1e-6,
-    num_examples: int = 16,
-  ):
-    """Takes the attributes.
+  files: benchmarks.Files | None
+  pictures: benchmarks.Files | None
+  labels: np.ndarray
+  num_distractors: int
+  name: Callable[[int], str]
+  saved: tuple[saved_lib.Saved, saved_lib.Saved] | None = None
+  noisy: tuple[np.ndarray, np.ndarray] | None = None
+  flip: str = 'sum'
+  normalise: bool = True
+  sizes: Sequence[int] = ()
+  far: float = 1e-6
+  num_examples: int = 16
 
-    Args:
-      files: see above.
-      labels: see above.
-      num_distractors: how many distractors there are.
-      name: number of an image -> what the user knows it by.
-      pictures: see above.
-      saved: the features of the probes and of the distractors.
-      noisy: see above.
-      flip: see `fusion.fuse`.
-      normalise: likewise.
-      sizes: evaluate with the first so many distractors, too.
-      far: false accept rate of the verification.
-      num_examples: how many probes an analysis explains.
-    """
-    self.files, self.pictures, self.labels = files, pictures, labels
-    self.noisy, self._saved, self._name = noisy, saved, name
-    self._num_distractors, self._far = num_distractors, far
-    self._num_examples = num_examples
-    self._how = {'flip': flip, 'normalise': normalise}
-    self._sizes = sorted({*sizes, num_distractors})
-    self.mates = identification.mates(labels)
+  @property
+  def _sizes(self) -> list[int]:
+    return sorted({*self.sizes, self.num_distractors})
+
+  @functools.cached_property
+  def _mates(self) -> tuple[np.ndarray, np.ndarray]:
+    """The probe and the other image of all ordered pairs of one person."""
+    pairs = identification.mates(self.labels, self.labels)
+    return tuple(x[pairs[0] != pairs[1]] for x in pairs)
 
   @property
   def protocol(self) -> str:
     """The protocol and its flags, in words."""
-    how = fusion.in_words(**self._how)
-    if self._saved:
-      normalise = self._how['normalise']
-      how = '; '.join(dict.fromkeys(x.in_words for x in self._saved))
-      how += ', normalised' if normalise else ', as they are'
+    how = fusion.in_words(self.flip, self.normalise)
+    if self.saved:
+      how = '; '.join(dict.fromkeys(x.in_words for x in self.saved))
+      how += ', normalised' if self.normalise else ', as they are'
     text = (
       f'MegaFace: {len(self.labels)} probes of {len(np.unique(self.labels))} '
-      f'people, {len(self.mates[0])} ordered pairs of one person, '
-      f'{self._num_distractors} distractors; features: {how}; score: inner '
+      f'people, {len(self._mates[0])} ordered pairs of one person, '
+      f'{self.num_distractors} distractors; features: {how}; score: inner '
       'product; hit at rank N: the score of the pair is at least the N-th '
       'highest of the probe with the distractors; verification of the pairs of '
       'one person against all probes with all distractors: tar@far=x: TAR '
@@ -101,22 +127,15 @@ class Distractors:
   @property
   def headline(self) -> tuple[str, ...]:
     prefix = 'refined/' if self.noisy else ''
-    return f'{prefix}rank1', f'{prefix}{self._tar_name()}'
+    return f'{prefix}rank1', f'{prefix}{rates.names(self.far)[0]}'
 
   def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
-    """Searches all probes.
-
-    Args:
-      features: float32 [files.num_rows, 2, d]: f(x) and f(mirror x); None
-        where the features are saved.
+    """Searches all probes; see `benchmarks.Benchmark.evaluate`.
 
     Returns:
       'rank1' .. 'rank10', 'tar@far=1e-6' and 'tar@far<=1e-6', as fractions;
       of fewer distractors with their number before, '1000/rank1';
       with noise removed with 'refined/' before.
-
-    Raises:
-      UserError: if features are not finite; the message names the image.
     """
     scores = {}
     for prefix, probes, gallery in self._variants(features):
@@ -127,93 +146,111 @@ class Distractors:
 
   def analyse(self, features: np.ndarray | None) -> results.Analysis:
     """The same, with CMC and ROC curves, and which distractors won."""
-    scores, curves, histograms, outcomes = {}, {}, {}, {}
+    scores, charts, histograms, outcomes = {}, {}, {}, {}
     for prefix, probes, gallery in self._variants(features):
       for size in self._sizes:
-        whole = size == self._num_distractors
-        found = self._search(
-          probes,
-          gallery,
-          size,
-          _CMC_RANKS if whole else _RANKS,
-          _ROC_NEGATIVES if whole else 0,
-        )
+        found = self._search(probes, gallery, size, _CMC_RANKS, _ROC_NEGATIVES)
         scores |= self._scores(found, prefix, size)
       title = ', refined' if prefix else ''
-      curves[f'CMC{title}'] = distractor_search.cmc_curve(found)
-      curves[f'ROC{title}'] = distractor_search.roc_curve(found)
-      histograms[f'scores{title}'] = distractor_search.histogram(found)
+      charts[f'CMC{title}'] = people_search.cmc_curve(
+        found.ranks, found.strangers.shape[1]
+      )
+      charts[f'ROC{title}'] = explanations.thinned_roc(
+        found.scores, found.negatives, found.num_negatives
+      )
+      histograms[f'scores{title}'] = people_search.histogram(
+        {
+          'pairs of one person': found.scores,
+          'the best distractor of each probe': found.strangers[:, 0],
+        },
+        'score',
+      )
       outcomes[f'{prefix}rank1'] = results.outcomes(found.ranks <= 1)
-      outcomes[f'{prefix}{self._tar_name()}'] = results.outcomes(
+      outcomes[f'{prefix}{rates.names(self.far)[0]}'] = results.outcomes(
         found.scores >= found.tar.nearest.threshold
       )
-    examples = distractor_search.examples(
-      distractor_search.winners(found),
-      len(self.labels),
-      self._name,
-      count=self._num_examples,
+    examples = people_search.examples(
+      self._nearest(found), self.name, self.num_examples
     )
-    return results.Analysis(scores, curves, histograms, examples, outcomes)
-
-  def winners(self, features: np.ndarray | None) -> distractor_search.Winners:
-    """Which distractor came first for each probe; refined if noise is known.
-
-    Args:
-      features: as in `evaluate`.
-    """
-    *_, (_, probes, gallery) = self._variants(features)
-    return distractor_search.winners(
-      self._search(probes, gallery, self._num_distractors, 1)
-    )
+    return results.Analysis(scores, charts, histograms, examples, outcomes)
 
   def _variants(self, features) -> Iterator[tuple[str, np.ndarray, Any]]:
     """Yields (prefix of scores, probes float32 [q, d], distractors)."""
-    num_probes, num_all = len(self.labels), self._num_distractors
-    num_all += num_probes
-    saved = self._saved or (
+    num_probes = len(self.labels)
+    num_all = num_probes + self.num_distractors
+    saved = self.saved or (
       saved_lib.Saved(features, range(num_probes), ''),
       saved_lib.Saved(features, range(num_probes, num_all), ''),
     )
-    if self._saved is None and len(features) != num_all:
+    if self.saved is None and len(features) != num_all:
       raise ValueError(f'{len(features)} features, {num_all} images')
-    probes = fusion.Fused(
-      saved[0].features, saved[0].rows, self._name, **self._how
-    )[:]
 
-    def distractors(zeros=()):
+    def fused(part, first, zeros=()):
       return fusion.Fused(
-        saved[1].features,
-        saved[1].rows,
-        lambda i: self._name(num_probes + i),
+        saved[part].features,
+        saved[part].rows,
+        lambda i: self.name(first + i),
+        flip=self.flip,
+        normalise=self.normalise,
         zeros=zeros,
-        **self._how,
       )
 
-    yield '', probes, distractors()
+    probes = fused(0, 0)[:]
+    yield '', probes, fused(1, num_probes)
     if self.noisy:
       clean = identification.without_noise(probes, self.labels, self.noisy[0])
-      yield 'refined/', clean, distractors(np.flatnonzero(self.noisy[1]))
+      zeros = np.flatnonzero(self.noisy[1])
+      yield 'refined/', clean, fused(1, num_probes, zeros)
 
-  def _search(self, probes, gallery, size, max_rank, min_negatives=0):
-    return distractor_search.search_among(
+  def _search(
+    self, probes, gallery, size: int, max_rank: int, min_negatives: int = 0
+  ) -> Found:
+    """Searches probes among their mates and the first `size` distractors.
+
+    Ranks up to `max_rank` are told, and so many scores with distractors kept,
+    or more.
+    """
+    num_negatives = len(probes) * size
+    needed = identification.num_negatives_needed(num_negatives, self.far)
+    count = min(max(needed, min_negatives), num_negatives)
+    nearest = search.TopK(probes, gallery, min(max_rank, size))
+    highest = search.Highest(probes, gallery, count)
+    search.scan(
       probes,
-      self.mates,
       gallery,
-      size,
-      max_rank=max_rank,
-      min_negatives=min_negatives,
-      far=self._far,
+      (nearest, highest),
+      slice(0, size),
+      progress=f'{size} distractors',
+    )
+    strangers, rows = nearest.result()
+    negatives = highest.result()
+    scores = products.exact(probes, probes, *self._mates)
+    return Found(
+      scores,
+      identification.ranks(scores, self._mates[0], strangers),
+      strangers,
+      rows,
+      negatives,
+      num_negatives,
+      identification.tar_at_far(scores, negatives, num_negatives, self.far),
     )
 
-  def _tar_name(self, conservative=False):
-    return template_pairs.score_name(self._far, conservative=conservative)
+  def _nearest(self, found: Found) -> people_search.Nearest:
+    """What decides for each probe, by numbers of images."""
+    best = identification.best(*self._mates, found.scores)
+    probe, mate = (x[best] for x in self._mates)
+    return people_search.Nearest(
+      probe,
+      mate,
+      found.scores[best],
+      len(self.labels) + found.rows[probe, 0],
+      found.strangers[probe, 0],
+    )
 
   def _scores(self, found, prefix, size) -> dict[str, float]:
-    if size != self._num_distractors:
+    if size != self.num_distractors:
       prefix = f'{prefix}{size}/'
-    rates = identification.cmc(found.ranks, _RANKS)
-    scores = {f'{prefix}rank{i + 1}': float(x) for i, x in enumerate(rates)}
-    scores[f'{prefix}{self._tar_name()}'] = found.tar.nearest.tar
-    conservative = found.tar.conservative.tar
-    scores[f'{prefix}{self._tar_name(conservative=True)}'] = conservative
-    return scores
+    cmc = identification.cmc(found.ranks, _RANKS)
+    scores = {f'{prefix}rank{i + 1}': float(x) for i, x in enumerate(cmc)}
+    points = rates.points([found.tar])
+    return scores | {f'{prefix}{name}': x.tar for name, x in points.items()}

@@ -1,165 +1,162 @@
-"""Lists of millions of lines with a few columns each, as arrays.
+"""The lists of IJB: media, landmarks, pairs, galleries and probes.
 
-Columns are separated by blanks or tabs. A line may end in blanks, and blank
-lines do not count. Lists as they are published, with one blank between any
-two columns, are read by Arrow, ten times as fast as line by line.
+Most are `columns`. Galleries and probes are tables with commas:
+
+    TEMPLATE_ID,SUBJECT_ID,FILENAME,...
+    1,1,img/1.png,...
+
+A template has a line for each of its images or one alone. The header may be
+missing; then the first two columns are the template and its subject.
 """
 
-import array
-import itertools
-import os
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
+import pyarrow.compute as pc
 
-from bfjax import errors
-from bfjax.text import printable
+from bfjax import errors, text
+from bfjax.evaluation.benchmarks.parts import columns
 
-_KINDS = {'name': pa.binary(), 'int': pa.int32(), 'float': pa.float64()}
-_MARK = b'\xef\xbb\xbf'
-_IN_WORDS = {'name': 'a name', 'int': 'a whole number', 'float': 'a number'}
-_BLOCK_BYTES = 1 << 24
-
-
-class Names:
-  """Names: number i is blob[offsets[i]:offsets[i + 1]]."""
-
-  def __init__(self, blob: bytes, offsets: np.ndarray):
-    self.blob, self.offsets = blob, offsets
-
-  def __len__(self) -> int:
-    return len(self.offsets) - 1
-
-  def __getitem__(self, row) -> str:
-    start, stop = self.offsets[row], self.offsets[row + 1]
-    return os.fsdecode(self.blob[start:stop])
-
-  def rank(self) -> np.ndarray:
-    """int64 [n]: how many names come before each, in the order of bytes."""
-    whole = np.array(
-      [self.blob[a:b] for a, b in itertools.pairwise(self.offsets)]
-    )
-    rank = np.empty(len(whole), np.int64)
-    rank[np.argsort(whole, kind='stable')] = np.arange(len(whole))
-    return rank
+# Columns of a list of templates and media.
+MEDIA = (('image', 'name'), ('template', 'int'), ('medium', 'int'))
+_POINTS = (
+  ('image', 'name'),
+  *((f'{axis}{i}', 'float') for i in range(1, 6) for axis in 'xy'),
+  ('detector score', 'float'),
+)
+_PAIRS = (('template', 'int'), ('template', 'int'), ('label', 'int'))
+_HEADER = (b'TEMPLATE_ID', b'SUBJECT_ID')
+_PERSON = (
+  'a header with TEMPLATE_ID and SUBJECT_ID, then lines with the numbers of a '
+  'template and of its subject in these columns, or else in the first two, '
+  'separated by commas'
+)
 
 
-def read(path: str, columns: Sequence[tuple[str, str]]) -> list:
-  """Reads a list.
+class People(NamedTuple):
+  """Templates and whose they are.
+
+  Attributes:
+    templates: int32 [n], each once, ascending.
+    subjects: int32 [n], the person of each.
+    lines: int32 [n], where the list mentions it first, from 1.
+  """
+
+  templates: np.ndarray
+  subjects: np.ndarray
+  lines: np.ndarray
+
+
+def read_points(
+  path: str, names: pa.BinaryArray, media_list: str, to_align: bool
+) -> tuple[np.ndarray, np.ndarray]:
+  """Reads a list of landmarks and detector scores.
 
   Args:
     path: the list.
-    columns: (what it is, its kind) of every column; kinds are 'name', 'int'
-      (32 bits) and 'float'.
+    names: the images of `media_list`.
+    media_list: which they are from, for messages.
+    to_align: whether faces are to be aligned by their landmarks.
 
   Returns:
-    for each column `Names`, int32 [n] or float64 [n].
+    landmarks float64 [n, 5, 2] and detector scores float64 [n].
 
   Raises:
-    UserError: if the list cannot be read or is empty, or a line has other
-      columns; the message names the list and the line.
+    UserError: as `columns.read`; or if the images are others, a number is not
+      finite, or a face cannot be aligned.
   """
-  try:
-    with open(path, 'rb') as file:
-      if not file.read(1):
-        raise errors.UserError(f'The list {printable(path)} is empty.')
-    return _fast(path, columns)
-  except OSError as error:
+  others, *numbers = columns.read(path, _POINTS)
+  both = 'both list all images, in the same order. Restore the lists.'
+  if len(others) != len(names):
     raise errors.UserError(
-      f'Cannot read the list {printable(path)}: {error.strerror}. Is the '
-      'data set complete?'
-    ) from error
-  except pa.ArrowInvalid:
-    # Other blanks, or a line that is wrong: to be found, if there is one.
-    return _line_by_line(path, columns)
-
-
-def line_of(path: str, row: int) -> int:
-  """The number, from 1, of the line that has row `row` of a list, from 0."""
-  with open(path, 'rb') as file:
-    for number, line in enumerate(file, start=1):
-      row -= bool(line.removeprefix(_MARK).strip())
-      if row < 0:
-        return number
-  raise ValueError('there are not as many rows')
-
-
-def bad_line(path: str, row: int, problem: str) -> errors.UserError:
-  """An error about row `row` of a list: names the file and the line."""
-  where = f'{printable(path)}:{line_of(path, row)}'
-  return errors.UserError(f'{where}: {problem}')
-
-
-def _fast(path, columns) -> list:
-  names = [str(i) for i in range(len(columns))]
-  parts = [[] for _ in columns]
-  reader = csv.open_csv(
+      f'{text.printable(path)} has {len(others)} images, '
+      f'{text.printable(media_list)} {len(names)}: {both}'
+    )
+  columns.check(
     path,
-    csv.ReadOptions(column_names=names, block_size=_BLOCK_BYTES),
-    csv.ParseOptions(delimiter=' ', quote_char=False),
-    csv.ConvertOptions(
-      column_types={
-        name: _KINDS[kind]
-        for name, (_, kind) in zip(names, columns, strict=True)
-      },
-      null_values=[],
+    pc.equal(others, names).to_numpy(zero_copy_only=False),
+    lambda row: (
+      f'{text.printable(columns.name(others, row))!r}, but '
+      f'{text.place(media_list, text.line_number(media_list, row))} has '
+      f'{text.printable(columns.name(names, row))!r}: {both}'
     ),
   )
-  with reader:
-    for batch in reader:
-      for part, column, (_, kind) in zip(parts, batch, columns, strict=True):
-        part.append(column if kind == 'name' else column.to_numpy())
-  return [
-    _names(part) if kind == 'name' else np.concatenate(part)
-    for part, (_, kind) in zip(parts, columns, strict=True)
-  ]
+  numbers = np.stack(numbers, axis=1)
+  columns.check(
+    path,
+    np.isfinite(numbers).all(axis=1),
+    lambda row: 'a coordinate or the detector score is not finite.',
+  )
+  landmarks = numbers[:, :-1].reshape(-1, 5, 2)
+  if to_align:
+    columns.check(
+      path,
+      (landmarks != landmarks[:, :1]).any(axis=(1, 2)),
+      lambda row: 'the five points are one: no face can be aligned by them.',
+    )
+  return landmarks, numbers[:, -1]
 
 
-def _names(parts) -> Names:
-  blobs, ends, total = [], [np.zeros(1, np.int64)], 0
-  for part in parts:
-    _, offsets, data = part.buffers()
-    some = np.frombuffer(offsets, np.int32)[part.offset :][: len(part) + 1]
-    blobs.append(bytes(memoryview(data)[some[0] : some[-1]]))
-    ends.append(some[1:].astype(np.int64) - some[0] + total)
-    total += int(some[-1] - some[0])
-  return Names(b''.join(blobs), np.concatenate(ends))
+def read_pairs(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Reads a list of pairs of templates.
+
+  Returns:
+    int32 [n], the numbers of the templates on the left and on the right;
+    bool [n], whether the two are of one person.
+
+  Raises:
+    UserError: as `columns.read`; or if a label is neither 1 nor 0.
+  """
+  left, right, label = columns.read(path, _PAIRS)
+  columns.check(
+    path,
+    (label == 0) | (label == 1),
+    lambda row: (
+      f'the label {label[row]} is neither 1 (one person) nor 0 (two).'
+    ),
+  )
+  return left, right, label == 1
 
 
-def _line_by_line(path, columns) -> list:
-  blob = bytearray()
-  found = [
-    array.array({'name': 'q', 'int': 'i', 'float': 'd'}[kind])
-    for _, kind in columns
-  ]
-  with open(path, 'rb') as file:
-    for number, line in enumerate(file, start=1):
-      fields = line.removeprefix(_MARK).split()
-      if not fields:
+def read_people(path: str) -> People:
+  """Reads a gallery, or probes.
+
+  Raises:
+    UserError: if the list cannot be read or is empty, a line of it cannot be
+      understood, or a template is of two subjects; the message names the line.
+  """
+  subjects, lines, places = {}, {}, (0, 1)
+  for i, (number, line) in enumerate(text.byte_lines(path, *columns.WHAT)):
+    fields = [field.strip() for field in line.split(b',')]
+    try:
+      if i == 0 and not fields[0].isdigit():
+        upper = [field.upper() for field in fields]
+        places = [upper.index(name) for name in _HEADER]
         continue
-      try:
-        for out, field, (_, kind) in zip(found, fields, columns, strict=True):
-          if kind == 'name':
-            blob += field
-            out.append(len(blob))
-          else:
-            out.append(int(field) if kind == 'int' else float(field))
-      except (ValueError, OverflowError) as error:
-        expected = ', '.join(
-          f'{what} ({_IN_WORDS[kind]})' for what, kind in columns
-        )
-        text = line.rstrip(b'\r\n').decode(errors='backslashreplace')
-        raise errors.UserError(
-          f'{printable(path)}:{number}: {text!r} is not a line of this '
-          f'list. Expected: {expected}, separated by blanks.'
-        ) from error
-  if not len(found[0]):
-    raise errors.UserError(f'The list {printable(path)} is empty.')
-  return [
-    Names(bytes(blob), np.r_[0, np.array(out)])
-    if kind == 'name'
-    else np.array(out)
-    for out, (_, kind) in zip(found, columns, strict=True)
-  ]
+      template, subject = (_id(fields[place]) for place in places)
+    except (IndexError, ValueError) as error:
+      raise text.bad_line(path, number, line, _PERSON) from error
+    if subjects.setdefault(template, subject) != subject:
+      raise errors.UserError(
+        f'{text.place(path, number)}: template {template} is of subject '
+        f'{subject}, but line {lines[template]} says {subjects[template]}. '
+        'Correct the list.'
+      )
+    lines.setdefault(template, number)
+  if not subjects:
+    raise columns.empty(path)
+  templates = sorted(subjects)
+  of_each = ([x[template] for template in templates] for x in (subjects, lines))
+  return People(*(np.array(x, np.int32) for x in (templates, *of_each)))
+
+
+def _id(field: bytes) -> int:
+  """A number of a template or subject.
+
+  Raises:
+    ValueError: if it is none, or has more than 31 bits.
+  """
+  if field.isdigit() and int(field) < 2**31:
+    return int(field)
+  raise ValueError(field)
