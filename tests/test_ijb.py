@@ -610,7 +610,9 @@ def test_galleries_without_mates_or_strangers(lists, folder, tmp_path):
     path.write_text(''.join(rows))
     return build(folder, 'ijb_search', probe_list=str(path), **options)
 
-  with pytest.raises(errors.UserError, match=r'No probe is of .* gallery G1'):
+  with pytest.raises(
+    errors.UserError, match=r'csv: no probe is of .* gallery G1'
+  ):
     search(people[1])
   options = {
     'galleries': ('G1',),

@@ -8,13 +8,19 @@ with label 1 for one person and 0 for two. `templates`, `pair_scores` and `roc`
 in `bfjax.evaluation.protocols` have the formulas.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.benchmarks.parts import ijb_images, ijb_lists, rates
+from bfjax.evaluation.benchmarks.parts import (
+  ijb_images,
+  ijb_lists,
+  people_search,
+  rates,
+)
 from bfjax.evaluation.protocols import explanations, pair_scores, roc
 from bfjax.report import results
 from bfjax.text import printable
@@ -23,53 +29,35 @@ _BINS = 100
 _HARDEST = 8  # pairs of each kind
 
 
-class TemplatePairs:
+@dataclasses.dataclass(frozen=True)
+class TemplatePairs(ijb_images.OfTemplates):
   """True accept rates of pairs of templates at false accept rates.
 
-  See `benchmarks.Benchmark` for what a benchmark has.
+  Attributes:
+    left: int32 [n], the templates on the left of the pairs.
+    right: int32 [n], on the right.
+    same: bool [n], whether the two are of one person.
+    fars: false accept rates aimed at.
   """
 
-  def __init__(
-    self,
-    images: ijb_images.Images,
-    left: np.ndarray,
-    right: np.ndarray,
-    same: np.ndarray,
-    fars: Sequence[float] = roc.FARS,
-  ):
-    """Takes the pairs.
+  left: np.ndarray
+  right: np.ndarray
+  same: np.ndarray
+  fars: Sequence[float]
 
-    Args:
-      images: the templates.
-      left: int32 [n], the templates on the left of the pairs.
-      right: int32 [n], on the right.
-      same: bool [n], whether the two are of one person.
-      fars: false accept rates aimed at.
+  @property
+  def headline(self) -> tuple[str, ...]:
+    return tuple(rates.names(far)[0] for far in self.fars)
 
-    Raises:
-      UserError: if there is no pair of one person, or none of two; or if a
-        rate is not between 0 and 1.
-    """
-    self._images, self._fars = images, tuple(fars)
-    self.files, self.pictures = images.files, images.pictures
-    self._left, self._right, self._same = left, right, same
-    num_same = int(np.count_nonzero(same))
-    if not 0 < num_same < len(same):
-      raise errors.UserError(
-        f'{num_same} of the {len(same)} pairs are of one person: true and '
-        'false accept rates need pairs of both kinds.'
-      )
-    for far in self._fars:
-      if not 0 < far <= 1:
-        raise errors.UserError(
-          f'A false accept rate is above 0 and at most 1, not {far}.'
-        )
-    self.headline = tuple(rates.names(far)[0] for far in self._fars)
-    self.protocol = (
-      f'{images.name} 1:1 verification, {len(same)} pairs ({num_same} of one '
-      f'person); {images.describe()}; tar@far=x: TAR where the FAR is nearest '
-      'to x, of the corners of the ROC, as InsightFace reads it; tar@far<=x: '
-      'the highest TAR whose FAR is at most x'
+  @property
+  def protocol(self) -> str:
+    """The protocol and its flags, in words."""
+    return (
+      f'{self.images.name} 1:1 verification, {len(self.same)} pairs '
+      f'({np.count_nonzero(self.same)} of one person); '
+      f'{self.images.describe()}; tar@far=x: TAR where the FAR is nearest to x,'
+      ' of the corners of the ROC, as InsightFace reads it; tar@far<=x: the '
+      'highest TAR whose FAR is at most x'
     )
 
   def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
@@ -84,12 +72,21 @@ class TemplatePairs:
     """
     unit, rounded = self._score(features)
     points = self._points(unit, rounded)
-    positives, title = rounded[self._same], f'{self._images.name} 1:1'
-    curve = explanations.thinned_roc(positives, rounded[~self._same])
+    positives, title = rounded[self.same], f'{self.images.name} 1:1'
+    curve = explanations.thinned_roc(positives, rounded[~self.same])
     return results.Analysis(
       {name: point.tar for name, point in points.items()},
       {f'ROC, {title}': curve},
-      {f'scores, {title}': _histogram(rounded, self._same)},
+      {
+        f'scores, {title}': people_search.histogram(
+          {
+            'different people': rounded[~self.same],
+            'same person': positives,
+          },
+          'cosine',
+          np.linspace(-1, 1, _BINS + 1),
+        )
+      },
       self._hardest(unit, rounded) if self.pictures else (),
       {
         name: results.outcomes(self._accepted(unit, positives, point.threshold))
@@ -99,18 +96,18 @@ class TemplatePairs:
 
   def _score(self, features):
     """The templates, and the rounded scores of all pairs."""
-    unit = self._images.pool(features)
-    return unit, pair_scores.rounded(unit, self._left, self._right)
+    unit = self.images.pool(features)
+    return unit, pair_scores.rounded(unit, self.left, self.right)
 
   def _exact(self, unit, pairs):
-    return pair_scores.exact(unit, self._left[pairs], self._right[pairs])
+    return pair_scores.exact(unit, self.left[pairs], self.right[pairs])
 
   def _points(self, unit, rounded):
     return rates.points(
       roc.rates(
         rounded,
-        self._same,
-        self._fars,
+        self.same,
+        self.fars,
         exact=lambda pairs: self._exact(unit, pairs),
         slack=pair_scores.slack(unit.shape[1]),
       )
@@ -121,7 +118,7 @@ class TemplatePairs:
     accepted = positives >= threshold
     slack = pair_scores.slack(unit.shape[1])
     close = np.flatnonzero(np.abs(positives - threshold) <= 2 * slack)
-    pairs = np.flatnonzero(self._same)[close]
+    pairs = np.flatnonzero(self.same)[close]
     accepted[close] = self._exact(unit, pairs) >= threshold
     return accepted
 
@@ -129,32 +126,18 @@ class TemplatePairs:
     """The pairs of one person that score least, of two that score most."""
     examples = []
     for is_same, sign in ((True, 1), (False, -1)):
-      pairs = np.flatnonzero(self._same == is_same)
+      pairs = np.flatnonzero(self.same == is_same)
       count = min(4 * _HARDEST, len(pairs))
       worst = np.argpartition(sign * rounded[pairs], count - 1)[:count]
       pairs = np.sort(pairs[worst])
       scores = self._exact(unit, pairs)
       caption = 'same person' if is_same else 'different people'
       for i in np.argsort(sign * scores, kind='stable')[:_HARDEST]:
-        sides = (self._left[pairs[i]], self._right[pairs[i]])
-        pictures = tuple(map(self._images.picture_of, sides))
+        sides = (self.left[pairs[i]], self.right[pairs[i]])
+        pictures = tuple(map(self.images.picture_of, sides))
         score = float(scores[i])
         examples.append(results.Example(f'{caption}, cosine', pictures, score))
     return tuple(examples)
-
-
-def _histogram(scores, same) -> results.Histogram:
-  edges = np.linspace(-1, 1, _BINS + 1)
-  # A score may be 1 and rounded up.
-  scores = np.clip(scores, -1, 1)
-  return results.Histogram(
-    edges,
-    {
-      'different people': np.histogram(scores[~same], edges)[0],
-      'same person': np.histogram(scores[same], edges)[0],
-    },
-    'cosine',
-  )
 
 
 def build(
@@ -181,7 +164,15 @@ def build(
   path = options.in_meta(pair_list, 'template_pair_label.txt')
   left, right, same = ijb_lists.read_pairs(path)
   left, right = (found.find(path, ids) for ids in (left, right))
-  try:
-    return TemplatePairs(found, left, right, same, fars)
-  except errors.UserError as error:
-    raise errors.UserError(f'{printable(path)}: {error}') from error
+  num_same = int(np.count_nonzero(same))
+  if not 0 < num_same < len(same):
+    raise errors.UserError(
+      f'{printable(path)}: {num_same} of the {len(same)} pairs are of one '
+      'person: true and false accept rates need pairs of both kinds.'
+    )
+  for far in fars:
+    if not 0 < far <= 1:
+      raise errors.UserError(
+        f'A false accept rate is above 0 and at most 1, not {far}.'
+      )
+  return TemplatePairs(found, left, right, same, fars)

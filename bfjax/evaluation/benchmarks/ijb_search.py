@@ -9,6 +9,7 @@
 formulas.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
@@ -28,59 +29,44 @@ _MAX_RANK = 50  # that the curve goes to
 _HARDEST = 8
 
 
-class TemplateSearch:
+@dataclasses.dataclass(frozen=True)
+class TemplateSearch(ijb_images.OfTemplates):
   """Rank-N and TPIR at FPIR of probes in galleries.
 
-  See `benchmarks.Benchmark` for what a benchmark has.
+  Attributes:
+    galleries: name -> whose templates, by their rows in `images`.
+    probes: the templates that are searched for in each, likewise.
+    ranks: the N of rank-N.
+    fpirs: false positive identification rates; () for no open set.
   """
 
-  def __init__(
-    self,
-    images: ijb_images.Images,
-    galleries: Mapping[str, ijb_lists.People],
-    probes: ijb_lists.People,
-    ranks: Sequence[int] = (1, 5, 10),
-    fpirs: Sequence[float] = (0.01, 0.1),
-  ):
-    """Takes the people.
+  galleries: Mapping[str, ijb_lists.People]
+  probes: ijb_lists.People
+  ranks: Sequence[int]
+  fpirs: Sequence[float]
 
-    Args:
-      images: the templates.
-      galleries: name -> whose templates, by their rows in `images`.
-      probes: the templates that are searched for in each, likewise.
-      ranks: the N of rank-N.
-      fpirs: false positive identification rates; () for no open set.
-
-    Raises:
-      UserError: if a rank or a rate is out of range, or a gallery has no
-        mated probe, or no other one though there are `fpirs`.
-    """
-    self._images, self._galleries = images, dict(galleries)
-    self.files, self.pictures = images.files, images.pictures
-    self._probes = probes
-    self._ranks, self._fpirs = tuple(ranks), tuple(fpirs)
-    for rank in self._ranks:
-      if rank < 1:
-        raise errors.UserError(f'Ranks are 1 or more, not {rank}.')
-    for fpir in self._fpirs:
-      if not 0 <= fpir <= 1:
-        raise errors.UserError(f'FPIR is from 0 to 1, not {fpir}.')
-    sizes = []
-    for key, gallery in self._galleries.items():
-      mated = np.isin(probes.subjects, gallery.subjects)
-      _check_mated(key, mated, self._fpirs)
-      sizes.append(
-        f'{key} ({len(gallery.templates)} templates, {mated.sum()} mated '
-        'probes)'
-      )
-    self._scores = (
-      *(f'rank-{rank}' for rank in self._ranks),
-      *(f'tpir@fpir={fpir:g}' for fpir in self._fpirs),
+  @property
+  def _scores(self) -> tuple[str, ...]:
+    return (
+      *(f'rank-{rank}' for rank in self.ranks),
+      *(f'tpir@fpir={fpir:g}' for fpir in self.fpirs),
     )
-    self.headline = tuple(f'mean/{score}' for score in self._scores)
-    self.protocol = (
-      f'{images.name} 1:N identification, {len(probes.templates)} probes in '
-      f'{" and ".join(sizes)}; {images.describe()}; rank-N: share of mated '
+
+  @property
+  def headline(self) -> tuple[str, ...]:
+    return tuple(f'mean/{score}' for score in self._scores)
+
+  @property
+  def protocol(self) -> str:
+    """The protocol and its flags, in words."""
+    sizes = ' and '.join(
+      f'{key} ({len(x.templates)} templates, '
+      f'{np.isin(self.probes.subjects, x.subjects).sum()} mated probes)'
+      for key, x in self.galleries.items()
+    )
+    return (
+      f'{self.images.name} 1:N identification, {len(self.probes.templates)} '
+      f'probes in {sizes}; {self.images.describe()}; rank-N: share of mated '
       'probes, others that score as much as the mate count as better; '
       'tpir@fpir=x: at the least threshold with FPIR <= x, rank 1 and above '
       'it; mean: of the galleries'
@@ -95,18 +81,18 @@ class TemplateSearch:
       'G1/rank-1', 'G1/tpir@fpir=0.01' and so on for each gallery, and the
       same of 'mean', over the galleries; fractions.
     """
-    found = self._search(features, max(self._ranks))
+    found = self._search(features, max(self.ranks))
     return {key: x.score() for key, x in self._outcomes(found).items()}
 
   def analyse(self, features: np.ndarray | None) -> results.Analysis:
     """The same, with curves, histograms and the probes found worst."""
-    max_rank = max(*self._ranks, _MAX_RANK)
+    max_rank = max(*self.ranks, _MAX_RANK)
     found = self._search(features, max_rank)
     outcomes = self._outcomes(found)
     curves, histograms, examples = {}, {}, []
     for key, one in found.items():
-      ranks = min(max_rank, len(self._galleries[key].templates))
-      title = f'{self._images.name} 1:N, {key}'
+      ranks = min(max_rank, len(self.galleries[key].templates))
+      title = f'{self.images.name} 1:N, {key}'
       curves[f'CMC, {title}'] = people_search.cmc_curve(one.ranks, ranks)
       if len(one.others):
         curves[f'open set, {title}'] = one.open_set()
@@ -128,25 +114,25 @@ class TemplateSearch:
     )
 
   def _search(self, features, max_rank) -> dict[str, people_search.Found]:
-    unit = self._images.pool(features)
+    unit = self.images.pool(features)
     return {
       key: people_search.search_people(
-        unit[self._probes.templates],
+        unit[self.probes.templates],
         unit[gallery.templates],
-        self._probes.subjects,
+        self.probes.subjects,
         gallery.subjects,
         max_rank,
         ties_found=False,
       )
-      for key, gallery in self._galleries.items()
+      for key, gallery in self.galleries.items()
     }
 
   def _outcomes(self, found) -> dict[str, results.Outcomes]:
     """'<gallery>/<score>' -> the outcomes whose mean it is."""
     outcomes = {}
     for key, one in found.items():
-      right = [one.ranks <= rank for rank in self._ranks]
-      right += [one.identified(one.threshold(fpir)) for fpir in self._fpirs]
+      right = [one.ranks <= rank for rank in self.ranks]
+      right += [one.identified(one.threshold(fpir)) for fpir in self.fpirs]
       for score, values in zip(self._scores, right, strict=True):
         outcomes[f'{key}/{score}'] = results.outcomes(values)
     for score in self._scores:
@@ -159,9 +145,9 @@ class TemplateSearch:
 
   def _hardest(self, key, one) -> list[results.Example]:
     probe, mate, score, stranger, _ = one.nearest
-    of_gallery = self._galleries[key].templates
+    of_gallery = self.galleries[key].templates
     sides = (
-      self._probes.templates[probe],
+      self.probes.templates[probe],
       of_gallery[mate],
       of_gallery[stranger],
     )
@@ -169,25 +155,12 @@ class TemplateSearch:
     return [
       results.Example(
         f'{key}, probe, mate and who scored highest; cosine with the mate',
-        tuple(self._images.picture_of(side[i]) for side in sides),
+        tuple(self.images.picture_of(side[i]) for side in sides),
         float(score[i]),
       )
       for i in worst
       if one.ranks[i] > 1
     ]
-
-
-def _check_mated(key, mated, fpirs) -> None:
-  if not mated.any():
-    raise errors.UserError(
-      f'No probe is of a person in the gallery {key}: its ranks are undefined. '
-      'Are gallery and probes of one data set?'
-    )
-  if fpirs and mated.all():
-    raise errors.UserError(
-      f'Every probe is of a person in the gallery {key}: there is no false '
-      'positive identification rate. Give fpirs=() for ranks alone.'
-    )
 
 
 def build(
@@ -216,6 +189,12 @@ def build(
       or a gallery has no mated probe, or no other. Lists are named with the
       line.
   """
+  for rank in ranks:
+    if rank < 1:
+      raise errors.UserError(f'Ranks are 1 or more, not {rank}.')
+  for fpir in fpirs:
+    if not 0 <= fpir <= 1:
+      raise errors.UserError(f'FPIR is from 0 to 1, not {fpir}.')
   options = ijb_images.Options(**images)
   found = ijb_images.open_images(options)
   galleries = tuple(galleries) or _GALLERIES[options.name]
@@ -235,7 +214,18 @@ def build(
     for key, given in zip(galleries, gallery_lists, strict=True)
   }
   path = options.in_meta(probe_list, '1N_probe_mixed.csv')
-  try:
-    return TemplateSearch(found, searched, people(path), ranks, fpirs)
-  except errors.UserError as error:
-    raise errors.UserError(f'{printable(path)}: {error}') from error
+  probes = people(path)
+  for key, gallery in searched.items():
+    mated = np.isin(probes.subjects, gallery.subjects)
+    if not mated.any():
+      raise errors.UserError(
+        f'{printable(path)}: no probe is of a person in the gallery {key}: its '
+        'ranks are undefined. Are gallery and probes of one data set?'
+      )
+    if fpirs and mated.all():
+      raise errors.UserError(
+        f'{printable(path)}: every probe is of a person in the gallery {key}: '
+        'there is no false positive identification rate. Give fpirs=() for '
+        'ranks alone.'
+      )
+  return TemplateSearch(found, searched, probes, ranks, fpirs)

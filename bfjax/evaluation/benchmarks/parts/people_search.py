@@ -133,10 +133,19 @@ def cmc_curve(ranks: np.ndarray, max_rank: int) -> results.Curve:
   return results.Curve(x, rates, 'rank', 'identification rate', log_x=True)
 
 
-def histogram(groups: Mapping[str, np.ndarray], what: str) -> results.Histogram:
-  """Groups of scores, float [n], counted in equal bins; `what` scores are."""
-  edges = np.histogram_bin_edges(np.concatenate([*groups.values()]), _BINS)
-  counts = {key: np.histogram(x, edges)[0] for key, x in groups.items()}
+def histogram(
+  groups: Mapping[str, np.ndarray], what: str, edges: np.ndarray | None = None
+) -> results.Histogram:
+  """Groups of scores, float [n], counted in equal bins; `what` scores are.
+
+  Where `edges` of the bins are given, scores beyond count as the outermost.
+  """
+  if edges is None:
+    edges = np.histogram_bin_edges(np.concatenate([*groups.values()]), _BINS)
+  counts = {
+    key: np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0]
+    for key, scores in groups.items()
+  }
   return results.Histogram(edges, counts, what)
 
 
