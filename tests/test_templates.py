@@ -193,12 +193,12 @@ def literal_scores(unit, left, right):
     ((16, 64), 1 << 13, 128),
     ((16, 64), 1 << 27, 0),
   ],
-  ids=['one block', 'blocks', 'strips', 'some strips', 'gathered'],
+  ids=['one block', 'blocks', 'strips', 'some strips', 'exact'],
 )
 def test_scores_in_any_way(block, buffer, cost, dim, monkeypatch):
   monkeypatch.setattr(pair_scores, '_BLOCK', block)
   monkeypatch.setattr(pair_scores, '_BUFFER_SCORES', buffer)
-  monkeypatch.setattr(pair_scores, '_PAIR_COST', cost)
+  monkeypatch.setattr(pair_scores, '_EXACT_COST', cost)
   monkeypatch.setattr(pair_scores, '_PAIRS', 1000)
   rng = np.random.default_rng(dim)
   unit = make_templates(rng, dim=dim)

@@ -20,9 +20,8 @@ from bfjax.evaluation.protocols import products
 _BLOCK = (512, 2048)
 _BUFFER_SCORES = 1 << 27
 _PAIRS = 1 << 18
-_GATHERED = 8192
-# A pair by itself costs as much as about this many scores of a block.
-_PAIR_COST = 128
+# An exact score costs as much as about this many products of a block.
+_EXACT_COST = 512
 
 
 def rounded(
@@ -31,8 +30,8 @@ def rounded(
   """The dot products of pairs of templates, by float32 products on the device.
 
   Where the pairs are a good part of all that their templates can form, as in
-  IJB (a quarter), whole blocks of products are computed and the pairs picked
-  from them; else the templates of some thousand pairs are gathered at a time.
+  IJB (a quarter), all products of the two sides are computed, strip by strip,
+  and the pairs picked from them; else few pairs are computed exactly.
 
   Args:
     templates: float [T, d], of length 1 or 0.
@@ -42,29 +41,23 @@ def rounded(
   Returns:
     float32 [n], wrong by at most `slack(d)`.
   """
-  templates = templates.astype(np.float32)
-  rows = _Side(templates, left, _BLOCK[0])
-  columns = _Side(templates, right, _BLOCK[1])
-  size = _BLOCK[0] * _BLOCK[1]
-  if rows.num_blocks * columns.num_blocks * size > max(
-    _PAIR_COST * len(left), 4 * size
-  ):
-    return _gathered(templates, left, right)
+  rows, at_row = _used(len(templates), left)
+  columns, at_column = _used(len(templates), right)
+  if len(rows) * len(columns) > _EXACT_COST * len(left):
+    return exact(templates, left, right).astype(np.float32)
   scores = np.empty(len(left), np.float32)
-  at_once = max(_BUFFER_SCORES // (columns.num_blocks * size), 1)
-  for first in range(0, rows.num_blocks, at_once):
-    strips = range(first, min(first + at_once, rows.num_blocks))
-    buffer = np.empty((len(strips), columns.num_blocks, *_BLOCK), np.float32)
-    for j in range(columns.num_blocks):
-      column = columns.block(j)
-      for i in strips:
-        buffer[i - first, j] = _product(rows.block(i), column)
-    # A score lies in the buffer at the sum of a number of its row and one of
-    # its column.
-    at_row = rows.places(columns.num_blocks * size, _BLOCK[1])
-    at_row -= first * columns.num_blocks * size
-    at_column = columns.places(size, 1)
-    _pick(buffer.reshape(-1), at_row, at_column, left, right, scores)
+  strips = _blocks(templates[rows], _BLOCK[0])
+  blocks = _blocks(templates[columns], _BLOCK[1])
+  shape = _BLOCK[0], len(blocks) * _BLOCK[1]
+  at_once = max(_BUFFER_SCORES // (shape[0] * shape[1]), 1)
+  for first in range(0, len(strips), at_once):
+    some = strips[first : first + at_once]
+    found = np.empty((len(some), *shape), np.float32)
+    for j, block in enumerate(blocks):
+      for i, strip in enumerate(some):
+        found[i, :, j * _BLOCK[1] :][:, : _BLOCK[1]] = _product(strip, block)
+    starts = (at_row - first * _BLOCK[0]) * shape[1]
+    _pick(found.reshape(-1), starts, at_column, left, right, scores)
   return scores
 
 
@@ -87,40 +80,32 @@ def slack(dim: int) -> float:
   return float(products.slack(np.float64(1.0), 1.0, dim + 4))
 
 
-class _Side:
-  """The templates on one side of the pairs, in blocks of `size`."""
-
-  def __init__(self, templates, ids, size: int):
-    is_used = np.zeros(len(templates), bool)
-    is_used[ids] = True
-    self._used, self._size = np.flatnonzero(is_used), size
-    self._order = np.cumsum(is_used) - 1
-    self._templates = templates
-    self.num_blocks = -(-len(self._used) // size)
-
-  def block(self, i: int) -> jax.Array:
-    """float32 [size, d], filled up with zeros."""
-    some = self._templates[self._used[i * self._size :][: self._size]]
-    return jnp.asarray(np.pad(some, ((0, self._size - len(some)), (0, 0))))
-
-  def places(self, per_block: int, per_one: int) -> np.ndarray:
-    """int64 [T]: per_block * number of its block + per_one * place in it."""
-    block, place = np.divmod(self._order, self._size)
-    return per_block * block + per_one * place
+def _used(count: int, ids) -> tuple[np.ndarray, np.ndarray]:
+  """(those of 0 .. count - 1 that are in `ids`; int64 [count]: their places)"""
+  is_used = np.zeros(count, bool)
+  is_used[ids] = True
+  return np.flatnonzero(is_used), np.cumsum(is_used) - 1
 
 
-def _pick(buffer, at_row, at_column, left, right, scores) -> None:
-  """Copies the scores of pairs that lie in the buffer."""
+def _blocks(templates, size: int) -> list[jax.Array]:
+  """float32 [size, d] each, the last one filled up with zeros."""
+  fill = (0, -len(templates) % size), (0, 0)
+  padded = np.pad(templates.astype(np.float32), fill)
+  return [jnp.asarray(x) for x in padded.reshape(-1, size, padded.shape[1])]
+
+
+def _pick(found, starts, at_column, left, right, scores) -> None:
+  """Copies the scores of pairs whose row starts in `found`."""
 
   def pick(start):
     pairs = slice(start, start + _PAIRS)
-    at = at_row[left[pairs]]
-    inside = (at >= 0) & (at < len(buffer))
+    at = starts[left[pairs]]
+    inside = (at >= 0) & (at < len(found))
     at += at_column[right[pairs]]
     if inside.all():
-      np.take(buffer, at, out=scores[pairs], mode='clip')
+      np.take(found, at, out=scores[pairs], mode='clip')
     else:
-      scores[pairs][inside] = buffer[at[inside]]
+      scores[pairs][inside] = found[at[inside]]
 
   with concurrent.futures.ThreadPoolExecutor(
     len(os.sched_getaffinity(0))
@@ -129,27 +114,6 @@ def _pick(buffer, at_row, at_column, left, right, scores) -> None:
       pass
 
 
-def _gathered(templates, left, right) -> np.ndarray:
-  """`rounded` of few pairs of many templates."""
-  scores = []
-  for start in range(0, len(left), _GATHERED):
-    pairs = slice(start, start + _GATHERED)
-    fill = (0, start + _GATHERED - min(start + _GATHERED, len(left)))
-    sides = [templates[np.pad(side[pairs], fill)] for side in (left, right)]
-    scores.append(np.asarray(_dot(*sides)))
-  return np.concatenate(scores)[: len(left)]
-
-
 @jax.jit
 def _product(left, right):
-  return jax.lax.dot_general(
-    left,
-    right,
-    (((1,), (1,)), ((), ())),
-    precision=jax.lax.Precision.HIGHEST,
-  )
-
-
-@jax.jit
-def _dot(left, right):
-  return jnp.sum(left * right, axis=1)
+  return jnp.dot(left, right.T, precision=jax.lax.Precision.HIGHEST)

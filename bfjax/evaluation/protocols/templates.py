@@ -24,17 +24,16 @@ import numpy as np
 from bfjax import errors
 from bfjax.text import printable
 
-FLIPS = {
-  'sum': 'f(x) + f(mirror x)',
-  'none': 'f(x) alone',
-}
-NORMS = {
-  'kept': 'the length of image features kept',
-  'removed': 'image features normalised',
-}
-DETECTORS = {
-  'weighted': 'image features times detector score',
-  'ignored': 'detector scores ignored',
+FLAGS = {
+  'flip': {'sum': 'f(x) + f(mirror x)', 'none': 'f(x) alone'},
+  'norm': {
+    'kept': 'the length of image features kept',
+    'removed': 'image features normalised',
+  },
+  'detector': {
+    'weighted': 'image features times detector score',
+    'ignored': 'detector scores ignored',
+  },
 }
 _ROWS = 4096
 
@@ -48,16 +47,14 @@ class Pooling(NamedTuple):
 
   def check(self) -> None:
     """Raises UserError if a flag has no such value."""
-    errors.choose('flip', self.flip, FLIPS)
-    errors.choose('norm', self.norm, NORMS)
-    errors.choose('detector', self.detector, DETECTORS)
+    for flag, value in self._asdict().items():
+      errors.choose(flag, value, FLAGS[flag])
 
   def describe(self) -> str:
     """All flags with their meaning, in one line."""
-    return (
-      f"flip '{self.flip}' ({FLIPS[self.flip]}), "
-      f"norm '{self.norm}' ({NORMS[self.norm]}), "
-      f"detector '{self.detector}' ({DETECTORS[self.detector]})"
+    return ', '.join(
+      f'{flag} {value!r} ({FLAGS[flag][value]})'
+      for flag, value in self._asdict().items()
     )
 
 

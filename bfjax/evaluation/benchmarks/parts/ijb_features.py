@@ -62,7 +62,7 @@ def find(
     )
   _check_flags(path, len(shape) == 3, meta, pooling)
   if len(shape) == 2 and 'flip' not in meta:
-    in_words += f', said to be {templates.FLIPS[pooling.flip]}'
+    in_words += f', said to be {templates.FLAGS["flip"][pooling.flip]}'
   return features, in_words
 
 
