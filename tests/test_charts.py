@@ -64,10 +64,14 @@ def test_a_logarithmic_axis_goes_as_far_as_the_curve():
 
 def test_kinds_of_pairs_have_colours_of_their_own():
   scores = np.random.default_rng(0).normal(size=400)
-  histogram = explanations.histogram(scores, scores > 0.2, 'cosine')
+  histogram = explanations.histogram(
+    {'different': scores[scores <= 0.2], 'same': scores[scores > 0.2]}, 'cosine'
+  )
   png = charts.draw_histogram(histogram, 'scores')
   # The two colours as they shine through, over white.
   assert has_colour(png, '#8CBFDC')
   assert has_colour(png, '#ECB68C')
-  constant = explanations.histogram(np.ones(4), np.ones(4, bool), 'cosine')
-  assert pixels(charts.draw_histogram(constant)).size
+  for ones in (np.ones(4), np.linspace(1 - 1e-15, 1, 4)):
+    constant = explanations.histogram({'all': ones}, 'cosine')
+    assert constant.counts['all'].sum() == 4
+    assert pixels(charts.draw_histogram(constant)).size

@@ -60,7 +60,9 @@ def test_roc_has_the_area_of_scikit_learn():
 
 def test_a_histogram_counts_every_pair_once():
   scores, same = make_scores('random')
-  found = explanations.histogram(scores, same, 'cosine')
+  found = explanations.histogram(
+    {'different people': scores[~same], 'same person': scores[same]}, 'cosine'
+  )
   edges = found.edges
   assert found.counts['same person'].sum() == same.sum()
   assert found.counts['different people'].sum() == (~same).sum()

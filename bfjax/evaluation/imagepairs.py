@@ -109,7 +109,11 @@ class Pairs:
       alike = result.scores if name == 'boundaryface' else -result.scores
       rocs[f'ROC, {name}'] = explanations.roc(alike, self.same)
       histograms[f'scores, {name}'] = explanations.histogram(
-        result.scores, self.same, what
+        {
+          'different people': result.scores[~self.same],
+          'same person': result.scores[self.same],
+        },
+        what,
       )
       outcomes[f'{name}/accuracy'] = results.Outcomes(
         result.decided_right, strata, self.folds

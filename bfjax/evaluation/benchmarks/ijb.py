@@ -18,8 +18,6 @@ from bfjax import errors
 from bfjax.evaluation.benchmarks.parts import (
   ijb_images,
   ijb_lists,
-  people_search,
-  rates,
 )
 from bfjax.evaluation.protocols import explanations, pair_scores, roc
 from bfjax.report import results
@@ -47,7 +45,7 @@ class TemplatePairs(ijb_images.OfTemplates):
 
   @property
   def headline(self) -> tuple[str, ...]:
-    return tuple(rates.names(far)[0] for far in self.fars)
+    return tuple(roc.score_names(far)[0] for far in self.fars)
 
   @property
   def protocol(self) -> str:
@@ -78,7 +76,7 @@ class TemplatePairs(ijb_images.OfTemplates):
       {name: point.tar for name, point in points.items()},
       {f'ROC, {title}': curve},
       {
-        f'scores, {title}': people_search.histogram(
+        f'scores, {title}': explanations.histogram(
           {
             'different people': rounded[~self.same],
             'same person': positives,
@@ -103,15 +101,15 @@ class TemplatePairs(ijb_images.OfTemplates):
     return pair_scores.exact(unit, self.left[pairs], self.right[pairs])
 
   def _points(self, unit, rounded):
-    return rates.points(
-      roc.rates(
-        rounded,
-        self.same,
-        self.fars,
-        exact=lambda pairs: self._exact(unit, pairs),
-        slack=pair_scores.slack(unit.shape[1]),
-      )
+    """Name of a score -> the point of the ROC whose TAR it is."""
+    rates = roc.rates(
+      rounded,
+      self.same,
+      self.fars,
+      exact=lambda pairs: self._exact(unit, pairs),
+      slack=pair_scores.slack(unit.shape[1]),
     )
+    return {name: x for rate in rates for name, x in rate.points().items()}
 
   def _accepted(self, unit, positives, threshold) -> np.ndarray:
     """bool [positives]: which pairs of one person reach a threshold."""

@@ -21,6 +21,7 @@ from bfjax.evaluation.benchmarks.parts import (
   ijb_lists,
   people_search,
 )
+from bfjax.evaluation.protocols import explanations
 from bfjax.report import results
 from bfjax.text import printable
 
@@ -96,7 +97,7 @@ class TemplateSearch(ijb_images.OfTemplates):
       curves[f'CMC, {title}'] = people_search.cmc_curve(one.ranks, ranks)
       if len(one.others):
         curves[f'open set, {title}'] = one.open_set()
-        histograms[f'scores, {title}'] = people_search.histogram(
+        histograms[f'scores, {title}'] = explanations.histogram(
           {
             'mate': one.nearest.mate_score,
             'highest of a non-mated probe': one.others,

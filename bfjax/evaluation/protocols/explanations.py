@@ -1,6 +1,6 @@
 """What explains the score of a list of pairs: ROC, histogram, worst pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from bfjax.report import results
 
 FAR, TAR = 'false accept rate', 'true accept rate'
 _BINS = 60
+_LEAST_RANGE = 1e-6  # of scores, for bins over it
 
 
 def roc(scores: np.ndarray, same: np.ndarray) -> results.Curve:
@@ -76,24 +77,29 @@ def _roc(far, tar) -> results.Curve:
 
 
 def histogram(
-  scores: np.ndarray, same: np.ndarray, x_label: str
+  groups: Mapping[str, np.ndarray],
+  x_label: str,
+  edges: np.ndarray | None = None,
 ) -> results.Histogram:
-  """The scores of same and of different pairs, counted in equal bins.
+  """Groups of scores, such as of same and of different pairs, counted in bins.
 
   Args:
-    scores: float [n].
-    same: bool [n].
+    groups: what is counted -> its scores, float [n].
     x_label: what the scores are.
+    edges: of the bins, the outermost of which count what is beyond; None for
+      equal ones over all scores.
   """
-  edges = np.histogram_bin_edges(scores, _BINS)
-  return results.Histogram(
-    edges,
-    {
-      'different people': np.histogram(scores[~same], edges)[0],
-      'same person': np.histogram(scores[same], edges)[0],
-    },
-    x_label,
-  )
+  if edges is None:
+    scores = np.concatenate([*groups.values()])
+    low, high = float(scores.min()), float(scores.max())
+    # Scores may be equal but for rounding.
+    margin = 0.5 if high - low < _LEAST_RANGE else 0.0
+    edges = np.linspace(low - margin, high + margin, _BINS + 1)
+  counts = {
+    what: np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0]
+    for what, scores in groups.items()
+  }
+  return results.Histogram(edges, counts, x_label)
 
 
 def hardest_pairs(

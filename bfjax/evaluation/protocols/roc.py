@@ -63,6 +63,17 @@ class Rate(NamedTuple):
   nearest: Point
   conservative: Point
 
+  def points(self) -> dict[str, Point]:
+    """Name of a score -> the point whose TAR it is; see `score_names`."""
+    both = self.nearest, self.conservative
+    return dict(zip(score_names(self.target), both, strict=True))
+
+
+def score_names(far: float) -> tuple[str, str]:
+  """('tar@far=1e-4', 'tar@far<=1e-4'): nearest to a rate, and conservative."""
+  number = np.format_float_scientific(far, trim='-', exp_digits=1)
+  return f'tar@far={number}', f'tar@far<={number}'
+
 
 def rates(
   scores: np.ndarray,

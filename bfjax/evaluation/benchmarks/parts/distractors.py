@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bfjax.evaluation import benchmarks, search
-from bfjax.evaluation.benchmarks.parts import people_search, rates
+from bfjax.evaluation.benchmarks.parts import people_search
 from bfjax.evaluation.features import saved as saved_lib
 from bfjax.evaluation.protocols import (
   explanations,
@@ -127,7 +127,7 @@ class Distractors:
   @property
   def headline(self) -> tuple[str, ...]:
     prefix = 'refined/' if self.noisy else ''
-    return f'{prefix}rank1', f'{prefix}{rates.names(self.far)[0]}'
+    return f'{prefix}rank1', f'{prefix}{roc.score_names(self.far)[0]}'
 
   def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
     """Searches all probes; see `benchmarks.Benchmark.evaluate`.
@@ -158,7 +158,7 @@ class Distractors:
       charts[f'ROC{title}'] = explanations.thinned_roc(
         found.scores, found.negatives, found.num_negatives
       )
-      histograms[f'scores{title}'] = people_search.histogram(
+      histograms[f'scores{title}'] = explanations.histogram(
         {
           'pairs of one person': found.scores,
           'the best distractor of each probe': found.strangers[:, 0],
@@ -166,7 +166,7 @@ class Distractors:
         'score',
       )
       outcomes[f'{prefix}rank1'] = results.outcomes(found.ranks <= 1)
-      outcomes[f'{prefix}{rates.names(self.far)[0]}'] = results.outcomes(
+      outcomes[f'{prefix}{roc.score_names(self.far)[0]}'] = results.outcomes(
         found.scores >= found.tar.nearest.threshold
       )
     examples = people_search.examples(
@@ -252,5 +252,5 @@ class Distractors:
       prefix = f'{prefix}{size}/'
     cmc = identification.cmc(found.ranks, _RANKS)
     scores = {f'{prefix}rank{i + 1}': float(x) for i, x in enumerate(cmc)}
-    points = rates.points([found.tar])
-    return scores | {f'{prefix}{name}': x.tar for name, x in points.items()}
+    points = found.tar.points().items()
+    return scores | {f'{prefix}{name}': point.tar for name, point in points}

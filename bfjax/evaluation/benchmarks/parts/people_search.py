@@ -12,7 +12,7 @@ TPIR at an FPIR x is taken at the least t for which FPIR(t) <= x: a score of a
 non-mated probe. Nothing is interpolated, and ties count against the system.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,6 @@ from bfjax.evaluation.protocols import identification, products
 from bfjax.report import results
 
 _MAX_POINTS = 2000
-_BINS = 60
 
 
 class Nearest(NamedTuple):
@@ -131,22 +130,6 @@ def cmc_curve(ranks: np.ndarray, max_rank: int) -> results.Curve:
   rates = identification.cmc(ranks, max_rank)
   x = np.arange(1.0, max_rank + 1)
   return results.Curve(x, rates, 'rank', 'identification rate', log_x=True)
-
-
-def histogram(
-  groups: Mapping[str, np.ndarray], what: str, edges: np.ndarray | None = None
-) -> results.Histogram:
-  """Groups of scores, float [n], counted in equal bins; `what` scores are.
-
-  Where `edges` of the bins are given, scores beyond count as the outermost.
-  """
-  if edges is None:
-    edges = np.histogram_bin_edges(np.concatenate([*groups.values()]), _BINS)
-  counts = {
-    key: np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0]
-    for key, scores in groups.items()
-  }
-  return results.Histogram(edges, counts, what)
 
 
 def examples(
