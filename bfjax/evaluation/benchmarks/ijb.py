@@ -70,24 +70,21 @@ class TemplatePairs(ijb_images.OfTemplates):
     """
     unit, rounded = self._score(features)
     points = self._points(unit, rounded)
-    positives, title = rounded[self.same], f'{self.images.name} 1:1'
-    curve = explanations.thinned_roc(positives, rounded[~self.same])
+    positives = self._exact(unit, np.flatnonzero(self.same))
+    same, different = rounded[self.same], rounded[~self.same]
+    histogram = explanations.histogram(
+      {'different people': different, 'same person': same},
+      'cosine',
+      np.linspace(-1, 1, _BINS + 1),
+    )
+    title = f'{self.images.name} 1:1'
     return results.Analysis(
       {name: point.tar for name, point in points.items()},
-      {f'ROC, {title}': curve},
-      {
-        f'scores, {title}': explanations.histogram(
-          {
-            'different people': rounded[~self.same],
-            'same person': positives,
-          },
-          'cosine',
-          np.linspace(-1, 1, _BINS + 1),
-        )
-      },
+      {f'ROC, {title}': explanations.thinned_roc(same, different)},
+      {f'scores, {title}': histogram},
       self._hardest(unit, rounded) if self.pictures else (),
       {
-        name: results.outcomes(self._accepted(unit, positives, point.threshold))
+        name: results.outcomes(positives >= point.threshold)
         for name, point in points.items()
       },
     )
@@ -100,7 +97,7 @@ class TemplatePairs(ijb_images.OfTemplates):
   def _exact(self, unit, pairs):
     return pair_scores.exact(unit, self.left[pairs], self.right[pairs])
 
-  def _points(self, unit, rounded):
+  def _points(self, unit, rounded) -> dict[str, roc.Point]:
     """Name of a score -> the point of the ROC whose TAR it is."""
     rates = roc.rates(
       rounded,
@@ -110,15 +107,6 @@ class TemplatePairs(ijb_images.OfTemplates):
       slack=pair_scores.slack(unit.shape[1]),
     )
     return {name: x for rate in rates for name, x in rate.points().items()}
-
-  def _accepted(self, unit, positives, threshold) -> np.ndarray:
-    """bool [positives]: which pairs of one person reach a threshold."""
-    accepted = positives >= threshold
-    slack = pair_scores.slack(unit.shape[1])
-    close = np.flatnonzero(np.abs(positives - threshold) <= 2 * slack)
-    pairs = np.flatnonzero(self.same)[close]
-    accepted[close] = self._exact(unit, pairs) >= threshold
-    return accepted
 
   def _hardest(self, unit, rounded) -> tuple[results.Example, ...]:
     """The pairs of one person that score least, of two that score most."""

@@ -8,7 +8,7 @@ that `bfjax.evaluation.protocols.identification` defines.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,6 @@ class Found(NamedTuple):
     strangers: float64 [probes, k], the highest scores with distractors.
     rows: int [probes, k], these distractors.
     negatives: float64 [m], the highest scores of all, descending.
-    num_negatives: probes times distractors.
     tar: the true accept rate at the false accept rate aimed at.
   """
 
@@ -47,7 +46,6 @@ class Found(NamedTuple):
   strangers: np.ndarray
   rows: np.ndarray
   negatives: np.ndarray
-  num_negatives: int
   tar: roc.Rate
 
 
@@ -87,10 +85,6 @@ class Distractors:
   sizes: Sequence[int] = ()
   far: float = 1e-6
   num_examples: int = 16
-
-  @property
-  def _sizes(self) -> list[int]:
-    return sorted({*self.sizes, self.num_distractors})
 
   @functools.cached_property
   def _mates(self) -> tuple[np.ndarray, np.ndarray]:
@@ -138,52 +132,55 @@ class Distractors:
       with noise removed with 'refined/' before.
     """
     scores = {}
-    for prefix, probes, gallery in self._variants(features):
-      for size in self._sizes:
-        found = self._search(probes, gallery, size, _RANKS)
-        scores |= self._scores(found, prefix, size)
+    for prefix, size, found in self._searches(features, _RANKS):
+      scores |= self._scores(prefix, size, found)
     return scores
 
   def analyse(self, features: np.ndarray | None) -> results.Analysis:
     """The same, with CMC and ROC curves, and which distractors won."""
     scores, charts, histograms, outcomes = {}, {}, {}, {}
-    for prefix, probes, gallery in self._variants(features):
-      for size in self._sizes:
-        found = self._search(probes, gallery, size, _CMC_RANKS, _ROC_NEGATIVES)
-        scores |= self._scores(found, prefix, size)
+    for prefix, size, found in self._searches(
+      features, _CMC_RANKS, _ROC_NEGATIVES
+    ):
+      scores |= self._scores(prefix, size, found)
+      if size < self.num_distractors:
+        continue
       title = ', refined' if prefix else ''
       charts[f'CMC{title}'] = people_search.cmc_curve(
         found.ranks, found.strangers.shape[1]
       )
       charts[f'ROC{title}'] = explanations.thinned_roc(
-        found.scores, found.negatives, found.num_negatives
+        found.scores, found.negatives, len(found.strangers) * size
       )
-      histograms[f'scores{title}'] = explanations.histogram(
-        {
-          'pairs of one person': found.scores,
-          'the best distractor of each probe': found.strangers[:, 0],
-        },
-        'score',
-      )
+      groups = {
+        'pairs of one person': found.scores,
+        'the best distractor of each probe': found.strangers[:, 0],
+      }
+      histograms[f'scores{title}'] = explanations.histogram(groups, 'score')
       outcomes[f'{prefix}rank1'] = results.outcomes(found.ranks <= 1)
       outcomes[f'{prefix}{roc.score_names(self.far)[0]}'] = results.outcomes(
         found.scores >= found.tar.nearest.threshold
       )
-    examples = people_search.examples(
-      self._nearest(found), self.name, self.num_examples
-    )
+    nearest = self._nearest(found)
+    examples = people_search.examples(nearest, self.name, self.num_examples)
     return results.Analysis(scores, charts, histograms, examples, outcomes)
 
-  def _variants(self, features) -> Iterator[tuple[str, np.ndarray, Any]]:
-    """Yields (prefix of scores, probes float32 [q, d], distractors)."""
+  def _searches(
+    self, features, max_rank: int, min_negatives: int = 0
+  ) -> Iterator[tuple[str, int, Found]]:
+    """Yields (prefix of scores, distractors, what is found among them).
+
+    Ranks up to `max_rank` are told, and so many of the highest scores with
+    distractors kept, or more.
+    """
     num_probes = len(self.labels)
     num_all = num_probes + self.num_distractors
+    if self.saved is None and len(features) != num_all:
+      raise ValueError(f'{len(features)} features, {num_all} images')
     saved = self.saved or (
       saved_lib.Saved(features, range(num_probes), ''),
       saved_lib.Saved(features, range(num_probes, num_all), ''),
     )
-    if self.saved is None and len(features) != num_all:
-      raise ValueError(f'{len(features)} features, {num_all} images')
 
     def fused(part, first, zeros=()):
       return fusion.Fused(
@@ -196,20 +193,18 @@ class Distractors:
       )
 
     probes = fused(0, 0)[:]
-    yield '', probes, fused(1, num_probes)
+    variants = [('', probes, fused(1, num_probes))]
     if self.noisy:
       clean = identification.without_noise(probes, self.labels, self.noisy[0])
-      zeros = np.flatnonzero(self.noisy[1])
-      yield 'refined/', clean, fused(1, num_probes, zeros)
+      gallery = fused(1, num_probes, zeros=np.flatnonzero(self.noisy[1]))
+      variants.append(('refined/', clean, gallery))
+    for prefix, probes, gallery in variants:
+      for size in sorted({*self.sizes, self.num_distractors}):
+        found = self._search(probes, gallery, size, max_rank, min_negatives)
+        yield prefix, size, found
 
-  def _search(
-    self, probes, gallery, size: int, max_rank: int, min_negatives: int = 0
-  ) -> Found:
-    """Searches probes among their mates and the first `size` distractors.
-
-    Ranks up to `max_rank` are told, and so many scores with distractors kept,
-    or more.
-    """
+  def _search(self, probes, gallery, size, max_rank, min_negatives) -> Found:
+    """Searches probes among their mates and the first `size` distractors."""
     num_negatives = len(probes) * size
     needed = identification.num_negatives_needed(num_negatives, self.far)
     count = min(max(needed, min_negatives), num_negatives)
@@ -231,7 +226,6 @@ class Distractors:
       strangers,
       rows,
       negatives,
-      num_negatives,
       identification.tar_at_far(scores, negatives, num_negatives, self.far),
     )
 
@@ -247,10 +241,10 @@ class Distractors:
       found.strangers[probe, 0],
     )
 
-  def _scores(self, found, prefix, size) -> dict[str, float]:
-    if size != self.num_distractors:
-      prefix = f'{prefix}{size}/'
+  def _scores(self, prefix: str, size: int, found: Found) -> dict[str, float]:
+    if size < self.num_distractors:
+      prefix += f'{size}/'
     cmc = identification.cmc(found.ranks, _RANKS)
-    scores = {f'{prefix}rank{i + 1}': float(x) for i, x in enumerate(cmc)}
+    scores = {f'{prefix}rank{i}': float(x) for i, x in enumerate(cmc, 1)}
     points = found.tar.points().items()
     return scores | {f'{prefix}{name}': point.tar for name, point in points}
