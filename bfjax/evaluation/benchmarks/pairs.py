@@ -8,8 +8,6 @@ import logging
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
 from bfjax import errors
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, imagepairs, pairlist
@@ -55,24 +53,16 @@ def build(
   if packs.is_pack(path):
     pack = packs.read(path)
     images = packs.PackFiles(path, pack.images)
-    left, right = images.rows[::2], images.rows[1::2]
-    return _pairs(path, images, left, right, pack.same, folds, protocols)
-  found = pairlist.read(path, format, suffix)
-  rows = {}
-  for pair in found:
-    for name in (pair.left, pair.right):
-      rows.setdefault(name, len(rows))
-  images = files.ImageFiles(rows, root)
-  left = np.array([rows[pair.left] for pair in found])
-  right = np.array([rows[pair.right] for pair in found])
-  same = np.array([pair.same for pair in found])
-  benchmark = _pairs(path, images, left, right, same, folds, protocols)
-  _check_exist(images, found, path)
-  return benchmark
-
-
-def _pairs(path, images, left, right, same, folds, protocols):
-  """The benchmark; what is wrong with it is said with the name of its file."""
+    left, right, same = images.rows[::2], images.rows[1::2], pack.same
+  else:
+    found = pairlist.read(path, format, suffix)
+    names = dict.fromkeys(x for pair in found for x in (pair.left, pair.right))
+    rows = {name: row for row, name in enumerate(names)}
+    images = files.ImageFiles(rows, root)
+    _check_exist(images, found, path)
+    left = [rows[pair.left] for pair in found]
+    right = [rows[pair.right] for pair in found]
+    same = [pair.same for pair in found]
   protocols = (protocols,) if isinstance(protocols, str) else protocols
   shown = printable(path)
   try:
