@@ -28,20 +28,24 @@ _HARDEST = 8  # pairs of each kind
 
 
 @dataclasses.dataclass(frozen=True)
-class TemplatePairs(ijb_images.OfTemplates):
+class TemplatePairs:
   """True accept rates of pairs of templates at false accept rates.
 
   Attributes:
+    images: the templates, and what they are made of.
     left: int32 [n], the templates on the left of the pairs.
     right: int32 [n], on the right.
     same: bool [n], whether the two are of one person.
     fars: false accept rates aimed at.
   """
 
+  images: ijb_images.Images
   left: np.ndarray
   right: np.ndarray
   same: np.ndarray
   fars: Sequence[float]
+  files = property(lambda self: self.images.files)
+  pictures = property(lambda self: self.images.pictures)
 
   @property
   def headline(self) -> tuple[str, ...]:

@@ -31,20 +31,24 @@ _HARDEST = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class TemplateSearch(ijb_images.OfTemplates):
+class TemplateSearch:
   """Rank-N and TPIR at FPIR of probes in galleries.
 
   Attributes:
+    images: the templates, and what they are made of.
     galleries: name -> whose templates, by their rows in `images`.
     probes: the templates that are searched for in each, likewise.
     ranks: the N of rank-N.
     fpirs: false positive identification rates; () for no open set.
   """
 
+  images: ijb_images.Images
   galleries: Mapping[str, ijb_lists.People]
   probes: ijb_lists.People
   ranks: Sequence[int]
   fpirs: Sequence[float]
+  files = property(lambda self: self.images.files)
+  pictures = property(lambda self: self.images.pictures)
 
   @property
   def _scores(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from bfjax import errors
 from bfjax.data import files, folders
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks.parts import people_search
-from bfjax.evaluation.protocols import fusion, identification
+from bfjax.evaluation.protocols import fusion
 from bfjax.report import results
 from bfjax.text import first_lines, printable
 
@@ -66,23 +66,25 @@ class TinyFace:
 
   def evaluate(self, features: np.ndarray) -> dict[str, float]:
     """'rank1', 'rank5', 'rank10', 'rank20'; see `Benchmark.evaluate`."""
-    return _scores(self._search(features, max(_RANKS)).ranks)
+    found = self._search(features, max(_RANKS))
+    return {key: x.score() for key, x in _outcomes(found).items()}
 
   def analyse(self, features: np.ndarray) -> results.Analysis:
     """The same, with the CMC curve, and who was taken for whom."""
+    found = self._search(features, _CMC_RANKS)
+    outcomes = _outcomes(found)
     max_rank = min(_CMC_RANKS, len(self.gallery_people))
-    nearest, ranks, _ = self._search(features, _CMC_RANKS)
-    num_probes = len(self.people)
-    nearest = nearest._replace(
-      mate=num_probes + nearest.mate, stranger=num_probes + nearest.stranger
+    first = len(self.people)
+    nearest = found.nearest._replace(
+      mate=first + found.nearest.mate, stranger=first + found.nearest.stranger
     )
     return results.Analysis(
-      _scores(ranks),
-      curves={'CMC': people_search.cmc_curve(ranks, max_rank)},
+      {key: x.score() for key, x in outcomes.items()},
+      curves={'CMC': people_search.cmc_curve(found.ranks, max_rank)},
       examples=people_search.examples(
         nearest, self.files.name, _EXAMPLES, rival='stranger'
       ),
-      outcomes={f'rank{n}': results.outcomes(ranks <= n) for n in _RANKS},
+      outcomes=outcomes,
     )
 
   def _search(self, features, max_rank) -> people_search.Found:
@@ -110,9 +112,8 @@ class TinyFace:
     )
 
 
-def _scores(ranks) -> dict[str, float]:
-  rates = identification.cmc(ranks, max(_RANKS))
-  return {f'rank{n}': float(rates[n - 1]) for n in _RANKS}
+def _outcomes(found) -> dict[str, results.Outcomes]:
+  return {f'rank{n}': results.outcomes(found.ranks <= n) for n in _RANKS}
 
 
 def build(

@@ -9,7 +9,6 @@ The layout is that of InsightFace's release, for NAME ijbb or ijbc:
 Both lists have a line for each image, in the same order.
 """
 
-import dataclasses
 import os
 from typing import Any, NamedTuple
 
@@ -167,25 +166,6 @@ class Images(NamedTuple):
     row = int(np.argmax(self.template == template))
     name = columns.name(self.names, row)
     return row, f'template {self.template_ids[template]}: {name}'
-
-
-@dataclasses.dataclass(frozen=True)
-class OfTemplates:
-  """A benchmark of templates; see `benchmarks.Benchmark`.
-
-  Attributes:
-    images: the templates, and what they are made of.
-  """
-
-  images: Images
-
-  @property
-  def files(self) -> benchmarks.Files | None:
-    return self.images.files
-
-  @property
-  def pictures(self) -> benchmarks.Files | None:
-    return self.images.pictures
 
 
 def open_images(options: Options) -> Images:
