@@ -420,8 +420,11 @@ def test_examples_of_the_open_set_say_who_won(folder, lists):
     probe, mate, winner = (lists[0][row] for row, _ in example.images)
     assert gallery[lists[-1][probe]] == mate
     scores = {n: np.sum(unit[probe] * unit[n]) for n in gallery.values()}
-    assert max(scores, key=scores.get) == winner != mate
-    assert example.score == scores[mate]
+    best = max((n for n in scores if n != mate), key=scores.get)
+    assert winner == best
+    assert example.score == scores[winner] - scores[mate]
+    won = 'a stranger' if example.score > 0 else 'the mate'
+    assert f': {won} wins' in example.caption
 
 
 def test_features_of_a_store(folder, lists, tmp_path):

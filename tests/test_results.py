@@ -75,7 +75,13 @@ def test_hardest_pairs_come_worst_first():
   same = np.array([True, True, True, False, True, False])
   rows = np.arange(6)
   found = explanations.hardest_pairs(
-    scores, same, rows, rows + 10, str, of_each=2, what='cosine'
+    scores,
+    same,
+    rows,
+    rows + 10,
+    lambda row: (row, str(row)),
+    of_each=2,
+    what='cosine',
   )
   assert [x.score for x in found] == [0.1, 0.2, 0.8, 0.7]
   assert found[1].images == ((2, '2'), (12, '12'))

@@ -154,7 +154,7 @@ class Pairs:
       self.same,
       self.left,
       self.right,
-      self.files.name,
+      lambda row: (row, self.files.name(row)),
       of_each=_HARDEST,
       what=what,
     )

@@ -114,20 +114,21 @@ class TemplatePairs:
 
   def _hardest(self, unit, rounded) -> tuple[results.Example, ...]:
     """The pairs of one person that score least, of two that score most."""
-    examples = []
-    for is_same, sign in ((True, 1), (False, -1)):
-      pairs = np.flatnonzero(self.same == is_same)
+    chosen = []
+    for kind, badness in ((self.same, rounded), (~self.same, -rounded)):
+      pairs = np.flatnonzero(kind)
       count = min(4 * _HARDEST, len(pairs))
-      worst = np.argpartition(sign * rounded[pairs], count - 1)[:count]
-      pairs = np.sort(pairs[worst])
-      scores = self._exact(unit, pairs)
-      caption = 'same person' if is_same else 'different people'
-      for i in np.argsort(sign * scores, kind='stable')[:_HARDEST]:
-        sides = (self.left[pairs[i]], self.right[pairs[i]])
-        pictures = tuple(map(self.images.picture_of, sides))
-        score = float(scores[i])
-        examples.append(results.Example(f'{caption}, cosine', pictures, score))
-    return tuple(examples)
+      chosen.append(pairs[np.argpartition(badness[pairs], count - 1)[:count]])
+    pairs = np.sort(np.concatenate(chosen))
+    return explanations.hardest_pairs(
+      self._exact(unit, pairs),
+      self.same[pairs],
+      self.left[pairs],
+      self.right[pairs],
+      self.images.picture_of,
+      of_each=_HARDEST,
+      what='cosine',
+    )
 
 
 def build(

@@ -36,22 +36,22 @@ class TemplateSearch:
 
   Attributes:
     images: the templates, and what they are made of.
-    galleries: name -> whose templates, by their rows in `images`.
-    probes: the templates that are searched for in each, likewise.
+    galleries: name -> its templates, by number in `images`, and whose they are.
+    probes: the templates that are searched for in each.
     ranks: the N of rank-N.
     fpirs: false positive identification rates; () for no open set.
   """
 
   images: ijb_images.Images
-  galleries: Mapping[str, ijb_lists.People]
-  probes: ijb_lists.People
+  galleries: Mapping[str, people_search.People]
+  probes: people_search.People
   ranks: Sequence[int]
   fpirs: Sequence[float]
   files = property(lambda self: self.images.files)
   pictures = property(lambda self: self.images.pictures)
 
   @property
-  def _scores(self) -> tuple[str, ...]:
+  def _names(self) -> tuple[str, ...]:
     return (
       *(f'rank-{rank}' for rank in self.ranks),
       *(f'tpir@fpir={fpir:g}' for fpir in self.fpirs),
@@ -59,18 +59,18 @@ class TemplateSearch:
 
   @property
   def headline(self) -> tuple[str, ...]:
-    return tuple(f'mean/{score}' for score in self._scores)
+    return tuple(f'mean/{score}' for score in self._names)
 
   @property
   def protocol(self) -> str:
     """The protocol and its flags, in words."""
     sizes = ' and '.join(
-      f'{key} ({len(x.templates)} templates, '
-      f'{np.isin(self.probes.subjects, x.subjects).sum()} mated probes)'
+      f'{key} ({len(x.numbers)} templates, '
+      f'{np.isin(self.probes.people, x.people).sum()} mated probes)'
       for key, x in self.galleries.items()
     )
     return (
-      f'{self.images.name} 1:N identification, {len(self.probes.templates)} '
+      f'{self.images.name} 1:N identification, {len(self.probes.numbers)} '
       f'probes in {sizes}; {self.images.describe()}; rank-N: share of mated '
       'probes, others that score as much as the mate count as better; '
       'tpir@fpir=x: at the least threshold with FPIR <= x, rank 1 and above '
@@ -96,7 +96,7 @@ class TemplateSearch:
     outcomes = self._outcomes(found)
     curves, histograms, examples = {}, {}, []
     for key, one in found.items():
-      ranks = min(max_rank, len(self.galleries[key].templates))
+      ranks = min(max_rank, len(self.galleries[key].numbers))
       title = f'{self.images.name} 1:N, {key}'
       curves[f'CMC, {title}'] = people_search.cmc_curve(one.ranks, ranks)
       if len(one.others):
@@ -109,7 +109,10 @@ class TemplateSearch:
           'cosine',
         )
       if self.pictures:
-        examples += self._hardest(key, one)
+        hardest = people_search.examples(
+          one.nearest, self.images.picture_of, _HARDEST
+        )
+        examples += [x._replace(caption=f'{key}: {x.caption}') for x in hardest]
     return results.Analysis(
       {key: x.score() for key, x in outcomes.items()},
       curves,
@@ -122,10 +125,10 @@ class TemplateSearch:
     unit = self.images.pool(features)
     return {
       key: people_search.search_people(
-        unit[self.probes.templates],
-        unit[gallery.templates],
-        self.probes.subjects,
-        gallery.subjects,
+        unit[self.probes.numbers],
+        unit[gallery.numbers],
+        self.probes,
+        gallery,
         max_rank,
         ties_found=False,
       )
@@ -138,34 +141,15 @@ class TemplateSearch:
     for key, one in found.items():
       right = [one.ranks <= rank for rank in self.ranks]
       right += [one.identified(one.threshold(fpir)) for fpir in self.fpirs]
-      for score, values in zip(self._scores, right, strict=True):
+      for score, values in zip(self._names, right, strict=True):
         outcomes[f'{key}/{score}'] = results.outcomes(values)
-    for score in self._scores:
+    for score in self._names:
       parts = [outcomes[f'{key}/{score}'].values for key in found]
       strata = np.repeat(np.arange(len(parts)), [len(x) for x in parts])
       outcomes[f'mean/{score}'] = results.Outcomes(
         np.concatenate(parts), strata, len(parts)
       )
     return outcomes
-
-  def _hardest(self, key, one) -> list[results.Example]:
-    probe, mate, score, stranger, _ = one.nearest
-    of_gallery = self.galleries[key].templates
-    sides = (
-      self.probes.templates[probe],
-      of_gallery[mate],
-      of_gallery[stranger],
-    )
-    worst = np.lexsort((score, -one.ranks))[:_HARDEST]
-    return [
-      results.Example(
-        f'{key}, probe, mate and who scored highest; cosine with the mate',
-        tuple(self.images.picture_of(side[i]) for side in sides),
-        float(score[i]),
-      )
-      for i in worst
-      if one.ranks[i] > 1
-    ]
 
 
 def build(
@@ -211,8 +195,8 @@ def build(
     )
 
   def people(path):
-    read = ijb_lists.read_people(path)
-    return read._replace(templates=found.find(path, read.templates, read.lines))
+    ids, subjects, lines = ijb_lists.read_people(path)
+    return people_search.People(found.find(path, ids, lines), subjects)
 
   searched = {
     key: people(options.in_meta(given, f'1N_gallery_{key}.csv'))
@@ -221,7 +205,7 @@ def build(
   path = options.in_meta(probe_list, '1N_probe_mixed.csv')
   probes = people(path)
   for key, gallery in searched.items():
-    mated = np.isin(probes.subjects, gallery.subjects)
+    mated = np.isin(probes.people, gallery.people)
     if not mated.any():
       raise errors.UserError(
         f'{printable(path)}: no probe is of a person in the gallery {key}: its '

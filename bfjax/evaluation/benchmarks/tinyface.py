@@ -74,16 +74,13 @@ class TinyFace:
     found = self._search(features, _CMC_RANKS)
     outcomes = _outcomes(found)
     max_rank = min(_CMC_RANKS, len(self.gallery_people))
-    first = len(self.people)
-    nearest = found.nearest._replace(
-      mate=first + found.nearest.mate, stranger=first + found.nearest.stranger
+    examples = people_search.examples(
+      found.nearest, lambda row: (row, self.files.name(row)), _EXAMPLES
     )
     return results.Analysis(
       {key: x.score() for key, x in outcomes.items()},
       curves={'CMC': people_search.cmc_curve(found.ranks, max_rank)},
-      examples=people_search.examples(
-        nearest, self.files.name, _EXAMPLES, rival='stranger'
-      ),
+      examples=examples,
       outcomes=outcomes,
     )
 
@@ -101,12 +98,13 @@ class TinyFace:
         normalise=self.normalise,
       )
 
-    num_probes = len(self.people)
+    probes = range(len(self.people))
+    gallery = range(len(self.people), num_images)
     return people_search.search_people(
-      some(range(num_probes))[:],
-      some(range(num_probes, num_images)),
-      self.people,
-      self.gallery_people,
+      some(probes)[:],
+      some(gallery),
+      people_search.People(np.array(probes), self.people),
+      people_search.People(np.array(gallery), self.gallery_people),
       max_rank,
       ties_found=True,
     )

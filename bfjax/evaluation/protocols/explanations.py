@@ -107,7 +107,7 @@ def hardest_pairs(
   same: np.ndarray,
   left: np.ndarray,
   right: np.ndarray,
-  name: Callable[[int], str],
+  picture: Callable[[int], tuple[int, str]],
   *,
   of_each: int,
   what: str,
@@ -117,9 +117,9 @@ def hardest_pairs(
   Args:
     scores: float [n], the higher the more alike.
     same: bool [n].
-    left: int [n], row of the left image.
+    left: int [n], row of the left image or template.
     right: int [n], row of the right one.
-    name: row -> what the user knows the image by.
+    picture: row -> (row of the image to look at, text under it).
     of_each: how many of each kind, at most; equal scores in list order.
     what: what the scores are, for the captions.
   """
@@ -132,7 +132,7 @@ def hardest_pairs(
   return tuple(
     results.Example(
       f'{kind}, {what}',
-      tuple((int(rows[i]), name(int(rows[i]))) for rows in (left, right)),
+      (picture(int(left[i])), picture(int(right[i]))),
       float(scores[i]),
     )
     for kind, pairs in chosen

@@ -161,8 +161,10 @@ class Distractors:
       outcomes[f'{prefix}{roc.score_names(self.far)[0]}'] = results.outcomes(
         found.scores >= found.tar.nearest.threshold
       )
-    nearest = self._nearest(found)
-    examples = people_search.examples(nearest, self.name, self.num_examples)
+    nearest, count = self._nearest(found), self.num_examples
+    examples = people_search.examples(
+      nearest, lambda row: (row, self.name(row)), count, 'distractor'
+    )
     return results.Analysis(scores, charts, histograms, examples, outcomes)
 
   def _searches(

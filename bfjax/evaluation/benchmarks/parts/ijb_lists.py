@@ -9,8 +9,6 @@ A template has a line for each of its images or one alone. The header may be
 missing; then the first two columns are the template and its subject.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,20 +30,6 @@ _PERSON = (
   'template and of its subject in these columns, or else in the first two, '
   'separated by commas'
 )
-
-
-class People(NamedTuple):
-  """Templates and whose they are.
-
-  Attributes:
-    templates: int32 [n], each once, ascending.
-    subjects: int32 [n], the person of each.
-    lines: int32 [n], where the list mentions it first, from 1.
-  """
-
-  templates: np.ndarray
-  subjects: np.ndarray
-  lines: np.ndarray
 
 
 def read_points(
@@ -119,8 +103,12 @@ def read_pairs(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   return left, right, label == 1
 
 
-def read_people(path: str) -> People:
+def read_people(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Reads a gallery, or probes.
+
+  Returns:
+    int32 [n]: the templates, each once, ascending; their subjects; and the
+    line, from 1, of the first mention of each.
 
   Raises:
     UserError: if the list cannot be read or is empty, a line of it cannot be
@@ -147,8 +135,8 @@ def read_people(path: str) -> People:
   if not subjects:
     raise columns.empty(path)
   templates = sorted(subjects)
-  of_each = ([x[template] for template in templates] for x in (subjects, lines))
-  return People(*(np.array(x, np.int32) for x in (templates, *of_each)))
+  found = templates, *([x[i] for i in templates] for x in (subjects, lines))
+  return tuple(np.array(x, np.int32) for x in found)
 
 
 def _id(field: bytes) -> int:

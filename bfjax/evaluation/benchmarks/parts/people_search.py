@@ -24,14 +24,26 @@ from bfjax.report import results
 _MAX_POINTS = 2000
 
 
+class People(NamedTuple):
+  """Images or templates of people.
+
+  Attributes:
+    numbers: int [n], what they are called in what is found.
+    people: int [n], whose they are.
+  """
+
+  numbers: np.ndarray
+  people: np.ndarray
+
+
 class Nearest(NamedTuple):
   """Who is most similar to each mated probe; of equal ones, the first.
 
   Attributes:
     probe: int [m], its number.
-    mate: int [m], the row of its person in the gallery.
+    mate: int [m], the number of one of its person in the gallery.
     mate_score: float64 [m].
-    stranger: int [m], the row of a stranger.
+    stranger: int [m], the number of one of another person.
     stranger_score: float64 [m]; -inf if there is none.
   """
 
@@ -81,8 +93,8 @@ class Found(NamedTuple):
 def search_people(
   probes: np.ndarray,
   gallery,
-  people: np.ndarray,
-  gallery_people: np.ndarray,
+  probe_people: People,
+  gallery_people: People,
   max_rank: int,
   *,
   ties_found: bool,
@@ -92,35 +104,37 @@ def search_people(
   Args:
     probes: float [q, d], at least one of them mated.
     gallery: [n, d], see `search.top_k`.
-    people: int [q], the person of each probe.
-    gallery_people: int [n], that of each row of the gallery.
+    probe_people: who the probes are.
+    gallery_people: who is in the rows of the gallery.
     max_rank: up to which ranks are to be exact.
     ties_found: whether strangers with an equal score do not count.
 
   Raises:
     UserError: if features are not finite.
   """
-  probe, row = identification.mates(people, gallery_people)
+  probe, row = identification.mates(probe_people.people, gallery_people.people)
   own = products.exact(probes, gallery, probe, row)
   pairs = identification.best(probe, row, own)
-  mated, own = probe[pairs], own[pairs][:, None]
+  mated, mate, own = probe[pairs], row[pairs], own[pairs]
   # With as many others among them as ranks are looked at.
   most = int(np.bincount(probe).max())
   k = min(max_rank + most, len(gallery))
   scores, rows = search.top_k(probes, gallery, k)
   highest, others = scores[mated], rows[mated]
-  is_stranger = gallery_people[others] != people[mated][:, None]
-  better = highest > own if ties_found else highest >= own
+  own_person = probe_people.people[mated][:, None]
+  is_stranger = gallery_people.people[others] != own_person
+  better = np.greater if ties_found else np.greater_equal
+  is_better = is_stranger & better(highest, own[:, None])
   first = np.arange(len(mated)), np.argmax(is_stranger, axis=1)
   return Found(
     Nearest(
-      mated,
-      row[pairs],
-      own[:, 0],
-      others[first],
+      probe_people.numbers[mated],
+      gallery_people.numbers[mate],
+      own,
+      gallery_people.numbers[others[first]],
       np.where(is_stranger[first], highest[first], -np.inf),
     ),
-    1 + np.count_nonzero(is_stranger & better, axis=1),
+    1 + np.count_nonzero(is_better, axis=1),
     np.sort(np.delete(scores[:, 0], mated))[::-1],
   )
 
@@ -134,15 +148,15 @@ def cmc_curve(ranks: np.ndarray, max_rank: int) -> results.Curve:
 
 def examples(
   nearest: Nearest,
-  name: Callable[[int], str],
+  picture: Callable[[int], tuple[int, str]],
   count: int,
-  rival: str = 'distractor',
+  rival: str = 'stranger',
 ) -> tuple[results.Example, ...]:
   """The probes whose best rival is most ahead of their best mate.
 
   Args:
-    nearest: with numbers of images as rows.
-    name: number of an image -> what the user knows it by.
+    nearest: as `search_people` finds it.
+    picture: number -> (row of the image to look at, text under it).
     count: how many at most.
     rival: what a stranger is called.
   """
@@ -155,11 +169,12 @@ def examples(
       (nearest.mate[i], f'best mate {nearest.mate_score[i]:.3f}'),
       (nearest.stranger[i], f'best {rival} {nearest.stranger_score[i]:.3f}'),
     )
+    pictures = [(*picture(int(row)), what) for row, what in images]
     won = f'a {rival} wins' if ahead[i] > 0 else 'the mate wins'
     found.append(
       results.Example(
         f'{won}; by how much the {rival} is ahead',
-        tuple((int(row), f'{text}: {name(row)}') for row, text in images),
+        tuple((row, f'{what}: {name}') for row, name, what in pictures),
         float(ahead[i]),
       )
     )
