@@ -141,9 +141,10 @@ def test_vectors_without_a_length_stay_zero():
     np.testing.assert_allclose(np.linalg.norm(found[:3], axis=1), 1)
 
 
-def test_the_first_image_that_is_not_finite_is_named(rows_at_a_time):
+def test_an_image_that_is_not_finite_is_named(rows_at_a_time):
   features, *lists = make(np.random.default_rng(0))
   for row, value in ((150, np.nan), (40, np.inf)):
+    features[:, 1, 3] = 1
     features[row, 1, 3] = value
     with pytest.raises(errors.UserError, match=f'the image no {row} are not'):
       templates.pool(

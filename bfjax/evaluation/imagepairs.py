@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.protocols import explanations, folding, verification
+from bfjax.evaluation.protocols import (
+  explanations,
+  folding,
+  fusion,
+  verification,
+)
 from bfjax.report import results
-from bfjax.text import printable
 
 _HARDEST = 8  # pairs of each kind
 _SCORES = {'boundaryface': 'cosine', 'insightface': 'squared distance'}
@@ -134,13 +138,7 @@ class Pairs:
       raise ValueError(
         f'{len(features)} features, {self.files.num_rows} images'
       )
-    row = verification.first_not_finite(features)
-    if row is not None:
-      raise errors.UserError(
-        f'The features of the image {printable(self.files.name(row))} '
-        'are not finite: NaN or infinity. The network has diverged or '
-        'overflowed.'
-      )
+    fusion.check_finite(features, self.files.name)
     return {
       name: verification.PROTOCOLS[name](
         features, self.left, self.right, self.same, self.folds

@@ -40,10 +40,25 @@ def fuse(features: np.ndarray, *, flip: str, normalise: bool) -> np.ndarray:
     else:
       features = features.reshape(len(features), -1)
   if normalise:
-    features = features.astype(np.float64)
-    length = np.sqrt(np.sum(np.square(features), axis=1, keepdims=True))
-    features = features / np.where(length > 0, length, 1.0)
+    features = normalised(features.astype(np.float64))
   return features.astype(np.float32)
+
+
+def normalised(vectors: np.ndarray) -> np.ndarray:
+  """Vectors, float64 [n, d], divided by their lengths; zero ones stay."""
+  length = np.sqrt(np.sum(np.square(vectors), axis=1, keepdims=True))
+  return vectors / np.where(length > 0, length, 1.0)
+
+
+def check_finite(features: np.ndarray, name: Callable[[int], str]) -> None:
+  """Raises UserError, with the name of the first row that is not finite."""
+  finite = np.isfinite(features).reshape(len(features), -1).all(axis=1)
+  if not finite.all():
+    raise errors.UserError(
+      f'The features of the image {printable(name(int(np.argmin(finite))))} '
+      'are not finite: NaN or infinity. The network that computed them has '
+      'diverged or overflowed.'
+    )
 
 
 def in_words(flip: str, normalise: bool) -> str:
@@ -111,11 +126,5 @@ class Fused:
     else:
       where = np.asarray(rows)[wanted]
     found = np.asarray(self._features[where])
-    finite = np.isfinite(found).reshape(len(found), -1).all(axis=1)
-    if not finite.all():
-      name = self._name(int(wanted[np.argmin(finite)]))
-      raise errors.UserError(
-        f'The features of the image {printable(name)} are not finite: '
-        'NaN or infinity. The network has diverged or overflowed.'
-      )
+    check_finite(found, lambda i: self._name(int(wanted[i])))
     return fuse(found, **self._how)
