@@ -100,11 +100,9 @@ def build(
   else:
     images.check_exist()
   return distractors_lib.Distractors(
-    files=None if features else images,
+    images=images,
     pictures=pictures,
     labels=labels,
-    num_distractors=len(strangers.paths),
-    name=images.name,
     saved=found,
     noisy=noisy,
     flip=flip,

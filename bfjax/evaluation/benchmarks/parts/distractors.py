@@ -7,7 +7,7 @@ that `bfjax.evaluation.protocols.identification` defines.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,12 +57,9 @@ class Distractors:
   `benchmarks.Benchmark` for what a benchmark has.
 
   Attributes:
-    files: the images to embed; None where the features are saved.
-    pictures: the images, for those who look at examples; None if there are
-      none.
+    images: all of them.
+    pictures: the same, for those who look at examples; None if there are none.
     labels: int [probes], the person of each probe.
-    num_distractors: how many distractors there are.
-    name: number of an image -> what the user knows it by.
     saved: the features of the probes and of the distractors, or None.
     noisy: bool [probes] and bool [distractors], the images that refined scores
       replace; None for no refined scores.
@@ -73,18 +70,21 @@ class Distractors:
     num_examples: how many probes an analysis explains.
   """
 
-  files: benchmarks.Files | None
+  images: benchmarks.Files
   pictures: benchmarks.Files | None
   labels: np.ndarray
-  num_distractors: int
-  name: Callable[[int], str]
-  saved: tuple[saved_lib.Saved, saved_lib.Saved] | None = None
-  noisy: tuple[np.ndarray, np.ndarray] | None = None
-  flip: str = 'sum'
-  normalise: bool = True
-  sizes: Sequence[int] = ()
-  far: float = 1e-6
-  num_examples: int = 16
+  saved: tuple[saved_lib.Saved, saved_lib.Saved] | None
+  noisy: tuple[np.ndarray, np.ndarray] | None
+  flip: str
+  normalise: bool
+  sizes: Sequence[int]
+  far: float
+  num_examples: int
+  files = property(lambda self: None if self.saved else self.images)
+
+  @property
+  def num_distractors(self) -> int:
+    return self.images.num_rows - len(self.labels)
 
   @functools.cached_property
   def _mates(self) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +163,7 @@ class Distractors:
       )
     nearest, count = self._nearest(found), self.num_examples
     examples = people_search.examples(
-      nearest, lambda row: (row, self.name(row)), count, 'distractor'
+      nearest, lambda row: (row, self.images.name(row)), count, 'distractor'
     )
     return results.Analysis(scores, charts, histograms, examples, outcomes)
 
@@ -175,8 +175,7 @@ class Distractors:
     Ranks up to `max_rank` are told, and so many of the highest scores with
     distractors kept, or more.
     """
-    num_probes = len(self.labels)
-    num_all = num_probes + self.num_distractors
+    num_probes, num_all = len(self.labels), self.images.num_rows
     if self.saved is None and len(features) != num_all:
       raise ValueError(f'{len(features)} features, {num_all} images')
     saved = self.saved or (
@@ -188,7 +187,7 @@ class Distractors:
       return fusion.Fused(
         saved[part].features,
         saved[part].rows,
-        lambda i: self.name(first + i),
+        lambda i: self.images.name(first + i),
         flip=self.flip,
         normalise=self.normalise,
         zeros=zeros,
@@ -212,13 +211,8 @@ class Distractors:
     count = min(max(needed, min_negatives), num_negatives)
     nearest = search.TopK(probes, gallery, min(max_rank, size))
     highest = search.Highest(probes, gallery, count)
-    search.scan(
-      probes,
-      gallery,
-      (nearest, highest),
-      slice(0, size),
-      progress=f'{size} distractors',
-    )
+    both, what = (nearest, highest), f'{size} distractors'
+    search.scan(probes, gallery, both, slice(0, size), progress=what)
     strangers, rows = nearest.result()
     negatives = highest.result()
     scores = products.exact(probes, probes, *self._mates)
