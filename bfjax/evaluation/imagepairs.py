@@ -103,10 +103,7 @@ class Pairs:
     as its own fold sees it; the hardest pairs are those of the first protocol.
     """
     found = self._verify(features)
-    strata = np.repeat(
-      np.arange(self.folds),
-      [b - a for a, b in folding.bounds(len(self.same), self.folds)],
-    )
+    strata = folding.fold_of(len(self.same), self.folds)
     rocs, histograms, examples, outcomes = {}, {}, (), {}
     for name, result in found.items():
       what = _SCORES[name]

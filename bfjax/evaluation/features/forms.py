@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.protocols import fusion, verification
-from bfjax.text import printable
+from bfjax.evaluation.protocols import fusion
 
 FLIPS = (*fusion.FLIPS, 'both')
 LAYOUTS = ('rows', 'tree')
@@ -45,9 +44,7 @@ class Form(NamedTuple):
     Raises:
       UserError: if features are not finite; the image is named.
     """
-    _check_finite(
-      found, files, first, 'The network has diverged or overflowed.'
-    )
+    fusion.check_finite(found, lambda i: files.name(first + i))
     features, flip = found, self.flip
     if flip == 'both':
       features, flip = found.reshape(-1, found.shape[-1]), 'none'
@@ -57,14 +54,6 @@ class Form(NamedTuple):
       features = features.reshape(found.shape)
     with np.errstate(over='ignore'):
       features = features.astype(self.dtype)
-    _check_finite(features, files, first, f'Too large for {self.dtype}.')
+    why = f'Too large for {self.dtype}.'
+    fusion.check_finite(features, lambda i: files.name(first + i), why)
     return features
-
-
-def _check_finite(features, files, first, why) -> None:
-  row = verification.first_not_finite(features)
-  if row is not None:
-    name = printable(files.name(first + row))
-    raise errors.UserError(
-      f'The features of the image {name} are not finite: NaN or infinity. {why}'
-    )

@@ -16,6 +16,12 @@ def bounds(num_pairs: int, folds: int) -> list[tuple[int, int]]:
   return list(zip((ends - sizes).tolist(), ends.tolist(), strict=True))
 
 
+def fold_of(num_pairs: int, folds: int) -> np.ndarray:
+  """int [n]: the fold of each pair, from 0."""
+  sizes = [b - a for a, b in bounds(num_pairs, folds)]
+  return np.repeat(np.arange(folds), sizes)
+
+
 def check(num_pairs: int, folds: int, equal: bool) -> None:
   """Raises UserError if the pairs cannot be split, or not in `equal` folds."""
   if folds < 2:
@@ -73,5 +79,5 @@ def thresholds(
       for seen, (a, b) in zip(scores, parts, strict=True)
     ]
   )
-  fold = np.repeat(np.arange(len(parts)), [b - a for a, b in parts])
+  fold = fold_of(len(same), len(scores))
   return chosen, scores[fold, np.arange(len(same))], chosen[fold]

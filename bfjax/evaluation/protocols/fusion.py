@@ -50,14 +50,26 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
   return vectors / np.where(length > 0, length, 1.0)
 
 
-def check_finite(features: np.ndarray, name: Callable[[int], str]) -> None:
-  """Raises UserError, with the name of the first row that is not finite."""
+def check_finite(
+  features: np.ndarray,
+  name: Callable[[int], str],
+  why: str = 'The network has diverged or overflowed.',
+) -> None:
+  """Refuses features that are not finite.
+
+  Args:
+    features: float [n, ...].
+    name: row -> the image, for the message.
+    why: what explains it, a sentence.
+
+  Raises:
+    UserError: if there is a NaN or an infinity; it names the first row.
+  """
   finite = np.isfinite(features).reshape(len(features), -1).all(axis=1)
   if not finite.all():
     raise errors.UserError(
       f'The features of the image {printable(name(int(np.argmin(finite))))} '
-      'are not finite: NaN or infinity. The network that computed them has '
-      'diverged or overflowed.'
+      f'are not finite: NaN or infinity. {why}'
     )
 
 

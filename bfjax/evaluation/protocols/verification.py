@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bfjax import errors
-from bfjax.evaluation.protocols import folding, thresholds
+from bfjax.evaluation.protocols import folding, fusion, thresholds
 
 # Pairs whose features are centred and normalised together: few enough that
 # they stay in the processor's cache for all folds.
@@ -163,12 +162,6 @@ def insightface(
 PROTOCOLS = {'boundaryface': boundaryface, 'insightface': insightface}
 
 
-def first_not_finite(features: np.ndarray) -> int | None:
-  """The first row with a NaN or an infinity in it; None if all are finite."""
-  bad = ~np.isfinite(features).reshape(len(features), -1).all(axis=1)
-  return int(np.argmax(bad)) if bad.any() else None
-
-
 def _checked(features, left, right, same):
   features = np.asarray(features)
   left, right, same = np.asarray(left), np.asarray(right), np.asarray(same)
@@ -176,12 +169,7 @@ def _checked(features, left, right, same):
     raise ValueError(f'features [m, 2, d] expected, got {features.shape}')
   if not left.shape == right.shape == same.shape == (len(same),):
     raise ValueError(f'pairs: {left.shape}, {right.shape}, {same.shape}')
-  row = first_not_finite(features)
-  if row is not None:
-    raise errors.UserError(
-      f'The features of image {row} (counted from 0) are not finite: NaN or '
-      'infinity. The network that computed them has diverged or overflowed.'
-    )
+  fusion.check_finite(features, lambda row: f'{row} (counted from 0)')
   return features, left, right, same.astype(bool)
 
 
