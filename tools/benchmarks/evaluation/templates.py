@@ -140,7 +140,7 @@ def _rates(rounded, same, given, what, repeats):
   secs = timing.interleaved(sides, repeats, 0, line)
   return timing.Row(
     line,
-    'roc.rates: by partition of float32, exact where it counts',
+    'roc.rates: the highest float32 sorted, exact where it counts',
     'all float64 scores sorted, numpy',
     secs['ours'],
     secs['theirs'],
