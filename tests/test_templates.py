@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation.protocols import pair_scores, roc, templates
+from bfjax.evaluation.protocols import pair_scores, products, roc, templates
 
 FLAGS = list(
   itertools.product(
@@ -208,7 +208,9 @@ def test_scores_in_any_way(block, buffer, cost, dim, monkeypatch):
   found = pair_scores.rounded(unit, left, right)
   assert found.dtype == np.float32
   assert np.abs(found - expected).max() <= pair_scores.slack(dim) < 1e-4
-  np.testing.assert_array_equal(pair_scores.exact(unit, left, right), expected)
+  np.testing.assert_array_equal(
+    products.exact(unit, unit, left, right), expected
+  )
 
 
 def test_few_pairs_of_many_templates():
@@ -224,7 +226,7 @@ def rates(unit, left, right, same):
   return roc.rates(
     pair_scores.rounded(unit, left, right),
     same,
-    exact=lambda pairs: pair_scores.exact(unit, left[pairs], right[pairs]),
+    exact=lambda pairs: products.exact(unit, unit, left[pairs], right[pairs]),
     slack=pair_scores.slack(unit.shape[1]),
   )
 

@@ -19,7 +19,7 @@ from bfjax.evaluation.benchmarks.parts import (
   ijb_images,
   ijb_lists,
 )
-from bfjax.evaluation.protocols import explanations, pair_scores, roc
+from bfjax.evaluation.protocols import explanations, pair_scores, products, roc
 from bfjax.report import results
 from bfjax.text import printable
 
@@ -99,7 +99,7 @@ class TemplatePairs:
     return unit, pair_scores.rounded(unit, self.left, self.right)
 
   def _exact(self, unit, pairs):
-    return pair_scores.exact(unit, self.left[pairs], self.right[pairs])
+    return products.exact(unit, unit, self.left[pairs], self.right[pairs])
 
   def _points(self, unit, rounded) -> dict[str, roc.Point]:
     """Name of a score -> the point of the ROC whose TAR it is."""

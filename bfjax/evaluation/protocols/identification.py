@@ -56,21 +56,18 @@ def ranks(
 
   Args:
     scores: float64 [p], of pairs of one person.
-    probe: int [p], the probe of each pair, 0 <= probe < q.
+    probe: int [p], the probe of each pair, 0 <= probe < q, ascending.
     strangers: float64 [q, k], the k highest scores of each probe against
       strangers, descending.
 
   Returns:
     int64 [p], from 1 to k + 1; the last stands for every rank over k.
   """
-  out = np.empty(len(scores), np.int64)
-  order = np.argsort(probe, kind='stable')
-  ends = np.flatnonzero(np.diff(probe[order])) + 1
-  for pairs in np.split(order, ends):
-    if len(pairs):
-      rising = -strangers[probe[pairs[0]]]
-      out[pairs] = 1 + np.searchsorted(rising, -scores[pairs], side='left')
-  return out
+  found = np.empty(len(scores), np.int64)
+  for j in np.unique(probe):
+    pairs = slice(*np.searchsorted(probe, [j, j + 1]))
+    found[pairs] = 1 + np.searchsorted(-strangers[j], -scores[pairs], 'left')
+  return found
 
 
 def cmc(ranks: np.ndarray, max_rank: int) -> np.ndarray:

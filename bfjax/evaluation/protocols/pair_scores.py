@@ -44,7 +44,8 @@ def rounded(
   rows, at_row = _used(len(templates), left)
   columns, at_column = _used(len(templates), right)
   if len(rows) * len(columns) > _EXACT_COST * len(left):
-    return exact(templates, left, right).astype(np.float32)
+    scores = products.exact(templates, templates, left, right)
+    return scores.astype(np.float32)
   scores = np.empty(len(left), np.float32)
   strips = _blocks(templates[rows], _BLOCK[0])
   blocks = _blocks(templates[columns], _BLOCK[1])
@@ -59,19 +60,6 @@ def rounded(
     starts = (at_row - first * _BLOCK[0]) * shape[1]
     _pick(found.reshape(-1), starts, at_column, left, right, scores)
   return scores
-
-
-def exact(
-  templates: np.ndarray, left: np.ndarray, right: np.ndarray
-) -> np.ndarray:
-  """float64 [n]: the dot products of pairs, each summed in the same order.
-
-  Args:
-    templates: float64 [T, d].
-    left: int [n], the rows of the one side of the pairs.
-    right: int [n], of the other.
-  """
-  return products.exact(templates, templates, left, right)
 
 
 def slack(dim: int) -> float:

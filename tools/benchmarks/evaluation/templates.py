@@ -11,7 +11,7 @@ import tempfile
 import numpy as np
 
 from benchmarks import timing
-from bfjax.evaluation.protocols import pair_scores, roc
+from bfjax.evaluation.protocols import pair_scores, products, roc
 
 # Of IJB-C: templates that are enrolled, templates to verify, pairs, of these
 # of one person.
@@ -125,7 +125,7 @@ def _rates(rounded, same, given, what, repeats):
   templates, left, right = given
 
   def exact(pairs):
-    return pair_scores.exact(templates, left[pairs], right[pairs])
+    return products.exact(templates, templates, left[pairs], right[pairs])
 
   def ours():
     slack = pair_scores.slack(DIM)
