@@ -89,17 +89,13 @@ def make_tree(root, features, names):
     np.save(path, feature)
 
 
-def test_a_tree_is_read_row_by_row(tmp_path):
+def test_a_tree_is_read_in_the_order_asked_for(tmp_path):
   features = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
   names = ['a/1.jpg', 'a/2.jpg', 'b/1.jpg', 'b/x/2.png', 'c.jpg']
   make_tree(tmp_path, features, names)
   found = store.open_tree(tmp_path, names[::-1])
-  assert found.features.shape == (5, 3)
   np.testing.assert_array_equal(found.features, features[::-1])
-  np.testing.assert_array_equal(found.features[1:3], features[::-1][1:3])
-  rows = np.array([[4, 0], [2, 2]])
-  np.testing.assert_array_equal(found.features[rows], features[::-1][rows])
-  np.testing.assert_array_equal(found.features[2], features[2])
+  assert found.features.dtype == np.float32
 
 
 def test_files_of_a_tree_that_are_missing_or_differ_are_named(tmp_path):
@@ -107,9 +103,8 @@ def test_files_of_a_tree_that_are_missing_or_differ_are_named(tmp_path):
   make_tree(tmp_path, np.ones((1, 4), np.float32), ['3.jpg'])
   with pytest.raises(errors.UserError, match=r'1 of 3 .*\n.*4\.jpg\.npy'):
     store.open_tree(tmp_path, ['1.jpg', '2.jpg', '4.jpg'])
-  found = store.open_tree(tmp_path, ['1.jpg', '2.jpg', '3.jpg'])
   with pytest.raises(errors.UserError, match=r'3\.jpg\.npy holds .*\(4,\)'):
-    found.features[:]
+    store.open_tree(tmp_path, ['1.jpg', '2.jpg', '3.jpg'])
   (tmp_path / '2.jpg.npy').write_bytes(b'none')
   with pytest.raises(errors.UserError, match=r'2\.jpg\.npy'):
-    found.features[1]
+    store.open_tree(tmp_path, ['1.jpg', '2.jpg'])

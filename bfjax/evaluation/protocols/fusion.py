@@ -107,7 +107,7 @@ class Fused:
       normalise: likewise.
       zeros: which of the n are the zero vector instead.
     """
-    self._features, self._rows, self._name = features, rows, name
+    self._features, self._rows, self._name = features, np.asarray(rows), name
     self._how = {'flip': flip, 'normalise': normalise}
     self._is_zero = np.zeros(len(rows), bool)
     self._is_zero[np.asarray(zeros, int)] = True
@@ -129,14 +129,10 @@ class Fused:
     return found
 
   def _read(self, wanted):
-    rows = self._rows
-    if isinstance(rows, range) and len(wanted):
-      where = wanted + rows.start
-      # Consecutive rows of a memory-mapped array are read as one piece.
-      if where[-1] - where[0] == len(where) - 1:
-        where = slice(where[0], where[-1] + 1)
-    else:
-      where = np.asarray(rows)[wanted]
+    where = self._rows[wanted]
+    # Consecutive rows of a memory-mapped array are read as one piece.
+    if len(where) and (np.diff(where) == 1).all():
+      where = slice(where[0], where[-1] + 1)
     found = np.asarray(self._features[where])
     check_finite(found, lambda i: self._name(int(wanted[i])))
     return fuse(found, **self._how)
