@@ -151,7 +151,7 @@ def build(
       or there are no pairs of one kind. Lists are named with the line.
   """
   options = ijb_images.Options(**images)
-  found = ijb_images.open_images(options)
+  found = ijb_images.Images(options)
   path = options.in_meta(pair_list, 'template_pair_label.txt')
   left, right, same = ijb_lists.read_pairs(path)
   left, right = (found.find(path, ids) for ids in (left, right))

@@ -185,7 +185,7 @@ def build(
     if not 0 <= fpir <= 1:
       raise errors.UserError(f'FPIR is from 0 to 1, not {fpir}.')
   options = ijb_images.Options(**images)
-  found = ijb_images.open_images(options)
+  found = ijb_images.Images(options)
   galleries = tuple(galleries) or _GALLERIES[options.name]
   gallery_lists = tuple(gallery_lists) or ('',) * len(galleries)
   if len(gallery_lists) != len(galleries):

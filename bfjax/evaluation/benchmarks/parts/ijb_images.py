@@ -10,10 +10,9 @@ Both lists have a line for each image, in the same order.
 """
 
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from bfjax import errors
@@ -69,47 +68,76 @@ class Options(NamedTuple):
     return os.path.join(self.root, given or usual)
 
 
-class Images(NamedTuple):
+class Images:
   """Images and the templates they make up.
 
   Attributes:
     name: of the data set, 'IJB-C'.
     files: what to embed; None where features are saved.
-    pictures: the same to be looked at, by the rows of the lists; or None.
-    media_list: path of the list of templates and media.
-    names: binary Arrow array, of n images.
-    template_ids: int32 [T], the templates' numbers, ascending.
-    template: int32 [n], which of them an image belongs to.
-    media: int32 [n], the number of its medium.
-    detector_scores: float64 [n], or None where they are not needed.
-    pooling: the flags of the protocol.
-    saved: saved features, or None.
-    in_words: where the features come from.
+    pictures: the images to be looked at, by the rows of the lists; or None.
   """
 
-  name: str
-  files: Any
-  pictures: Any
-  media_list: str
-  names: pa.BinaryArray
-  template_ids: np.ndarray
-  template: np.ndarray
-  media: np.ndarray
-  detector_scores: np.ndarray | None
-  pooling: templates.Pooling
-  saved: Any
-  in_words: str
+  def __init__(self, options: Options):
+    """Reads the lists and looks the images, or their features, up.
+
+    Raises:
+      Absent: if there is no list of templates and media.
+      UserError: if a flag has no such value, a list cannot be understood, the
+        lists do not fit, or images or features are missing.
+    """
+    self.name = errors.choose('IJB set', options.name, _NAMES)
+    flags = options.flip, options.norm, options.detector
+    self._pooling = templates.Pooling(*flags)
+    self._pooling.check()
+    media_list = options.in_meta(options.media_list, 'face_tid_mid.txt')
+    self._shown = printable(media_list)
+    if not os.path.exists(media_list):
+      raise benchmarks.Absent(f'{self.name} is not there: no {self._shown}.')
+    names, ids, self._media = columns.read(media_list, ijb_lists.MEDIA)
+    self._names = names
+    # Which of the templates, by ascending number, an image belongs to.
+    self._ids, self._template = np.unique(ids, return_inverse=True)
+    landmarks = self._scores = None
+    to_align = not (options.features or options.aligned)
+    if to_align or self._pooling.detector == 'weighted':
+      points = options.in_meta(options.landmark_list, 'name_5pts_score.txt')
+      landmarks, self._scores = ijb_lists.read_points(
+        points, names, media_list, to_align
+      )
+    self.pictures = files.ImageFiles(
+      names.to_pylist(), os.path.join(options.root, options.images)
+    )
+    self.files = self._saved = None
+    if options.features:
+      self._saved, self._in_words = ijb_features.find(
+        os.path.join(options.root, options.features),
+        options.images,
+        [os.fsdecode(name) for name in names.to_pylist()],
+        self._pooling,
+      )
+      if not os.path.isfile(self.pictures.path(0)):
+        self.pictures = None
+      return
+    self.pictures.check_exist()
+    self._in_words = f'images of {options.images}, aligned already'
+    if to_align:
+      size = options.image_size
+      self.pictures = alignment.AlignedFiles(self.pictures, landmarks, size)
+      self._in_words = (
+        f'images of {options.images} aligned by five points to {size} pixels'
+      )
+    self.files = self.pictures
 
   def describe(self) -> str:
     """What there is, what is embedded and all flags, in words."""
     return (
-      f'{len(self.template_ids)} templates of {len(self.template)} images; '
-      f'{self.in_words}; {self.pooling.describe()}; mean over the images of a '
-      'medium, sum over media, normalised, dot product'
+      f'{len(self._ids)} templates of {len(self._names)} images; '
+      f'{self._in_words}; {self._pooling.describe()}; mean over the images of '
+      'a medium, sum over media, normalised, dot product'
     )
 
-  def pool(self, features) -> np.ndarray:
-    """float64 [T, d]: the templates; see `templates.pool`.
+  def pool(self, features: np.ndarray | None) -> np.ndarray:
+    """float64 [T, d]: the templates, by ascending number.
 
     Args:
       features: float32 [n, 2, d] of `files`; None for the saved ones.
@@ -118,18 +146,18 @@ class Images(NamedTuple):
       UserError: if features are not finite; the message names the image.
     """
     if features is None:
-      features = self.saved
-    if len(features) != len(self.template):
-      raise ValueError(f'{len(features)} features, {len(self.template)} images')
+      features = self._saved
+    if len(features) != len(self._names):
+      raise ValueError(f'{len(features)} features, {len(self._names)} images')
     return templates.pool(
       features,
-      self.template,
-      self.media,
-      self.detector_scores,
-      pooling=self.pooling,
-      num_templates=len(self.template_ids),
-      rank=pc.rank(self.names, tiebreaker='first').to_numpy(),
-      name=lambda row: columns.name(self.names, row),
+      self._template,
+      self._media,
+      self._scores,
+      pooling=self._pooling,
+      num_templates=len(self._ids),
+      rank=pc.rank(self._names, tiebreaker='first').to_numpy(),
+      name=lambda row: columns.name(self._names, row),
     )
 
   def find(
@@ -145,15 +173,14 @@ class Images(NamedTuple):
     Raises:
       UserError: if a template has no image; the message names the line.
     """
-    known = self.template_ids
-    places = np.searchsorted(known, ids).astype(np.int32)
-    np.minimum(places, len(known) - 1, out=places)
-    is_known = known[places] == ids
+    places = np.searchsorted(self._ids, ids).astype(np.int32)
+    np.minimum(places, len(self._ids) - 1, out=places)
+    is_known = self._ids[places] == ids
     columns.check(
       path,
       is_known,
       lambda row: (
-        f'template {ids[row]} has no image in {printable(self.media_list)} '
+        f'template {ids[row]} has no image in {self._shown} '
         f'({np.count_nonzero(~is_known)} of {len(ids)} mentions are of such '
         'templates). Are these lists of one data set?'
       ),
@@ -163,68 +190,6 @@ class Images(NamedTuple):
 
   def picture_of(self, template: int) -> tuple[int, str]:
     """(row of a template's first image, text that tells both)."""
-    row = int(np.argmax(self.template == template))
-    name = columns.name(self.names, row)
-    return row, f'template {self.template_ids[template]}: {name}'
-
-
-def open_images(options: Options) -> Images:
-  """Reads the lists and looks the images, or their features, up.
-
-  Raises:
-    Absent: if there is no list of templates and media.
-    UserError: if a flag has no such value, a list cannot be understood, the
-      lists do not fit, or images or features are missing.
-  """
-  name = errors.choose('IJB set', options.name, _NAMES)
-  pooling = templates.Pooling(options.flip, options.norm, options.detector)
-  pooling.check()
-  media_list = options.in_meta(options.media_list, 'face_tid_mid.txt')
-  if not os.path.exists(media_list):
-    raise benchmarks.Absent(f'{name} is not there: no {printable(media_list)}.')
-  names, ids, media = columns.read(media_list, ijb_lists.MEDIA)
-  template_ids, template = np.unique(ids, return_inverse=True)
-  landmarks = detector_scores = None
-  to_align = not (options.features or options.aligned)
-  if to_align or pooling.detector == 'weighted':
-    points = options.in_meta(options.landmark_list, 'name_5pts_score.txt')
-    landmarks, detector_scores = ijb_lists.read_points(
-      points, names, media_list, to_align
-    )
-  pictures = files.ImageFiles(
-    names.to_pylist(), os.path.join(options.root, options.images)
-  )
-  saved = to_embed = None
-  if options.features:
-    saved, in_words = ijb_features.find(
-      os.path.join(options.root, options.features),
-      options.images,
-      [os.fsdecode(name) for name in names.to_pylist()],
-      pooling,
-    )
-    if not os.path.isfile(pictures.path(0)):
-      pictures = None
-  else:
-    pictures.check_exist()
-    in_words = f'images of {options.images}, aligned already'
-    if to_align:
-      size = options.image_size
-      pictures = alignment.AlignedFiles(pictures, landmarks, size)
-      in_words = (
-        f'images of {options.images} aligned by five points to {size} pixels'
-      )
-    to_embed = pictures
-  return Images(
-    name,
-    to_embed,
-    pictures,
-    media_list,
-    names,
-    template_ids,
-    template.astype(np.int32),
-    media,
-    detector_scores if pooling.detector == 'weighted' else None,
-    pooling,
-    saved,
-    in_words,
-  )
+    row = int(np.argmax(self._template == template))
+    name = columns.name(self._names, row)
+    return row, f'template {self._ids[template]}: {name}'
