@@ -98,13 +98,13 @@ class TinyFace:
         normalise=self.normalise,
       )
 
-    probes = range(len(self.people))
-    gallery = range(len(self.people), num_images)
+    probes = np.arange(len(self.people))
+    gallery = np.arange(len(self.people), num_images)
     return people_search.search_people(
       some(probes)[:],
       some(gallery),
-      people_search.People(np.array(probes), self.people),
-      people_search.People(np.array(gallery), self.gallery_people),
+      people_search.People(probes, self.people),
+      people_search.People(gallery, self.gallery_people),
       max_rank,
       ties_found=True,
     )

@@ -179,8 +179,8 @@ class Distractors:
     if self.saved is None and len(features) != num_all:
       raise ValueError(f'{len(features)} features, {num_all} images')
     saved = self.saved or (
-      saved_lib.Saved(features, range(num_probes), ''),
-      saved_lib.Saved(features, range(num_probes, num_all), ''),
+      saved_lib.Saved(features, np.arange(num_probes), ''),
+      saved_lib.Saved(features, np.arange(num_probes, num_all), ''),
     )
 
     def fused(part, first, zeros=()):

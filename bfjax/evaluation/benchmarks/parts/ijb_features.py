@@ -109,7 +109,7 @@ class _Rows:
   """Saved features in the order of a list; joined ones [2 d] as [2, d]."""
 
   def __init__(self, found: saved.Saved, joined: bool):
-    self._features, self._rows = found.features, np.asarray(found.rows)
+    self._features, self._rows = found.features, found.rows
     one = found.features.shape[1:]
     if joined and len(one) == 1:
       one = (2, one[0] // 2)
