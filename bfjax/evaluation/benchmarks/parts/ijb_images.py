@@ -90,9 +90,11 @@ class Images:
     self._pooling = templates.Pooling(*flags)
     self._pooling.check()
     media_list = options.in_meta(options.media_list, 'face_tid_mid.txt')
-    self._shown = printable(media_list)
+    self._media_list = printable(media_list)
     if not os.path.exists(media_list):
-      raise benchmarks.Absent(f'{self.name} is not there: no {self._shown}.')
+      raise benchmarks.Absent(
+        f'{self.name} is not there: no {self._media_list}.'
+      )
     names, ids, self._media = columns.read(media_list, ijb_lists.MEDIA)
     self._names = names
     # Which of the templates, by ascending number, an image belongs to.
@@ -180,7 +182,7 @@ class Images:
       path,
       is_known,
       lambda row: (
-        f'template {ids[row]} has no image in {self._shown} '
+        f'template {ids[row]} has no image in {self._media_list} '
         f'({np.count_nonzero(~is_known)} of {len(ids)} mentions are of such '
         'templates). Are these lists of one data set?'
       ),
