@@ -63,18 +63,14 @@ class Block(NamedTuple):
     Yields:
       products float32 [n], queries int [n], and gallery rows int [n].
     """
-    groups = self.maxima.shape[1]
     query, group = np.nonzero(self.maxima >= floor[:, None])
     for start in range(0, len(query), _PICKED):
-      some = (
-        query[start : start + _PICKED],
-        group[start : start + _PICKED],
-      )
-      values = _picked(self.products, *some)
-      wanted = (values >= floor[some[0], None]) & (values > -np.inf)
+      queries, groups = query[start:][:_PICKED], group[start:][:_PICKED]
+      values = _picked(self.products, queries, groups)
+      wanted = (values >= floor[queries, None]) & (values > -np.inf)
       at, member = np.nonzero(wanted)
-      row = self.first + member * groups + some[1][at]
-      yield values[at, member], self.queries.start + some[0][at], row
+      row = self.first + member * self.maxima.shape[1] + groups[at]
+      yield values[at, member], self.queries.start + queries[at], row
 
 
 def blocks(
@@ -185,9 +181,8 @@ def _picked(products, query, group):
     return np.asarray(products)[query, :, group]
   n = len(query)
   fill = 0, (1 << (n - 1).bit_length()) - n  # few lengths to compile for
-  return np.asarray(_pick(products, np.pad(query, fill), np.pad(group, fill)))[
-    :n
-  ]
+  found = _pick(products, np.pad(query, fill), np.pad(group, fill))
+  return np.asarray(found)[:n]
 
 
 @jax.jit

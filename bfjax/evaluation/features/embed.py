@@ -75,10 +75,14 @@ class Embedder:
     Raises:
       UserError: if an image cannot be read; it is named.
     """
-    parts = jax.process_count()
-    share = _Share(files, first, self.batch, jax.process_index(), parts)
+    parts, part = jax.process_count(), jax.process_index()
+    steps = -(-(files.num_rows - first) // self.batch)
+    # Whole batches, the last one filled up with the last image; of each batch,
+    # the part of this process.
+    rows = np.arange(first, first + steps * self.batch)
+    rows = np.minimum(rows, files.num_rows - 1).reshape(steps, parts, -1)
     batches = pipeline.ordered_batches(
-      share,
+      _Rows(files, rows[:, part].reshape(-1)),
       batch=self.batch // parts,
       image_size=self._image_size,
       threads=self._threads,
@@ -97,34 +101,20 @@ class Embedder:
       yield row, np.asarray(features)[: files.num_rows - row]
 
 
-class _Share:
-  """The images that one process embeds: its part of every batch.
+class _Rows:
+  """Some rows of files."""
 
-  Row i of the share is the image `first + step * batch + part * size + i mod
-  size` of all, with size = batch / parts and step = i div size; after the last
-  image it is the last one again.
-  """
-
-  def __init__(self, files, first: int, batch: int, part: int, parts: int):
-    self._files, self._first, self._batch = files, first, batch
-    self._size = batch // parts
-    self._offset = part * self._size
-    self.num_batches = -(-(files.num_rows - first) // batch)
-    self.num_rows = self.num_batches * self._size
-
-  def _row(self, rows):
-    step, within = np.divmod(np.asarray(rows), self._size)
-    found = self._first + step * self._batch + self._offset + within
-    return np.minimum(found, self._files.num_rows - 1)
+  def __init__(self, files, rows: np.ndarray):
+    self._files, self._rows, self.num_rows = files, rows, len(rows)
 
   def read(self, rows):
-    return self._files.read(self._row(rows))
+    return self._files.read(self._rows[rows])
 
   def name(self, row):
-    return self._files.name(int(self._row(row)))
+    return self._files.name(int(self._rows[row]))
 
   def path(self, row):
-    return self._files.path(int(self._row(row)))
+    return self._files.path(int(self._rows[row]))
 
 
 def bar(
