@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,7 +30,8 @@ from bfjax.data import (
   selection,
   sources,
 )
-from bfjax.heads import corrections, margins
+from bfjax.heads import corrections
+from bfjax.logbook import collapse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +48,13 @@ class Run:
     steps_per_epoch: updates in an epoch.
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
-    margin: the margin's functions.
     rule: the rule's; None without one.
     init_head_state: () -> the state of a new head.
+    task: what the training is about, for whoever watches it.
+    seed: of the run.
+    epochs: that it has.
+    correction_start: labels are corrected in later epochs; infinity: never.
+    config_json: the config, to be kept.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
 
@@ -61,9 +67,13 @@ class Run:
   steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
-  margin: margins.Margin
   rule: corrections.Rule | None
   init_head_state: Callable
+  task: collapse.Task
+  seed: int
+  epochs: int
+  correction_start: float
+  config_json: str
   record: dict[str, Any]
 
   def epoch_of(self, done: int) -> tuple[int, bool]:
@@ -130,6 +140,7 @@ def open_run(
   _check_devices(config.batch, mesh)
   builders.check_parts(config)
   source, given = open_source(config, workdir)
+  true = source.true_labels
   batch = config.batch * config.accumulate
   if batch > source.num_rows:
     raise errors.UserError(
@@ -161,7 +172,18 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
-    margin=builders.open_margin(config.head),
+    task=builders.open_task(
+      config,
+      num_classes=source.num_classes,
+      steps_per_epoch=steps_per_epoch,
+      noise=None if true is None else float(np.mean(given != true)),
+    ),
+    seed=config.seed,
+    epochs=config.epochs,
+    correction_start=(
+      math.inf if config.head.rule == 'none' else config.head.epoch_start
+    ),
+    config_json=config.to_json_best_effort(indent=2, sort_keys=True),
     rule=corrections.build_rule(config.head.rule),
     init_head_state=init_head_state,
     record=_record(config, source, given),

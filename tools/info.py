@@ -26,7 +26,7 @@ import shlex
 from bfjax import atomic, command, defaults, recipes
 from bfjax.datasets import layouts, ondisk
 from bfjax.datasets.inspection import census, findings, picture
-from bfjax.evaluation.verification import pairinspection, pairlist
+from bfjax.evaluation import pairinspection, pairlist
 from bfjax.formats import packs
 from bfjax.text import printable
 

@@ -38,7 +38,7 @@ from bfjax.data import correctionlog, selection
 from bfjax.data.names import Names
 from bfjax.datasets import layouts, ondisk, packing
 from bfjax.datasets.layouts import bin as pairs_layout
-from bfjax.evaluation.verification import pairlist
+from bfjax.evaluation import pairlist
 
 _SETS_ONLY = (
   *('list', 'truth', 'dataset', 'split', 'image_key', 'label_key'),

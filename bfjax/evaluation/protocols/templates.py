@@ -22,19 +22,18 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import errors
-from bfjax.text import printable
+from bfjax.evaluation.protocols import fusion
 
-FLIPS = {
-  'sum': 'f(x) + f(mirror x)',
-  'none': 'f(x) alone',
-}
-NORMS = {
-  'kept': 'the length of image features kept',
-  'removed': 'image features normalised',
-}
-DETECTORS = {
-  'weighted': 'image features times detector score',
-  'ignored': 'detector scores ignored',
+FLAGS = {
+  'flip': {'sum': 'f(x) + f(mirror x)', 'none': 'f(x) alone'},
+  'norm': {
+    'kept': 'the length of image features kept',
+    'removed': 'image features normalised',
+  },
+  'detector': {
+    'weighted': 'image features times detector score',
+    'ignored': 'detector scores ignored',
+  },
 }
 _ROWS = 4096
 
@@ -48,16 +47,14 @@ class Pooling(NamedTuple):
 
   def check(self) -> None:
     """Raises UserError if a flag has no such value."""
-    errors.choose('flip', self.flip, FLIPS)
-    errors.choose('norm', self.norm, NORMS)
-    errors.choose('detector', self.detector, DETECTORS)
+    for flag, value in self._asdict().items():
+      errors.choose(flag, value, FLAGS[flag])
 
   def describe(self) -> str:
     """All flags with their meaning, in one line."""
-    return (
-      f"flip '{self.flip}' ({FLIPS[self.flip]}), "
-      f"norm '{self.norm}' ({NORMS[self.norm]}), "
-      f"detector '{self.detector}' ({DETECTORS[self.detector]})"
+    return ', '.join(
+      f'{flag} {value!r} ({FLAGS[flag][value]})'
+      for flag, value in self._asdict().items()
     )
 
 
@@ -93,7 +90,7 @@ def pool(
 
   Raises:
     UserError: if a flag has no such value, or features are not finite; the
-      message names the first such image.
+      message names such an image.
   """
   pooling.check()
   rank = np.arange(len(template)) if rank is None else rank
@@ -102,11 +99,9 @@ def pool(
   first_of_template = np.r_[True, template[1:] != template[:-1]]
   first_of_media = first_of_template | np.r_[True, media[1:] != media[:-1]]
   sums = np.zeros((num_templates, features.shape[-1]))
-  not_finite = []
   for part in _parts(np.flatnonzero(first_of_template), len(order)):
     rows = order[part]
-    vectors, finite = _image_vectors(features, rows, pooling)
-    not_finite += rows[~finite].tolist()
+    vectors = _image_vectors(features, rows, pooling, name)
     if pooling.detector == 'weighted':
       vectors *= detector_scores[rows].astype(np.float64)[:, None]
     starts = np.flatnonzero(first_of_media[part])
@@ -115,14 +110,7 @@ def pool(
     owner = template[part][starts]
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
     sums[owner[starts]] = _sums(means, starts)
-  if not_finite:
-    row = min(not_finite)
-    raise errors.UserError(
-      f'The features of the image {printable(name(row))} are not finite: '
-      'NaN or infinity. The network that computed them has diverged or '
-      'overflowed.'
-    )
-  return _normalised(sums)
+  return fusion.normalised(sums)
 
 
 def _parts(starts: np.ndarray, num_rows: int) -> list[slice]:
@@ -146,16 +134,10 @@ def _sums(vectors: np.ndarray, starts: np.ndarray) -> np.ndarray:
   return sums
 
 
-def _image_vectors(features, rows, pooling):
-  """(v before the detector score, float64 [n, d]; which are finite)."""
-  raw = np.asarray(features[rows], np.float64)
-  finite = np.isfinite(raw).reshape(len(raw), -1).all(axis=1)
-  raw[~finite] = 0
-  if raw.ndim == 3:
-    raw = raw[:, 0] + raw[:, 1] if pooling.flip == 'sum' else raw[:, 0]
-  return (_normalised(raw) if pooling.norm == 'removed' else raw), finite
-
-
-def _normalised(vectors: np.ndarray) -> np.ndarray:
-  length = np.sqrt(np.sum(np.square(vectors), axis=1))
-  return vectors / np.where(length > 0, length, 1.0)[:, None]
+def _image_vectors(features, rows, pooling, name) -> np.ndarray:
+  """float64 [n, d]: v of some rows, before the detector score."""
+  found = np.asarray(features[rows], np.float64)
+  fusion.check_finite(found, lambda i: name(rows[i]))
+  if found.ndim == 3:
+    found = found[:, 0] + found[:, 1] if pooling.flip == 'sum' else found[:, 0]
+  return fusion.normalised(found) if pooling.norm == 'removed' else found

@@ -56,26 +56,8 @@ def transforms(landmarks: np.ndarray, image_size: int = 112) -> np.ndarray:
     a = np.sum(z_centred.conj() * w_centred, axis=1)
     a /= np.sum(np.abs(z_centred) ** 2, axis=1)
     t = w_mean - a * z_mean
-  return np.stack(
-    [
-      np.stack([a.real, -a.imag, t.real], axis=1),
-      np.stack([a.imag, a.real, t.imag], axis=1),
-    ],
-    axis=1,
-  )
-
-
-def align(
-  image: np.ndarray, transform: np.ndarray, image_size: int
-) -> np.ndarray:
-  """uint8 [image_size, image_size, 3]: the crop, black outside the image.
-
-  Args:
-    image: uint8 [h, w, 3], channels in any order.
-    transform: float64 [2, 3], of `transforms`.
-    image_size: of the crop.
-  """
-  return cv2.warpAffine(image, transform, (image_size,) * 2, borderValue=0)
+  rows = (a.real, -a.imag, t.real), (a.imag, a.real, t.imag)
+  return np.moveaxis(np.array(rows), 2, 0)
 
 
 class AlignedFiles:
@@ -107,9 +89,7 @@ class AlignedFiles:
     self.path: Callable[[int], str] = files.path
 
   def __eq__(self, other) -> bool:
-    if not isinstance(other, AlignedFiles):
-      return NotImplemented
-    return self._digest == other._digest
+    return isinstance(other, AlignedFiles) and self._digest == other._digest
 
   def __hash__(self) -> int:
     return hash(self._digest)
@@ -122,24 +102,23 @@ class AlignedFiles:
     return digest.digest()
 
   def read(self, rows) -> list[bytes]:
-    """The crops of `rows` (int [n]), encoded.
+    """The crops of `rows` (int [n]), encoded; black outside the images.
 
     Raises:
       UserError: if an image cannot be read or decoded; it is named.
     """
-    return [
-      self._crop(int(row), encoded)
-      for row, encoded in zip(rows, self._files.read(rows), strict=True)
-    ]
+    contents = zip(rows, self._files.read(rows), strict=True)
+    return [self._crop(int(row), content) for row, content in contents]
 
-  def _crop(self, row: int, encoded: bytes) -> bytes:
+  def _crop(self, row: int, content: bytes) -> bytes:
     try:
-      image = images.decode_whole(encoded)
+      image = images.decode_whole(content)
     except errors.UserError as error:
       raise errors.UserError(
         f'Cannot decode the image {printable(self.path(row))}: '
         f'{error}. Restore it.'
       ) from error
-    crop = align(image, self._transforms[row], self._image_size)
+    size = (self._image_size,) * 2
+    crop = cv2.warpAffine(image, self._transforms[row], size, borderValue=0)
     crop = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
     return cv2.imencode('.bmp', crop)[1].tobytes()

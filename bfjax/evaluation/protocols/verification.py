@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bfjax import errors
-from bfjax.evaluation.verification import thresholds
+from bfjax.evaluation.protocols import folding, fusion, thresholds
 
 # Pairs whose features are centred and normalised together: few enough that
 # they stay in the processor's cache for all folds.
@@ -43,6 +42,9 @@ class Verification(NamedTuple):
     thresholds: float64 [folds], these thresholds: of the cosine (boundaryface)
       or of the squared distance (insightface).
     val: VAL at FAR = 1e-3; None for the protocol that has none.
+    scores: float64 [n], of each pair as its own fold sees it.
+    decided_right: bool [n].
+    accepted: bool [n], at the threshold of VAL; None without one.
   """
 
   accuracy: float
@@ -86,9 +88,9 @@ def boundaryface(
       features are not finite (the message names the row).
   """
   features, left, right, same = _checked(features, left, right, same)
-  check_folds(len(same), folds, equal=True)
+  folding.check(len(same), folds, equal=True)
   joined = features.reshape(len(features), -1)
-  bounds = fold_bounds(len(same), folds)
+  bounds = folding.bounds(len(same), folds)
   # Float32 of ordinary range is summed in float64 without rounding: the order
   # of summation is free, and constant features equal their mean exactly.
   sums = np.stack(
@@ -99,25 +101,12 @@ def boundaryface(
   )
   num_others = 2 * (len(same) - len(same) // folds)
   means = [np.delete(sums, k, 0).sum(0) / num_others for k in range(folds)]
-  accuracies, chosen = np.zeros(folds), np.zeros(folds)
   scores = _centred_cosines(joined, left, right, means)
-  own_scores, decided_right = np.zeros(len(same)), np.zeros(len(same), bool)
-  for k, (a, b) in enumerate(bounds):
-    others = np.r_[0:a, b : len(same)]
-    chosen[k] = thresholds.mean_best(scores[k, others], same[others])
-    own_scores[a:b] = score = scores[k, a:b]
-    decided_right[a:b] = np.where(
-      same[a:b], score > chosen[k], score < chosen[k]
-    )
-    accuracies[k] = np.count_nonzero(decided_right[a:b]) / (b - a)
-  return Verification(
-    float(accuracies.mean()),
-    float(accuracies.std()),
-    accuracies,
-    chosen,
-    scores=own_scores,
-    decided_right=decided_right,
+  chosen, own, threshold = folding.thresholds(
+    scores, same, thresholds.mean_best
   )
+  right = np.where(same, own > threshold, own < threshold)
+  return _outcome(right, bounds, chosen, own)
 
 
 def insightface(
@@ -141,102 +130,36 @@ def insightface(
   Where f(x) + f(mirror x) = 0, e is the zero vector: at distance 1 from every
   other image.
 
-  Args:
-    features: float32 [m, 2, d], f(x) and f(mirror x) of m images, as they come
-      out of the network, not normalised.
-    left: int [n], the row of `features` on the left of each pair.
-    right: int [n], the row on the right.
-    same: bool [n], whether the two are one person.
-    folds: the number of folds, from 2 to n.
-
-  Raises:
-    UserError: if there are fewer than 2 folds or more than pairs, or features
-      are not finite (the message names the row).
+  Args, what is returned, and what is raised are those of `boundaryface`, but
+  that there may be any number of folds from 2 to n.
   """
   features, left, right, same = _checked(features, left, right, same)
-  check_folds(len(same), folds, equal=False)
+  folding.check(len(same), folds, equal=False)
+  bounds = folding.bounds(len(same), folds)
   embedding = features.sum(axis=1, dtype=np.float64)
   norm = np.sqrt(np.einsum('md,md->m', embedding, embedding))
   embedding /= np.where(norm > 0, norm, 1.0)[:, None]
   distances = np.concatenate(
     [
       np.sum(np.square(embedding[left[a:b]] - embedding[right[a:b]]), axis=1)
-      for a, b in fold_bounds(len(same), folds)
+      for a, b in bounds
     ]
   )
-  accuracies, chosen = np.zeros(folds), np.zeros(folds)
-  vals, fars = np.zeros(folds), np.zeros(folds)
-  decided_right, accepted = np.zeros((2, len(same)), bool)
-  for k, (a, b) in enumerate(fold_bounds(len(same), folds)):
-    others = np.r_[0:a, b : len(same)]
-    chosen[k] = thresholds.first_best(distances[others], same[others])
-    distance, is_same = distances[a:b], same[a:b]
-    decided_right[a:b] = (distance < chosen[k]) == is_same
-    accuracies[k] = np.count_nonzero(decided_right[a:b]) / (b - a)
-    at_far = thresholds.at_far(distances[others], same[others])
-    accepted[a:b] = distance < at_far
-    vals[k] = _share(accepted[a:b], is_same)
-    fars[k] = _share(accepted[a:b], ~is_same)
-  val = Val(float(vals.mean()), float(vals.std()), float(fars.mean()))
-  return Verification(
-    float(accuracies.mean()),
-    float(accuracies.std()),
-    accuracies,
-    chosen,
-    val,
-    distances,
-    decided_right,
-    accepted,
+  seen = np.broadcast_to(distances, (folds, len(same)))
+  chosen, _, threshold = folding.thresholds(seen, same, thresholds.first_best)
+  right = (distances < threshold) == same
+  _, _, threshold = folding.thresholds(seen, same, thresholds.at_far)
+  accepted = distances < threshold
+  vals, fars = (
+    np.array([_share(accepted[a:b], kind[a:b]) for a, b in bounds])
+    for kind in (same, ~same)
   )
+  val = Val(float(vals.mean()), float(vals.std()), float(fars.mean()))
+  found = _outcome(right, bounds, chosen, distances)
+  return found._replace(val=val, accepted=accepted)
 
 
 PROTOCOLS = {'boundaryface': boundaryface, 'insightface': insightface}
-
-
-def fold_bounds(num_pairs: int, folds: int) -> list[tuple[int, int]]:
-  """First and last + 1 pair of each fold; the first ones are 1 longer."""
-  size, longer = divmod(num_pairs, folds)
-  sizes = np.full(folds, size)
-  sizes[:longer] += 1
-  ends = np.cumsum(sizes)
-  return list(zip((ends - sizes).tolist(), ends.tolist(), strict=True))
-
-
-def check_folds(num_pairs: int, folds: int, equal: bool) -> None:
-  """Raises UserError if the pairs cannot be split, or not in `equal` folds."""
-  if folds < 2:
-    raise errors.UserError(
-      f'{folds} folds: there must be at least 2, since the threshold for a '
-      'fold is chosen on the others.'
-    )
-  if num_pairs < folds:
-    raise errors.UserError(
-      f'{num_pairs} pairs cannot be split into {folds} folds. Give more pairs '
-      'or fewer folds.'
-    )
-  if equal and num_pairs % folds:
-    raise errors.UserError(
-      f'{num_pairs} pairs cannot be split into {folds} equal folds, as the '
-      'protocol boundaryface needs: '
-      f'{num_pairs % folds} would be left over. Complete the pair list, change '
-      'the number of folds, or leave this protocol out.'
-    )
-
-
-def folds_of_one_kind(same: np.ndarray, folds: int) -> list[int]:
-  """The folds, from 0, whose pairs are all of one person or all of two.
-
-  The threshold for such a fold is chosen on pairs of which the others are
-  mostly: its accuracy tells of the order of the pairs, not of the features.
-  """
-  bounds = fold_bounds(len(same), folds)
-  return [k for k, (a, b) in enumerate(bounds) if len(set(same[a:b])) == 1]
-
-
-def first_not_finite(features: np.ndarray) -> int | None:
-  """The first row with a NaN or an infinity in it; None if all are finite."""
-  bad = ~np.isfinite(features).reshape(len(features), -1).all(axis=1)
-  return int(np.argmax(bad)) if bad.any() else None
 
 
 def _checked(features, left, right, same):
@@ -246,12 +169,7 @@ def _checked(features, left, right, same):
     raise ValueError(f'features [m, 2, d] expected, got {features.shape}')
   if not left.shape == right.shape == same.shape == (len(same),):
     raise ValueError(f'pairs: {left.shape}, {right.shape}, {same.shape}')
-  row = first_not_finite(features)
-  if row is not None:
-    raise errors.UserError(
-      f'The features of image {row} (counted from 0) are not finite: NaN or '
-      'infinity. The network that computed them has diverged or overflowed.'
-    )
+  fusion.check_finite(features, lambda row: f'{row} (counted from 0)')
   return features, left, right, same.astype(bool)
 
 
@@ -268,6 +186,20 @@ def _centred_cosines(features, left, right, means) -> np.ndarray:
       centred /= np.where(norm > 0, norm, 1.0)[:, :, None]
       scores[k, block] = np.sum(centred[0] * centred[1], axis=1)
   return scores
+
+
+def _outcome(decided_right, bounds, chosen, scores) -> Verification:
+  accuracies = np.array(
+    [np.count_nonzero(decided_right[a:b]) / (b - a) for a, b in bounds]
+  )
+  return Verification(
+    float(accuracies.mean()),
+    float(accuracies.std()),
+    accuracies,
+    chosen,
+    scores=scores,
+    decided_right=decided_right,
+  )
 
 
 def _share(accepted: np.ndarray, of: np.ndarray) -> float:

@@ -17,9 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.data import folders
-from bfjax.text import printable
 
 _SNIFFED_BYTES = 1 << 16  # of a file that may be a list of pairs
 _FORMATS = ('auto', 'lfw', 'rfw', 'flags')
@@ -56,9 +55,10 @@ def read(path: str, format: str = 'auto', suffix: str = '.jpg') -> list[Pair]:
       message names the list and the line.
   """
   errors.choose('format of pair lists', format, dict.fromkeys(_FORMATS))
-  lines = _read_lines(path)
+  remedy = 'A relative path is taken from the root folder of the images.'
+  lines = _stripped(text.lines(path, 'the pair list', remedy))
   if not lines:
-    raise errors.UserError(f'The pair list {printable(path)} is empty.')
+    raise errors.UserError(f'The pair list {text.printable(path)} is empty.')
   if format == 'auto':
     format = _detect(path, lines)
   found = _parse(path, lines, format, suffix)
@@ -79,7 +79,8 @@ def is_pair_list(path: str) -> bool:
   except OSError:
     return False  # who reads it says so
   start = start[: start.rfind(b'\n') + 1] or start
-  lines = _numbered(start.decode('utf-8-sig', 'surrogateescape').split('\n'))
+  start = start.decode('utf-8-sig', 'surrogateescape').split('\n')
+  lines = _stripped(enumerate(start, 1))
   try:
     found = lines and _parse(path, lines, _detect(path, lines), '.jpg')
   except errors.UserError:
@@ -91,111 +92,86 @@ def is_pair_list(path: str) -> bool:
   )
 
 
-def _read_lines(path: str) -> list[tuple[int, str]]:
-  try:
-    with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
-      return _numbered(file)
-  except OSError as error:
-    raise errors.UserError(
-      f'Cannot read the pair list {printable(path)}: {error.strerror}. '
-      'A relative path is taken from the root folder of the images.'
-    ) from error
-
-
-def _numbered(lines: Iterable[str]) -> list[tuple[int, str]]:
-  """Those that are not blank, with their numbers from 1."""
-  stripped = (line.strip(' \t\r\n') for line in lines)
-  return [(i, line) for i, line in enumerate(stripped, start=1) if line]
+def _stripped(lines: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+  """Those that are not blank, with their numbers."""
+  stripped = ((number, line.strip(' \t\r')) for number, line in lines)
+  return [(number, line) for number, line in stripped if line]
 
 
 def _detect(path: str, lines: list[tuple[int, str]]) -> str:
   """The format, by the first line that only one format can have."""
   if _is_header(lines[0][1]):
     return 'lfw'
-  for number, text in lines:
-    fields = _fields(text)
-    if len(fields) == 4 and _is_number(fields[1]) and _is_number(fields[3]):
-      return 'rfw'
-    numbered = len(fields) == 3 and all(map(_is_number, fields[1:]))
-    flagged = len(fields) == 3 and fields[2] in _FLAGS
-    if not (numbered or flagged):
-      raise _bad_line(path, number, text, ' or '.join(_EXPECTED.values()))
-    if not (numbered and flagged):
-      return 'rfw' if numbered else 'flags'
+  for number, line in lines:
+    fitting = [x for x in _EXPECTED if _pair(number, line, x, '')]
+    if not fitting:
+      expected = ' or '.join(_EXPECTED.values())
+      raise text.bad_line(path, number, line, expected)
+    if len(fitting) == 1:
+      return fitting[0]
   raise errors.UserError(
-    f'{printable(path)} can be read in two ways, as a list of `name a b` '
+    f'{text.printable(path)} can be read in two ways, as a list of `name a b` '
     "and of `left right flag`: say which by format='rfw' or format='flags'."
   )
 
 
 def _parse(path: str, lines, format: str, suffix: str) -> list[Pair]:
   """The pairs of lines (number, text), less the header of LFW's format."""
-  if format == 'flags':
-    return [_parse_flags(path, number, text) for number, text in lines]
-  return [
-    _parse_numbered(path, number, text, suffix)
-    for number, text in lines[1 if format == 'lfw' else 0 :]
-  ]
+  kind, found = 'flags' if format == 'flags' else 'rfw', []
+  for number, line in lines[1 if format == 'lfw' else 0 :]:
+    pair = _pair(number, line, kind, suffix)
+    if not pair:
+      raise text.bad_line(path, number, line, _EXPECTED[kind])
+    found.append(pair)
+  return found
 
 
-def _parse_flags(path: str, number: int, text: str) -> Pair:
-  fields = _fields(text)
-  if len(fields) != 3 or fields[2] not in _FLAGS:
-    raise _bad_line(path, number, text, _EXPECTED['flags'])
-  return Pair(number, fields[0], fields[1], _FLAGS[fields[2]])
-
-
-def _parse_numbered(path: str, number: int, text: str, suffix: str) -> Pair:
-  fields = _fields(text)
-  if len(fields) == 3:
+def _pair(number: int, line: str, kind: str, suffix: str) -> Pair | None:
+  """What a line of kind 'flags' or 'rfw' says; None if it is none."""
+  fields = _fields(line)
+  if kind == 'flags':
+    if len(fields) != 3 or fields[2] not in _FLAGS:
+      return None
+    return Pair(number, fields[0], fields[1], _FLAGS[fields[2]])
+  same = len(fields) == 3
+  if same:
     fields.insert(2, fields[0])
   if len(fields) != 4 or not (_is_number(fields[1]) and _is_number(fields[3])):
-    raise _bad_line(path, number, text, _EXPECTED['rfw'])
-  name1, a, name2, b = fields
-  return Pair(
-    number,
-    f'{name1}/{name1}_{int(a):04d}{suffix}',
-    f'{name2}/{name2}_{int(b):04d}{suffix}',
-    len(_fields(text)) == 3,
+    return None
+  left, right = (
+    f'{name}/{name}_{int(image):04d}{suffix}'
+    for name, image in (fields[:2], fields[2:])
   )
+  return Pair(number, left, right, same)
 
 
-def _check_header(path: str, number: int, text: str, num_pairs: int) -> None:
-  if not _is_header(text):
-    raise _bad_line(
-      path,
-      number,
-      text,
-      'the header, `folds n` or `n` (a list without one has the format rfw)',
+def _check_header(path: str, number: int, line: str, num_pairs: int) -> None:
+  if not _is_header(line):
+    expected = (
+      'the header, `folds n` or `n` (a list without one has the format rfw)'
     )
-  expected = 2 * int(np.prod([int(field) for field in _fields(text)]))
+    raise text.bad_line(path, number, line, expected)
+  expected = 2 * int(np.prod([int(field) for field in _fields(line)]))
   if num_pairs != expected:
     raise errors.UserError(
-      f'{printable(path)}:{number}: the header {text!r} promises '
+      f'{text.place(path, number)}: the header {line!r} promises '
       f'{expected} pairs, half of them of one person, but {num_pairs} follow. '
       'Restore the list, or correct its header.'
     )
 
 
-def _fields(text: str) -> list[str]:
+def _fields(line: str) -> list[str]:
   """Splits at tabs if that gives a line of a list, otherwise at blanks."""
-  fields = [field.strip(' ') for field in text.split('\t')]
+  fields = [field.strip(' ') for field in line.split('\t')]
   if len(fields) in (3, 4) and all(fields):
     return fields
-  return re.split(r'[ \t]+', text)
+  return re.split(r'[ \t]+', line)
 
 
 def _is_number(field: str) -> bool:
   return re.fullmatch('[0-9]{1,9}', field) is not None
 
 
-def _is_header(text: str) -> bool:
-  fields = _fields(text)
+def _is_header(line: str) -> bool:
+  fields = _fields(line)
   return len(fields) <= 2 and all(map(_is_number, fields))
-
-
-def _bad_line(path, number: int, text: str, expected: str) -> errors.UserError:
-  return errors.UserError(
-    f'{printable(path)}:{number}: {printable(text)!r} is not a '
-    f'line of a pair list. Expected: {expected}.'
-  )

@@ -8,7 +8,7 @@ import numpy as np
 
 from bfjax.data import files, folders
 from bfjax.datasets.inspection import looking
-from bfjax.evaluation.verification import pairlist
+from bfjax.evaluation import pairlist
 from bfjax.formats import packs
 
 _FOLDS, _SUFFIX = 10, '.jpg'  # of the field's lists

@@ -1,68 +1,73 @@
 """1:N identification: at which rank is a person found among strangers?
 
-The rule of MegaFace, for a probe j and an image i of the same person:
+A pair of one person, a probe j and an image or template i of the gallery, has
+the rank
 
-    hit at rank N  iff  s_ij >= the N-th largest score of j against strangers
+    1 + #{strangers n in the gallery : s_nj > s_ij}
 
-so the rank of the pair is 1 + the number of strangers with a higher score than
-s_ij, and equal scores count as found. Nothing depends on the order of rows.
+so that equal scores count as found: a hit at rank N iff s_ij >= the N-th
+largest score of j against strangers, as MegaFace and TinyFace say. In IJB they
+count against the system: >= takes the place of >. Of several images of the
+probe's person in a gallery, the most similar one counts. Nothing depends on the
+order of rows.
 """
 
 import numpy as np
 
-from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import fusion, roc
 
 
-def mates(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """All ordered pairs of two different images of one person.
-
-  A person with one image has none: the image takes part in what is compared
-  with strangers only.
+def mates(
+  people: np.ndarray, gallery_people: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """All pairs of one person.
 
   Args:
-    labels: int [n], the person of each image.
+    people: int [q], the person of each probe.
+    gallery_people: int [n], that of each row of the gallery.
 
   Returns:
-    int64 [p] gallery image and int64 [p] probe image of each pair, in the
-    order of the probes.
+    int64 [p], the probe and the row of each pair, in the order of both.
   """
-  order = np.argsort(labels, kind='stable')
-  ends = np.flatnonzero(np.diff(labels[order])) + 1
-  gallery, probe = [], []
-  for group in np.split(order, ends):
-    one, other = np.nonzero(~np.eye(len(group), dtype=bool))
-    probe.append(group[one])
-    gallery.append(group[other])
-  gallery, probe = np.concatenate(gallery), np.concatenate(probe)
-  by_probe = np.lexsort((gallery, probe))
-  return gallery[by_probe], probe[by_probe]
+  order = np.argsort(gallery_people, kind='stable')
+  start = np.searchsorted(gallery_people[order], people, 'left')
+  count = np.searchsorted(gallery_people[order], people, 'right') - start
+  probe = np.repeat(np.arange(len(people)), count)
+  within = np.arange(len(probe)) - np.repeat(np.cumsum(count) - count, count)
+  return probe, order[start[probe] + within]
+
+
+def best(probe: np.ndarray, row: np.ndarray, scores: np.ndarray) -> np.ndarray:
+  """int [m]: which pair is the best of each probe; of equal ones the first row.
+
+  Args:
+    probe: int [p], of each pair.
+    row: int [p], likewise.
+    scores: float [p].
+  """
+  order = np.lexsort((row, -scores, probe))
+  return order[np.unique(probe[order], return_index=True)[1]]
 
 
 def ranks(
   scores: np.ndarray, probe: np.ndarray, strangers: np.ndarray
 ) -> np.ndarray:
-  """The rank of each pair among the strangers of its probe.
-
-      rank = 1 + #{strangers with a score > the pair's}
+  """The rank of each pair among the strangers of its probe; equal ones found.
 
   Args:
     scores: float64 [p], of pairs of one person.
-    probe: int [p], the probe of each pair, 0 <= probe < q.
+    probe: int [p], the probe of each pair, 0 <= probe < q, ascending.
     strangers: float64 [q, k], the k highest scores of each probe against
       strangers, descending.
 
   Returns:
     int64 [p], from 1 to k + 1; the last stands for every rank over k.
   """
-  out = np.empty(len(scores), np.int64)
-  order = np.argsort(probe, kind='stable')
-  ends = np.flatnonzero(np.diff(probe[order])) + 1
-  for pairs in np.split(order, ends):
-    if len(pairs):
-      rising = -strangers[probe[pairs[0]]]
-      out[pairs] = 1 + np.searchsorted(rising, -scores[pairs], side='left')
-  return out
+  found = np.empty(len(scores), np.int64)
+  for j in np.unique(probe):
+    pairs = slice(*np.searchsorted(probe, [j, j + 1]))
+    found[pairs] = 1 + np.searchsorted(-strangers[j], -scores[pairs], 'left')
+  return found
 
 
 def cmc(ranks: np.ndarray, max_rank: int) -> np.ndarray:

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.verification import curves, verification
+from bfjax.evaluation.protocols import (
+  explanations,
+  folding,
+  fusion,
+  verification,
+)
 from bfjax.report import results
-from bfjax.text import printable
 
 _HARDEST = 8  # pairs of each kind
 _SCORES = {'boundaryface': 'cosine', 'insightface': 'squared distance'}
@@ -58,7 +62,7 @@ class Pairs:
     for name in self.protocols:
       errors.choose('protocol', name, verification.PROTOCOLS)
       equal = name == 'boundaryface'
-      verification.check_folds(len(self.same), folds, equal)
+      folding.check(len(self.same), folds, equal)
 
   @property
   def protocol(self) -> str:
@@ -99,17 +103,18 @@ class Pairs:
     as its own fold sees it; the hardest pairs are those of the first protocol.
     """
     found = self._verify(features)
-    strata = np.repeat(
-      np.arange(self.folds),
-      [b - a for a, b in verification.fold_bounds(len(self.same), self.folds)],
-    )
+    strata = folding.fold_of(len(self.same), self.folds)
     rocs, histograms, examples, outcomes = {}, {}, (), {}
     for name, result in found.items():
       what = _SCORES[name]
       alike = result.scores if name == 'boundaryface' else -result.scores
-      rocs[f'ROC, {name}'] = curves.roc(alike, self.same)
-      histograms[f'scores, {name}'] = curves.histogram(
-        result.scores, self.same, what
+      rocs[f'ROC, {name}'] = explanations.roc(alike, self.same)
+      histograms[f'scores, {name}'] = explanations.histogram(
+        {
+          'different people': result.scores[~self.same],
+          'same person': result.scores[self.same],
+        },
+        what,
       )
       outcomes[f'{name}/accuracy'] = results.Outcomes(
         result.decided_right, strata, self.folds
@@ -130,13 +135,7 @@ class Pairs:
       raise ValueError(
         f'{len(features)} features, {self.files.num_rows} images'
       )
-    row = verification.first_not_finite(features)
-    if row is not None:
-      raise errors.UserError(
-        f'The features of the image {printable(self.files.name(row))} '
-        'are not finite: NaN or infinity. The network has diverged or '
-        'overflowed.'
-      )
+    fusion.check_finite(features, self.files.name)
     return {
       name: verification.PROTOCOLS[name](
         features, self.left, self.right, self.same, self.folds
@@ -145,12 +144,12 @@ class Pairs:
     }
 
   def _hardest(self, result, alike, what):
-    found = curves.hardest_pairs(
+    found = explanations.hardest_pairs(
       alike,
       self.same,
       self.left,
       self.right,
-      self.files.name,
+      lambda row: (row, self.files.name(row)),
       of_each=_HARDEST,
       what=what,
     )

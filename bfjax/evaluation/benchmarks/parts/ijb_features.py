@@ -7,18 +7,19 @@ with or without the folder of images.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bfjax import errors
 from bfjax.evaluation.features import saved, store
-from bfjax.evaluation.ijb import templates
+from bfjax.evaluation.protocols import templates
 from bfjax.text import printable
 
 
 def find(
-  path: str, images: str, names, pooling: templates.Pooling
+  path: str, images: str, names: Sequence[str], pooling: templates.Pooling
 ) -> tuple[Any, str]:
   """Finds features, memory-mapped, that the flags of a protocol fit.
 
@@ -29,7 +30,7 @@ def find(
   Args:
     path: the .npy, or the folder.
     images: the folder of the images, relative to the data set.
-    names: `columns.Names` of the images.
+    names: of the images.
     pooling: the flags.
 
   Returns:
@@ -40,28 +41,28 @@ def find(
     UserError: if they are missing, are no such array, or do not fit the list
       or the flags.
   """
+  meta, in_words = {}, f'{path}, as saved'
   if os.path.isdir(path):
     features, meta, in_words = _of_folder(path, images, names, pooling)
   else:
-    features, meta, in_words = _of_file(path), {}, f'{path}, as saved'
-  shape = printable(path), features.dtype, features.shape
+    features = _of_file(path)
+  shape = features.shape
   if features.dtype.kind != 'f' or not (
-    features.ndim == 2 or (features.ndim == 3 and features.shape[1] == 2)
+    len(shape) == 2 or (len(shape) == 3 and shape[1] == 2)
   ):
     raise errors.UserError(
-      f'{shape[0]} holds {shape[1]} {shape[2]}; expected are floating-point '
-      'numbers [images, d], or [images, 2, d] with features of mirror images.'
+      f'{printable(path)} holds {features.dtype} {shape}; expected are '
+      'floating-point numbers [images, d], or [images, 2, d] with features of '
+      'mirror images.'
     )
   if len(features) != len(names):
     raise errors.UserError(
-      f'{shape[0]} has {len(features)} rows, but {len(names)} images are '
-      'listed. Compute the features of this list.'
+      f'{printable(path)} has {len(features)} rows, but {len(names)} images '
+      'are listed. Compute the features of this list.'
     )
-  if meta.get('flip') == 'joined' and features.ndim == 2:
-    features = _Halves(features)
-  _check_flags(path, features, meta, pooling)
-  if features.ndim == 2 and 'flip' not in meta:
-    in_words += f', said to be {templates.FLIPS[pooling.flip]}'
+  _check_flags(path, len(shape) == 3, meta, pooling)
+  if len(shape) == 2 and 'flip' not in meta:
+    in_words += f', said to be {templates.FLAGS["flip"][pooling.flip]}'
   return features, in_words
 
 
@@ -76,7 +77,6 @@ def _of_file(path):
 
 
 def _of_folder(path, images, names, pooling):
-  paths = [names[row] for row in range(len(names))]
   folder, meta = '', {}
   if os.path.exists(os.path.join(path, store.FEATURES)):
     there = store.open_store(path)
@@ -84,21 +84,19 @@ def _of_folder(path, images, names, pooling):
     if len(there.names) and there.names[0].startswith(f'{images}/'):
       # `saved.find` looks in this folder of the store.
       folder = images
-  found = saved.find(path, folder, paths, pooling.flip)
-  return _Rows(found.features, np.asarray(found.rows)), meta, found.in_words
+  found = saved.find(path, folder, names, pooling.flip)
+  return _Rows(found, meta.get('flip') == 'joined'), meta, found.in_words
 
 
-def _check_flags(path, features, meta, pooling) -> None:
+def _check_flags(path, both: bool, meta, pooling) -> None:
   flip = meta.get('flip', pooling.flip)
-  if features.ndim == 2 and flip != pooling.flip:
+  if not both and flip != pooling.flip:
     raise errors.UserError(
       f'The features in {printable(path)} are of flip {flip!r}, and '
       f'flip={pooling.flip!r} is asked for. Give flip={flip!r}, or embed with '
       "flip 'both', which serves any."
     )
-  if meta.get('normalised') and (
-    features.ndim == 3 or pooling.norm != 'removed'
-  ):
+  if meta.get('normalised') and (both or pooling.norm != 'removed'):
     raise errors.UserError(
       f'The features in {printable(path)} are normalised: their length '
       f'is lost, so norm={pooling.norm!r} and flip={pooling.flip!r} cannot be '
@@ -108,27 +106,18 @@ def _check_flags(path, features, meta, pooling) -> None:
 
 
 class _Rows:
-  """Some rows of an array, by a slice or an array of row numbers."""
+  """Saved features in the order of a list; joined ones [2 d] as [2, d]."""
 
-  def __init__(self, features, rows):
-    self._features, self._rows = features, rows
-    self.shape = (len(rows), *features.shape[1:])
-    self.dtype, self.ndim = features.dtype, features.ndim
+  def __init__(self, found: saved.Saved, joined: bool):
+    self._features, self._rows = found.features, found.rows
+    one = found.features.shape[1:]
+    if joined and len(one) == 1:
+      one = (2, one[0] // 2)
+    self.shape, self.dtype = (len(self._rows), *one), found.features.dtype
 
   def __len__(self):
     return self.shape[0]
 
   def __getitem__(self, rows):
-    return np.asarray(self._features[self._rows[rows]])
-
-
-class _Halves(_Rows):
-  """Rows [2 d] as [2, d]."""
-
-  def __init__(self, features):
-    super().__init__(features, np.arange(len(features)))
-    self.shape, self.ndim = (len(features), 2, features.shape[1] // 2), 3
-
-  def __getitem__(self, rows):
-    found = super().__getitem__(rows)
-    return found.reshape(len(found), 2, -1)
+    found = np.asarray(self._features[self._rows[rows]])
+    return found.reshape(len(found), *self.shape[1:])

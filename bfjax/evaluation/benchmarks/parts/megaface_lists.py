@@ -9,14 +9,13 @@ the second field counts.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.evaluation import benchmarks
-from bfjax.text import printable
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.npy')
 
@@ -39,20 +38,17 @@ def read(path: str) -> ImageList:
     UserError: if it cannot be read, is not such a list or names a path twice;
       the message gives the line or the number of the entry.
   """
-  shown = printable(path)
+  shown = text.printable(path)
+  if not os.path.exists(path):
+    raise benchmarks.Absent(f'There is no image list {shown}.')
+  with text.reading(path, 'the image list') as file:
+    content = file.read().decode('utf-8', 'surrogateescape')
   try:
-    with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
-      content = json.load(file)
-  except FileNotFoundError as error:
-    raise benchmarks.Absent(f'There is no image list {shown}.') from error
-  except OSError as error:
-    raise errors.UserError(
-      f'Cannot read the image list {shown}: {error.strerror}.'
-    ) from error
+    content = json.loads(content)
   except json.JSONDecodeError as error:
     raise errors.UserError(
-      f'{shown}:{error.lineno}: no JSON ({error.msg}, column {error.colno}). '
-      'Restore the list.'
+      f'{text.place(path, error.lineno)}: no JSON ({error.msg}, column '
+      f'{error.colno}). Restore the list.'
     ) from error
   paths = content.get('path') if isinstance(content, dict) else None
   if not isinstance(paths, list) or not paths:
@@ -65,11 +61,6 @@ def read(path: str) -> ImageList:
       f'{shown}: `id` must be a list with an entry for each of the '
       f'{len(paths)} entries of `path`.'
     )
-  _check_paths(paths, shown)
-  return ImageList(paths, list(map(str, ids)))
-
-
-def _check_paths(paths, shown) -> None:
   numbers = {}
   for number, name in enumerate(paths, start=1):
     if not isinstance(name, str) or not name:
@@ -79,50 +70,44 @@ def _check_paths(paths, shown) -> None:
     first = numbers.setdefault(name, number)
     if first != number:
       raise errors.UserError(
-        f'{shown}: entry {number} of `path`, {printable(name)!r}, is '
+        f'{shown}: entry {number} of `path`, {text.printable(name)!r}, is '
         f'entry {first} already. Remove one of the two.'
       )
+  return ImageList(paths, list(map(str, ids)))
 
 
-def noisy(path: str, names: Iterable[str], num_names: int) -> np.ndarray:
+def noisy(path: str, names: Sequence[str]) -> np.ndarray:
   """Reads which images are noise.
 
   Args:
     path: of the list of noisy images.
-    names: the paths of the images.
-    num_names: how many there are.
+    names: the paths of the n images.
 
   Returns:
-    bool [num_names].
+    bool [n].
 
   Raises:
     UserError: if the list cannot be read, or none of the images is in it.
   """
-  shown = printable(path)
-  try:
-    with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
-      lines = [line.strip('\r\n ') for line in file]
-  except OSError as error:
-    raise errors.UserError(
-      f'Cannot read the list of noisy images {shown}: {error.strerror}.'
-    ) from error
-  entries = [x.split('\t') for x in lines if x and not x.startswith('#')]
+  lines = [
+    x.strip(' ') for _, x in text.lines(path, 'the list of noisy images')
+  ]
+  entries = [line for line in lines if not line.startswith('#')]
   keys = {}  # number of path components -> what the end of a path may be
-  for fields in entries:
-    parts = _parts(fields[min(1, len(fields) - 1)])
+  for entry in entries:
+    parts = _parts(entry.split('\t')[:2][-1])
     keys.setdefault(len(parts), set()).add(parts)
-  found = np.zeros(num_names, bool)
+  found = np.zeros(len(names), bool)
   for i, name in enumerate(names):
     parts = _parts(name)
     found[i] = any(parts[-n:] in ends for n, ends in keys.items())
   if not found.any():
     listed = 'none'
     if entries:
-      example = printable('\t'.join(entries[0]))
-      listed = f'{len(entries)}, such as {example!r}'
+      listed = f'{len(entries)}, such as {text.shown(entries[0])}'
     raise errors.UserError(
-      f'{shown} matches none of the {num_names} images: it lists {listed}. Is '
-      'it the list for these images?'
+      f'{text.printable(path)} matches none of the {len(names)} images: it '
+      f'lists {listed}. Is it the list for these images?'
     )
   return found
 
