@@ -61,13 +61,15 @@ def test_bytes_are_those_of_mxnet(tmp_path):
     st.integers(0, 2**24 - 1), st.lists(st.floats(width=32, allow_nan=False))
   ),
 )
-def test_payloads_with_magic_numbers_come_back(parts, labels):
+def test_payloads_with_magic_numbers_come_back(tmp_path_factory, parts, labels):
   payload = recordio.pack(labels, 5, b''.join(parts))
   framed = recordio.frame(payload)
   assert framed == oracle_frame(payload)
-  assert recordfiles.payload_at(b'1234' + framed, 4) == payload
-  record = recordio.unpack(payload)
-  assert record.image == b''.join(parts) == recordio.image(payload)
+  path = tmp_path_factory.getbasetemp() / 'framed.rec'
+  path.write_bytes(b'1234' + framed)
+  record = recordfiles.RecordFile(path).read(4)
+  for found in (record, recordio.unpack(payload)):
+    assert found.image == b''.join(parts) and found.id == 5
   if np.ndim(labels) == 0 or labels:
     np.testing.assert_array_equal(
       record.labels, np.atleast_1d(np.float32(labels))

@@ -1,10 +1,19 @@
 """RecordIO files that are cut off, damaged or made to do harm."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.formats import recordfiles, recordindex, recordio, recordlabels
+from bfjax.formats import (
+  recordfiles,
+  recordindex,
+  recordio,
+  recordlabels,
+  recordscan,
+)
 from tests import records
 
 
@@ -55,7 +64,7 @@ def test_a_file_cut_off_at_any_byte(tmp_path):
     (0, b'\0\0\0\0', 'is no record: the magic number of RecordIO is not there'),
     (4, b'\xff\xff\xff\x1f', 'is cut off by the end of the file'),
     (4, b'\x08\0\0\0', 'is too short for its header and labels'),
-    (7, b'\x40', 'is no record'),
+    (7, b'\x40', 'is in parts that do not belong together'),
     (8, b'\xff\0\0\0', 'is too short for its header and labels'),
   ],
 )
@@ -95,7 +104,7 @@ def test_a_record_that_reaches_into_the_next_is_left_out(tmp_path):
 def test_without_an_index_damage_is_told_by_byte_and_the_rest_found(tmp_path):
   offsets = records.write(tmp_path, records.FIVE, index=False)
   records.put(tmp_path / 'train.rec', offsets[2], b'\0')
-  with pytest.raises(errors.UserError, match=f'at byte {offsets[2]}: is no re'):
+  with pytest.raises(errors.UserError, match=f'at byte {offsets[2]}: it is no'):
     records.build(tmp_path)
   source = records.build(tmp_path, on_error='skip')
   assert source.read(range(4)) == [
@@ -139,8 +148,8 @@ def test_a_label_beyond_num_classes(tmp_path):
   'line, message',
   [
     ('3\t99999', 'key 3 at byte 99999: it lies past the end of the file'),
-    ('3', r"train.idx:4: the line '3' is not `key, tab, offset`"),
-    ('3\t1\t2', r"train.idx:4: the line '3\\t1\\t2' is not"),
+    ('3', r"train.idx:4: expected `key, tab, offset`, .* not '3'"),
+    ('3\t1\t2', r"train.idx:4: .*, not '3\\t1\\t2'"),
     ('-3\t40', 'train.idx:4: '),
     ('3\t4.0', 'train.idx:4: '),
     ('3\t' + '9' * 30, 'train.idx:4: '),
@@ -200,13 +209,13 @@ def test_the_end_of_images_where_float32_tells_it_nearly(tmp_path):
   offsets = records.write(
     tmp_path, [(key, 0.0, b'image' if key < end else b'') for key in keys]
   )
-  catalogue = recordindex.Catalogue(
-    np.array(keys), np.array(list(offsets.values())), None, None, None, (), 0
+  heads = recordscan.Heads(
+    np.array(keys), np.array(list(offsets.values())), None, None, None
   )
-  with recordfiles.RecordFile(tmp_path / 'train.rec') as file:
-    told = int(np.float32(end))
-    assert told != end
-    assert recordlabels._exact_end(file, catalogue, told) == end
+  file = recordfiles.RecordFile(tmp_path / 'train.rec')
+  told = int(np.float32(end))
+  assert told != end
+  assert recordlabels._exact_end(file, heads, told) == end
 
 
 def test_files_that_are_not_there_or_hold_nothing(tmp_path):
@@ -234,5 +243,19 @@ def test_a_file_that_shrinks_while_it_is_read_ends_nothing(tmp_path):
   source = records.build(tmp_path)
   with (tmp_path / 'train.rec').open('r+b') as file:
     file.truncate(100)
-  with pytest.raises(errors.UserError, match='had 30096 bytes and has 100 now'):
+  with pytest.raises(errors.UserError, match='the file is cut off'):
+    source.read([2])
+
+
+def test_a_disk_that_fails_is_told(tmp_path, monkeypatch):
+  records.write(tmp_path, records.FIVE)
+  source = records.build(tmp_path)
+
+  def fail(*_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+  monkeypatch.setattr(os, 'pread', fail)
+  with pytest.raises(
+    errors.UserError, match=r'train\.rec at byte 80: Input/ou'
+  ):
     source.read([2])

@@ -15,6 +15,7 @@ The format is that of dmlc-core and MXNet, https://github.com/dmlc/dmlc-core
 follows holds what they write and refuses what they cannot have written.
 """
 
+import contextlib
 import os
 import struct
 from collections.abc import Sequence
@@ -29,7 +30,6 @@ MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack('<I', MAGIC)
 PART = struct.Struct('<II')
 HEADER = struct.Struct('<IfQQ')
-FLAG = struct.Struct('<I')
 LENGTH_BITS = 29
 MAX_LENGTH = (1 << LENGTH_BITS) - 1
 # Labels are float32: larger integers are not told from their neighbours.
@@ -84,31 +84,17 @@ def unpack(payload: bytes) -> Record:
   Raises:
     ValueError: if the payload is too short for what it declares.
   """
-  start = _image_start(payload)
-  flag, label, id, _ = HEADER.unpack_from(payload)
-  if flag:
-    labels = np.frombuffer(payload, '<f4', flag, HEADER.size)
-  else:
-    labels = np.array([label])
-  return Record(labels.astype(np.float32), not flag, id, payload[start:])
-
-
-def image(payload: bytes) -> bytes:
-  """The image alone; raises as `unpack`."""
-  return payload[_image_start(payload) :]
-
-
-def _image_start(payload):
   size = len(payload)
   if size < HEADER.size:
     raise ValueError(
       f'it has {size} bytes, and its header alone takes {HEADER.size}'
     )
-  (flag,) = FLAG.unpack_from(payload)
+  flag, label, id, _ = HEADER.unpack_from(payload)
   start = HEADER.size + 4 * flag
   if start > size:
     raise ValueError(f'it declares {flag} labels, and has {size} bytes')
-  return start
+  labels = np.frombuffer(payload, '<f4', flag, HEADER.size) if flag else [label]
+  return Record(np.asarray(labels, np.float32), not flag, id, payload[start:])
 
 
 def frame(payload: bytes) -> bytes:
@@ -164,26 +150,30 @@ class Writer:
     self.path = os.path.abspath(path)
     self._position = position or Position(0, 0)
     paths = (self.path, index_path(self.path))
-    opened = []
-    try:
-      for name, size in zip(paths, self._position, strict=True):
-        file = open(name, 'r+b' if position else 'wb')  # noqa: SIM115
-        opened.append(file)
+    mode = 'r+b' if position else 'wb'
+    with self._telling(), contextlib.ExitStack() as opened:
+      files = [opened.enter_context(open(path, mode)) for path in paths]
+      for file, size in zip(files, self._position, strict=True):
         found = file.seek(0, os.SEEK_END)
         if found < size:
           raise errors.UserError(
-            f'{printable(name)} has {found} bytes; {size} were written. '
+            f'{printable(file.name)} has {found} bytes; {size} were written. '
             'Remove it and start again.'
           )
         file.truncate(size)
         file.seek(size)
-    except BaseException as error:
-      for file in opened:
-        file.close()
-      if isinstance(error, OSError):
-        raise self._cannot_write(error) from error
-      raise
-    self._records, self._index = opened
+      opened.pop_all()
+    self._records, self._index = files
+
+  @contextlib.contextmanager
+  def _telling(self):
+    """Makes an OSError of its block one that the user understands."""
+    try:
+      yield
+    except OSError as error:
+      raise errors.UserError(
+        f'Cannot write {printable(self.path)}: {error.strerror}.'
+      ) from error
 
   @property
   def position(self) -> Position:
@@ -217,11 +207,9 @@ class Writer:
         f'{printable(self.path)}: key {key} cannot be written: {error}.'
       ) from error
     line = b'%d\t%d\n' % (key, self._position.record_bytes)
-    try:
+    with self._telling():
       self._records.write(framed)
       self._index.write(line)
-    except OSError as error:
-      raise self._cannot_write(error) from error
     done = self._position
     self._position = Position(
       done.record_bytes + len(framed), done.index_bytes + len(line)
@@ -244,28 +232,18 @@ class Writer:
 
   def flush(self) -> None:
     """Brings all to the disk, so that it is there after a power cut."""
-    try:
+    with self._telling():
       for file in (self._records, self._index):
         file.flush()
         os.fsync(file.fileno())
-    except OSError as error:
-      raise self._cannot_write(error) from error
 
   def close(self) -> None:
     """Writes out and closes both files."""
-    try:
-      self._records.close()
-      self._index.close()
-    except OSError as error:
-      raise self._cannot_write(error) from error
+    with self._telling(), self._index, self._records:
+      pass
 
   def __enter__(self):
     return self
 
   def __exit__(self, *exception):
     self.close()
-
-  def _cannot_write(self, error):
-    return errors.UserError(
-      f'Cannot write {printable(self.path)}: {error.strerror}.'
-    )

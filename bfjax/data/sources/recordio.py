@@ -30,18 +30,17 @@ class Records:
       no rows.
   """
 
-  def __init__(
-    self, file, keys, offsets, sizes, labels, class_names, num_left_out
-  ):
+  def __init__(self, file, heads, labels, class_names, num_left_out):
     """Takes the parts; see `build`."""
-    self._file, self._offsets, self._sizes = file, offsets, sizes
-    self.keys, self.labels, self.class_names = keys, labels, class_names
+    self._file = file
+    self._offsets, self._sizes = heads.offsets, heads.sizes
+    self.keys, self.labels, self.class_names = heads.keys, labels, class_names
     self.true_labels = None
-    self.num_rows = len(keys)
+    self.num_rows = len(labels)
     self.num_left_out = num_left_out
     self._name = os.path.basename(file.path)
     digest = hashlib.sha256(os.fsencode(self._name) + b'\0')
-    digest.update(np.ascontiguousarray(keys, '<i8'))
+    digest.update(np.ascontiguousarray(self.keys, '<i8'))
     digest.update(np.ascontiguousarray(labels, '<i4'))
     self.fingerprint = digest.hexdigest()
 
@@ -50,19 +49,17 @@ class Records:
     return len(self.class_names)
 
   def read(self, rows) -> list[bytes]:
-    self._file.check_size()
     rows = np.asarray(rows)
-    places = self._offsets[rows].tolist()
-    for place, size in zip(places, self._sizes[rows].tolist(), strict=True):
+    places = [x[rows].tolist() for x in (self._offsets, self._sizes)]
+    for place, size in zip(*places, strict=True):
       self._file.fetch(place, size)
     return [
-      self._image(row, place)
-      for row, place in zip(rows.tolist(), places, strict=True)
+      self._image(*one) for one in zip(rows.tolist(), *places, strict=True)
     ]
 
-  def _image(self, row, place):
+  def _image(self, row, place, size):
     try:
-      return self._file.read_image(place)
+      return self._file.read(place, size).image
     except ValueError as error:
       raise errors.UserError(
         f'Cannot read the image {printable(self.path(row))}: {error}.'
@@ -121,25 +118,19 @@ def build(
   limits.check('data.check', check)
   limits.check('data.on_error', on_error)
   file = recordfiles.RecordFile(find(root))
-  catalogue = recordindex.open_catalogue(file, index_dir)
-  good, num_left_out = recordlabels.images(
-    file, catalogue, num_classes=num_classes, on_error=on_error
+  heads, num_left_out = recordlabels.images(
+    file,
+    recordindex.read(file, index_dir),
+    num_classes=num_classes,
+    on_error=on_error,
   )
-  if not len(catalogue.keys[good]):
+  if not len(heads.keys):
     raise errors.UserError(f'{printable(file.path)} holds no images.')
   folder = os.path.dirname(file.path)
-  given = catalogue.labels[good].astype(np.int32)
-  labels, values = labelled.dense(given)
+  labels, values = labelled.dense(heads.labels.astype(np.int32))
   _check_property(folder, values)
-  source = Records(
-    file,
-    catalogue.keys[good],
-    catalogue.offsets[good],
-    catalogue.sizes[good],
-    labels,
-    _class_names(folder, values),
-    num_left_out,
-  )
+  class_names = _class_names(folder, values)
+  source = Records(file, heads, labels, class_names, num_left_out)
   if truth:
     path = places.find_list(truth, folder, 'data.truth')
     source.true_labels = _true_labels(path, source, values)
