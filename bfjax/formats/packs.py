@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.formats import picklenames, pickles
+from bfjax.formats import pickles
 from bfjax.text import printable
 
 SUFFIX = '.bin'
@@ -158,7 +158,7 @@ def _check(content) -> Pack:
   if not isinstance(images, (list, tuple)):
     raise ValueError(f'it holds {_what(images)} instead of a list of images')
   encoded = [_image(image, i) for i, image in enumerate(images)]
-  if isinstance(flags, picklenames.Array) and len(flags.shape) == 1:
+  if isinstance(flags, pickles.Array) and len(flags.shape) == 1:
     if flags.dtype != 'bool':
       raise ValueError(f'its flags are {_what(flags)} instead of bools')
     same = np.frombuffer(flags.data, np.uint8) != 0
@@ -186,7 +186,7 @@ def _check_counts(images, same):
 
 
 def _image(image, i) -> bytes:
-  is_bytes = isinstance(image, picklenames.Array) and image.dtype == 'uint8'
+  is_bytes = isinstance(image, pickles.Array) and image.dtype == 'uint8'
   # One axis, or others of length 1: no decoded image, which has three.
   if is_bytes and sum(n != 1 for n in image.shape) <= 1:
     return image.data
@@ -196,7 +196,7 @@ def _image(image, i) -> bytes:
 
 
 def _what(value) -> str:
-  if isinstance(value, picklenames.Array):
+  if isinstance(value, pickles.Array):
     return f'an array of {value.dtype or "nothing"} of shape {value.shape}'
   if isinstance(value, (list, tuple)):
     return f'a {type(value).__name__} of {len(value)}'

@@ -1,41 +1,68 @@
 """Pickles of lists, tuples, bytes, bools and numpy bytes; nothing else.
 
 A pickle is a program: Python's own reader imports what it names and calls it.
-This one knows the instructions that such data takes and no way to import or
-call. The few names that bytes and numpy arrays need, as Python 2 and 3 and the
-numpy of ten years write them, are told apart by their spelling. What a hostile
-pickle can make of n bytes is bounded by a small multiple of n.
-
-The instructions: https://docs.python.org/3/library/pickletools.html.
+This one knows the instructions that such data takes (see `pickletools`) and no
+way to import or call. The few names that bytes and numpy arrays need, as Python
+2 and 3 and the numpy of ten years write them, are told apart by their spelling,
+and what they would do is done here. What a hostile pickle can make of n bytes
+is bounded by a small multiple of n.
 """
 
 import codecs
+import dataclasses
+import io
+import math
 import pickletools
 import re
 
-from bfjax.formats import picklebytes, picklenames
+# What a pickle makes is paid for with its bytes: an instruction so many, two
+# characters made into bytes one. In honest packs there are hundreds of bytes to
+# every few lists, of which each takes one byte of pickle and 60 of memory.
+_PRICE = 8
+_FREE_BYTES = 800_000  # what it may spend beyond its length
 
-# What a pickle may make before its length is asked.
-_FREE = 100_000
-# One list or tuple takes some 60 bytes, and one byte of pickle; in honest
-# packs there is an image of hundreds of bytes to a handful of them.
-_BYTES_PER_OBJECT = 16
-_BYTES_PER_STEP = 4
-_MAX_INT_BYTES = 8
+_KINDS = {
+  'numpy.ndarray': 'ndarray',
+  'numpy.dtype': 'dtype',
+  'numpy.core.multiarray._reconstruct': 'array',
+  'numpy.core.multiarray.scalar': 'scalar',
+  'numpy.core.numeric._frombuffer': 'frombuffer',
+  '_codecs.encode': 'bytes',
+  'builtins.bytes': 'bytes',
+  'builtins.bytearray': 'bytes',
+}
+_DTYPES = {
+  # Strings of Python 2 are bytes.
+  **dict.fromkeys(('u1', b'u1', '|u1', 'uint8', 'B'), 'uint8'),
+  **dict.fromkeys(('b1', b'b1', '|b1', 'bool', '?'), 'bool'),
+}
 
-# An escape that the repr() of a Python 2 string does not have.
+# The repr() of a string of Python 2, and an escape that it does not have.
+_QUOTED = re.compile(rb'\s*(\'.*\'|".*")\s*', re.DOTALL)
 _BAD_ESCAPE = re.compile(rb'\\(?![\'"nrt]|x[0-9a-fA-F]{2})')
 
 
+@dataclasses.dataclass(eq=False)
+class Array:
+  """A numpy array of 'uint8' or 'bool'; its bytes as they lie in memory."""
+
+  dtype: str = ''  # until it is filled
+  shape: tuple[int, ...] = ()
+  data: bytes = b''
+
+
+@dataclasses.dataclass(eq=False)
+class _Name:
+  """What stands for a global or a numpy type: never the thing itself."""
+
+  kind: str  # one of the values of _KINDS or _DTYPES
+
+
 def loads(data: bytes):
-  """What the pickle holds.
+  """What a pickle of any protocol holds.
 
-  Lists, tuples, bytes, str, bool, int and None come as they are (a string of
-  Python 2 and a bytearray as bytes), a numpy array as a `picklenames.Array`, a
-  bool of numpy as a bool.
-
-  Args:
-    data: the pickle, of any protocol.
+  A string of Python 2 and a bytearray come as bytes, a numpy array as an
+  `Array`, a bool of numpy as a bool, and the rest as it is.
 
   Raises:
     ValueError: if it is cut off, names a global or holds an instruction that
@@ -45,259 +72,179 @@ def loads(data: bytes):
   machine = _Machine(data)
   try:
     return machine.run()
-  except ValueError as error:
-    raise ValueError(f'at byte {machine.start}: {error}') from error
+  except (ValueError, LookupError) as error:
+    is_ours = isinstance(error, ValueError)
+    what = error if is_ours else 'it takes what is not there'
+    raise ValueError(f'at byte {machine.start}: {what}') from error
 
 
-class _Machine(picklebytes.Reader):
-  """The stack machine of pickle, of which a part."""
+class _Machine:
+  """A part of pickle's stack machine; LookupError where a stack is empty."""
 
   def __init__(self, data):
-    super().__init__(data)
     self.start = 0  # of the present instruction
-    self._stack = []
+    self.stack = []
+    self.memo = {}
     self._below = []  # the stacks under the marks
-    self._memo = {}
-    self._objects = _FREE + len(data) // _BYTES_PER_OBJECT
-    self._steps = _FREE + len(data) // _BYTES_PER_STEP
-    self._decoded = len(data)
+    self._file = io.BytesIO(data)
+    self._budget = _FREE_BYTES + len(data)
 
   def run(self):
     while True:
-      self.start = self._at
-      code = self._take(1)
-      if code == b'.':
-        return self._pop()
-      self._steps -= 1
-      if self._steps < 0:
-        raise ValueError('too many instructions for its length')
-      step = _STEPS.get(code)
-      if step is None:
-        raise ValueError(_not_allowed(code))
-      step(self)
+      self.start = self._file.tell()
+      code = self._file.read(1)
+      opcode = pickletools.code2op.get(code.decode('latin-1'))
+      if opcode is None:
+        what = f'{code!r} is no instruction of a pickle'
+        raise ValueError(what if code else 'it is cut off')
+      if opcode.name == 'STOP':
+        return self.stack.pop()
+      if opcode.name not in _STEPS:
+        raise ValueError(
+          f'the instruction {opcode.name}, which no list of images needs'
+        )
+      self._pay(_PRICE)
+      read = _READERS.get(opcode.name, opcode.arg and opcode.arg.reader)
+      arguments = [read(self._file)] if read else []
+      _STEPS[opcode.name](self, *arguments)
 
-  # The stack and the memo.
+  def _pay(self, price):
+    self._budget -= price
+    if self._budget < 0:
+      raise ValueError('it makes more than its length can have meant')
 
-  def _make(self, value):
-    """Pushes something that takes memory."""
-    self._charge()
-    self._stack.append(value)
-
-  def _charge(self):
-    self._objects -= 1
-    if self._objects < 0:
-      raise ValueError('too many objects for its length')
-
-  def _pop(self):
-    if not self._stack:
-      raise ValueError('the stack is empty')
-    return self._stack.pop()
-
-  def _top(self, kind, what):
-    if not self._stack or not isinstance(self._stack[-1], kind):
-      raise ValueError(f'{what} is expected on the stack')
-    return self._stack[-1]
-
-  def mark(self):
-    self._charge()
-    self._below.append(self._stack)
-    self._stack = []
-
-  def _pop_mark(self):
-    if not self._below:
-      raise ValueError('no mark on the stack')
-    items = self._stack
-    self._stack = self._below.pop()
-    return items
-
-  def pop(self):
-    if self._stack:
-      self._stack.pop()
-    else:
-      self._pop_mark()
-
-  def put(self, index):
-    if index not in self._memo:
-      self._charge()
-    if not self._stack:
-      raise ValueError('the stack is empty')
-    self._memo[index] = self._stack[-1]
-
-  def memoize(self):
-    self.put(len(self._memo))
-
-  def get(self, index):
-    if index not in self._memo:
-      raise ValueError(f'nothing is kept under {index}')
-    self._stack.append(self._memo[index])
-
-  # Values.
-
-  def constant(self, value):
-    self._stack.append(value)
-
-  def integer_line(self):
-    line = self._data[self._at : self._at + 3]
-    value = self._line_number()
-    # Python 2 writes bools so.
-    self._stack.append({b'00\n': False, b'01\n': True}.get(line, value))
-
-  def long(self, format):
-    length = self._number(format)
-    if length > _MAX_INT_BYTES:
-      raise ValueError(f'an integer of {length} bytes')
-    self._stack.append(
-      int.from_bytes(self._take(length), 'little', signed=True)
-    )
-
-  def counted_bytes(self, format):
-    self._make(bytes(self._take(self._number(format))))
-
-  def counted_text(self, format):
-    text = self._take(self._number(format))
-    self._make(text.decode('utf-8', 'surrogatepass'))
-
-  def string_line(self):
-    line = self._line().strip()
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b'"', b"'"):
-      raise ValueError('a string without quotes')
-    if _BAD_ESCAPE.search(line[1:-1].replace(rb'\\', b'..')):
-      raise ValueError('a string with an unknown escape')
-    self._make(codecs.escape_decode(line[1:-1])[0])
-
-  def text_line(self):
-    self._make(self._line().decode('raw-unicode-escape'))
-
-  # Lists and tuples.
-
-  def list_from_mark(self):
-    self._make(self._pop_mark())
-
-  def tuple_from_mark(self):
-    self._make(tuple(self._pop_mark()))
+  def push(self, value):
+    self.stack.append(value)
 
   def tuple_of(self, count):
-    items = [self._pop() for _ in range(count)]
-    self._make(tuple(reversed(items)))
+    items = [self.stack.pop() for _ in range(count)]
+    self.push(tuple(reversed(items)))
 
-  def empty_list(self):
-    self._make([])
+  def mark(self):
+    self._below.append(self.stack)
+    self.stack = []
 
-  def append(self):
-    value = self._pop()
-    self._top(list, 'a list').append(value)
+  def pop_mark(self):
+    items, self.stack = self.stack, self._below.pop()
+    return items
 
-  def appends(self):
-    items = self._pop_mark()
-    self._top(list, 'a list').extend(items)
+  def extend(self, items):
+    if type(self.stack[-1]) is not list:
+      raise ValueError('a list is expected on the stack')
+    self.stack[-1].extend(items)
 
-  # Names, and what they do to the data.
+  def keep(self, place=None):
+    place = len(self.memo) if place is None else place
+    self.memo[place] = self.stack[-1]
 
-  def instance(self):
-    picklenames.find(self._line(), self._line())
-    raise ValueError('an instance, which no list of images holds')
+  def name(self, module, name):
+    if not isinstance(module, str) or not isinstance(name, str):
+      raise ValueError('a name that is no string')
+    full = f'{module}.{name}'
+    known = full.replace('numpy._core.', 'numpy.core.')
+    known = known.replace('__builtin__.', 'builtins.')
+    if known not in _KINDS:
+      raise ValueError(
+        f'it names the global {full[:200]!r}, which no list of images needs; '
+        'nothing of it was run'
+      )
+    self.push(_Name(_KINDS[known]))
 
-  def name(self):
-    self._make(picklenames.find(self._line(), self._line()))
-
-  def stack_name(self):
-    name, module = self._pop(), self._pop()
-    self._make(picklenames.find(module, name))
-
-  def reduce(self):
-    arguments = self._pop()
-    function = self._pop()
-    is_name = isinstance(function, picklenames.Name)
-    if not is_name or not isinstance(arguments, tuple) or len(arguments) > 4:
-      raise ValueError('a call that no bytes or arrays need')
-    # One kept text could be made into bytes again and again.
-    self._decoded -= sum(len(x) for x in arguments if isinstance(x, str))
-    if self._decoded < 0:
-      raise ValueError('more bytes than it is long')
-    self._make(picklenames.call(function.kind, arguments))
+  def call(self):
+    """Makes what the call of a name would return."""
+    arguments, function = self.stack.pop(), self.stack.pop()
+    match function, arguments:
+      case _Name('array'), _:
+        value = Array()
+      case _Name('dtype'), (str() | bytes() as name, *_):
+        if name not in _DTYPES:
+          raise ValueError(
+            f'a numpy type {name[:40]!r}; only uint8 and bool are read'
+          )
+        value = _Name(_DTYPES[name])
+      case _Name('scalar'), (_Name('bool'), b'\0' | b'\1' as content):
+        value = content == b'\1'
+      case _Name('frombuffer'), (content, dtype, shape, _):
+        value = _fill(Array(), shape, dtype, content)
+      case _Name('bytes'), () | (bytes(),):
+        value = b''.join(arguments)
+      case _Name('bytes'), (str() as text, 'latin1' | 'latin-1'):
+        # One kept text could be made into bytes again and again.
+        self._pay(len(text) // 2)
+        value = text.encode('latin-1')
+      case _:
+        raise ValueError('a call that no bytes or arrays need')
+    self.push(value)
 
   def build(self):
-    state = self._pop()
-    if not isinstance(state, tuple):
-      raise ValueError('a state that is no tuple')
-    kinds = (picklenames.Array, picklenames.DType)
-    picklenames.set_state(self._top(kinds, 'a numpy array or type'), state)
-
-  def skip_protocol(self):
-    self._take(1)
-
-  def skip_frame(self):
-    length = self._number('<Q')
-    if length > len(self._data) - self._at:
-      raise ValueError(
-        f'{length} bytes are declared, and {len(self._data) - self._at} are '
-        'left'
-      )
+    """What `__setstate__` of an array or a type does."""
+    state = self.stack.pop()
+    match self.stack[-1], state:
+      case Array() as array, (*_, shape, dtype, _, content):
+        _fill(array, shape, dtype, content)
+      # (version, byte order, no part types, no names, no fields, ...)
+      case _Name('uint8' | 'bool'), (_, _, None, None, None, *_):
+        pass
+      case _:
+        raise ValueError('a state that no numpy array or type has')
 
 
-def _not_allowed(code):
-  known = pickletools.code2op.get(code.decode('latin-1'))
-  if known is None:
-    return f'{code!r} is no instruction of a pickle'
-  return f'the instruction {known.name}, which no list of images needs'
+def _fill(array, shape, dtype, content) -> Array:
+  match shape, dtype, content:
+    case tuple(), _Name('uint8' | 'bool'), bytes() if len(shape) <= 32:
+      is_shape = all(type(n) is int and n >= 0 for n in shape)
+      if is_shape and math.prod(shape) == len(content):
+        array.shape, array.dtype, array.data = shape, dtype.kind, content
+        return array
+  raise ValueError('a numpy array that is not of bytes, or of another length')
 
 
-def _with(step, *arguments):
-  """`step` with arguments that are known beforehand."""
-  return lambda machine: step(machine, *arguments)
+def _line(file) -> bytes:
+  return pickletools.read_stringnl(file, decode=False, stripquotes=False)
 
 
-def _read(step, read):
-  """`step` with an argument that follows the instruction."""
-  return lambda machine: step(machine, read(machine))
+def _string(file) -> bytes:
+  quoted = _QUOTED.fullmatch(_line(file))
+  if not quoted or _BAD_ESCAPE.search(quoted[1].replace(rb'\\', b'..')):
+    raise ValueError('a string without quotes, or with an unknown escape')
+  return codecs.escape_decode(quoted[1][1:-1])[0]
 
 
+# How what follows is read where `pickletools` does otherwise.
+_READERS = {
+  'STRING': _string,
+  'BINSTRING': pickletools.read_bytes4,
+  'SHORT_BINSTRING': pickletools.read_bytes1,
+  'BYTEARRAY8': pickletools.read_bytes8,
+  'GLOBAL': lambda file: [_line(file).decode('latin-1') for _ in range(2)],
+}
 _M = _Machine
 _STEPS = {
-  b'\x80': _M.skip_protocol,
-  b'\x95': _M.skip_frame,
-  b'(': _M.mark,
-  b'0': _M.pop,
-  b'1': _M._pop_mark,
-  b'N': _with(_M.constant, None),
-  b'\x88': _with(_M.constant, True),
-  b'\x89': _with(_M.constant, False),
-  b'I': _M.integer_line,
-  b'L': _read(_M.constant, _M._line_number),
-  **{
-    code: _read(_M.constant, _with(_M._number, format))
-    for code, format in {b'J': '<i', b'K': '<B', b'M': '<H'}.items()
-  },
-  b'\x8a': _with(_M.long, '<B'),
-  b'\x8b': _with(_M.long, '<i'),
-  b'S': _M.string_line,
-  b'V': _M.text_line,
-  **dict.fromkeys((b'U', b'C'), _with(_M.counted_bytes, '<B')),
-  b'T': _with(_M.counted_bytes, '<i'),
-  b'B': _with(_M.counted_bytes, '<I'),
-  **dict.fromkeys((b'\x8e', b'\x96'), _with(_M.counted_bytes, '<Q')),
-  b'\x8c': _with(_M.counted_text, '<B'),
-  b'X': _with(_M.counted_text, '<I'),
-  b'\x8d': _with(_M.counted_text, '<Q'),
-  b']': _M.empty_list,
-  b'a': _M.append,
-  b'e': _M.appends,
-  b'l': _M.list_from_mark,
-  **{
-    code: _with(_M.tuple_of, count)
-    for count, code in enumerate((b')', b'\x85', b'\x86', b'\x87'))
-  },
-  b't': _M.tuple_from_mark,
-  b'g': _read(_M.get, _M._line_number),
-  b'h': _read(_M.get, _with(_M._number, '<B')),
-  b'j': _read(_M.get, _with(_M._number, '<I')),
-  b'p': _read(_M.put, _M._line_number),
-  b'q': _read(_M.put, _with(_M._number, '<B')),
-  b'r': _read(_M.put, _with(_M._number, '<I')),
-  b'\x94': _M.memoize,
-  b'c': _M.name,
-  b'\x93': _M.stack_name,
-  b'i': _M.instance,
-  b'R': _M.reduce,
-  b'b': _M.build,
+  **dict.fromkeys(('PROTO', 'FRAME'), lambda m, number: None),
+  'NONE': lambda m: m.push(None),
+  'NEWTRUE': lambda m: m.push(True),
+  'NEWFALSE': lambda m: m.push(False),
+  **dict.fromkeys(('INT', 'BININT', 'BININT1', 'BININT2'), _M.push),
+  **dict.fromkeys(('LONG', 'LONG1', 'BYTEARRAY8'), _M.push),
+  **dict.fromkeys(('STRING', 'BINSTRING', 'SHORT_BINSTRING'), _M.push),
+  **dict.fromkeys(('BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8'), _M.push),
+  **dict.fromkeys(('UNICODE', 'BINUNICODE', 'SHORT_BINUNICODE'), _M.push),
+  'EMPTY_LIST': lambda m: m.push([]),
+  'LIST': lambda m: m.push(m.pop_mark()),
+  'APPEND': lambda m: m.extend([m.stack.pop()]),
+  'APPENDS': lambda m: m.extend(m.pop_mark()),
+  'EMPTY_TUPLE': lambda m: m.push(()),
+  'TUPLE1': lambda m: m.tuple_of(1),
+  'TUPLE2': lambda m: m.tuple_of(2),
+  'TUPLE3': lambda m: m.tuple_of(3),
+  'TUPLE': lambda m: m.push(tuple(m.pop_mark())),
+  'MARK': _M.mark,
+  **dict.fromkeys(
+    ('GET', 'BINGET', 'LONG_BINGET'), lambda m, place: m.push(m.memo[place])
+  ),
+  **dict.fromkeys(('PUT', 'BINPUT', 'LONG_BINPUT', 'MEMOIZE'), _M.keep),
+  'GLOBAL': lambda m, names: m.name(*names),
+  'STACK_GLOBAL': lambda m: m.name(m.stack.pop(-2), m.stack.pop()),
+  'REDUCE': _M.call,
+  'BUILD': _M.build,
 }
