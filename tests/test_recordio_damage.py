@@ -129,7 +129,7 @@ def test_without_an_index_damage_is_told_by_byte_and_the_rest_found(tmp_path):
 )
 def test_a_label_that_is_no_class(tmp_path, label, shown):
   offsets = records.write(tmp_path, [(1, 0.0, b'a'), (2, [label, 0.0], b'b')])
-  message = f'key 2 at byte {offsets[2]}: its label is {shown}; expected'
+  message = f'key 2 at byte {offsets[2]}: it has the label {shown}; expected'
   with pytest.raises(errors.UserError, match=message):
     records.build(tmp_path)
   source = records.build(tmp_path, on_error='skip')

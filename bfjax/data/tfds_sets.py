@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,32 @@ from bfjax.storage import partial
 from bfjax.text import printable
 
 INFO = 'dataset_info.json'
+
+
+class Split(NamedTuple):
+  """A split of a set, or a part of one, and what the set says of it.
+
+  Attributes:
+    folder: of the set's version.
+    name: of the split, in TFDS's notation.
+    title: SET/VERSION/SPLIT, what rows without a path are named by.
+    parts: its records, as `array_records.Records` takes them.
+    image_key: the feature of the image.
+    label_key: the feature of the label.
+    class_names: of the labels; None where labels are mere integers.
+    has_path: whether there is a text `path`, as `tools/pack.py` writes it.
+    has_truth: whether there is a `true_label` with the classes of the label.
+  """
+
+  folder: pathlib.Path
+  name: str
+  title: str
+  parts: Sequence[array_records.Part]
+  image_key: str
+  label_key: str
+  class_names: Sequence[str] | None
+  has_path: bool
+  has_truth: bool
 
 
 def find(root: str | os.PathLike, dataset: str = '') -> pathlib.Path:
@@ -63,12 +90,61 @@ def _version(name: str) -> tuple[int, ...]:
   return tuple(int(number) for number in re.findall('[0-9]+', name))
 
 
-def read_info(folder: pathlib.Path):
-  """The `DatasetInfo` of the set in a folder, with its ArrayRecord files.
+def open_split(
+  folder: pathlib.Path, name: str, image_key: str = '', label_key: str = ''
+) -> Split:
+  """What the set in a folder says of one of its splits.
+
+  Args:
+    folder: as `find` returns it.
+    name: of the split, or a part of it in TFDS's notation.
+    image_key: the feature of the image; '' if the set has one of that type.
+    label_key: the feature of the label; likewise.
 
   Raises:
-    UserError: if it cannot be read, or has no such files.
+    UserError: if the set cannot be read, is in files without random access, or
+      has no such split or features; the message lists those there are.
   """
+  import tensorflow_datasets as tfds
+
+  info = _read_info(folder)
+  features = dict(info.features.items())
+  # Feature types that show images otherwise are derived from Image.
+  images = [
+    key
+    for key, feature in features.items()
+    if type(feature) is tfds.features.Image and feature.np_dtype == np.uint8
+  ]
+  # A mere integer is a label if it is called so.
+  named = label_key or 'label'
+  labels = [
+    key
+    for key, feature in features.items()
+    if isinstance(feature, tfds.features.ClassLabel)
+    or (key == named and _is_integer(feature))
+  ]
+  label_key = _choose(folder, 'label', label_key, labels, features)
+  class_names = _class_names(features[label_key])
+  true_names = _class_names(features.get('true_label'))
+  return Split(
+    folder=folder,
+    name=name,
+    title=f'{info.name}/{info.version}/{name}',
+    parts=_parts(folder, info, name),
+    image_key=_choose(folder, 'image', image_key, images, features),
+    label_key=label_key,
+    class_names=class_names,
+    has_path=isinstance(features.get('path'), tfds.features.Text),
+    has_truth=(
+      label_key != 'true_label'
+      and true_names is not None
+      and true_names == class_names
+    ),
+  )
+
+
+def _read_info(folder):
+  """The `DatasetInfo` of the set, with its ArrayRecord files."""
   import tensorflow_datasets as tfds
   from google.protobuf import json_format
 
@@ -80,9 +156,7 @@ def read_info(folder: pathlib.Path):
         raise errors.UserError(
           f'{printable(str(folder))} is in the file format '
           f'{builder.info.file_format.value!r}, which has no random access. '
-          'Prepare it again as array_record: `tfds.builder(NAME, '
-          'file_format="array_record").download_and_prepare()`, or on the '
-          'command line `tfds build NAME --file_format=array_record`.'
+          'Prepare it again: `tfds build NAME --file_format=array_record`.'
         )
       builder = tfds.builder_from_directory(folder, file_format='array_record')
   except (OSError, ValueError, KeyError, json_format.Error) as error:
@@ -93,42 +167,17 @@ def read_info(folder: pathlib.Path):
   return builder.info
 
 
-def choose_features(folder, info, image_key, label_key) -> tuple[str, str]:
-  """The names of the features of the image and of the label.
+def _is_integer(feature) -> bool:
+  return feature.shape == () and np.issubdtype(feature.np_dtype, np.integer)
 
-  Args:
-    folder: for messages.
-    info: its `DatasetInfo`.
-    image_key: what the user wants, or ''.
-    label_key: likewise.
 
-  Raises:
-    UserError: if there is no such feature, or several and none is wanted.
-  """
+def _class_names(feature) -> Sequence[str] | None:
+  """Of a class label; None of anything else."""
   import tensorflow_datasets as tfds
 
-  found = dict(info.features.items())
-  # Feature types that show images otherwise are derived from Image.
-  image_keys = [
-    name
-    for name, feature in found.items()
-    if type(feature) is tfds.features.Image and feature.np_dtype == np.uint8
-  ]
-  label_keys = [
-    name
-    for name, feature in found.items()
-    if isinstance(feature, tfds.features.ClassLabel)
-  ]
-  # A mere integer is a label if it is called so.
-  name = label_key or 'label'
-  feature = found.get(name)
-  is_scalar = feature is not None and feature.shape == ()
-  if is_scalar and np.issubdtype(feature.np_dtype, np.integer):
-    label_keys = list(dict.fromkeys([*label_keys, name]))
-  return (
-    _choose(folder, 'image', image_key, image_keys, found),
-    _choose(folder, 'label', label_key, label_keys, found),
-  )
+  if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes:
+    return Names.of(feature.names)
+  return None
 
 
 def _choose(folder, kind, asked, fitting, features) -> str:
@@ -145,41 +194,7 @@ def _choose(folder, kind, asked, fitting, features) -> str:
   )
 
 
-def class_names(features, label_key) -> Sequence[str] | None:
-  """Of a class label; None of a mere integer."""
-  import tensorflow_datasets as tfds
-
-  feature = features[label_key]
-  if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes:
-    return Names.of(feature.names)
-  return None
-
-
-def has_path(features) -> bool:
-  """Whether there is a text `path`, as `tools/pack.py` writes it."""
-  import tensorflow_datasets as tfds
-
-  return 'path' in features and isinstance(features['path'], tfds.features.Text)
-
-
-def has_truth(features, label_key) -> bool:
-  """Whether there is a `true_label` with the classes of the label."""
-  import tensorflow_datasets as tfds
-
-  return (
-    'true_label' in features
-    and label_key != 'true_label'
-    and isinstance(features['true_label'], tfds.features.ClassLabel)
-    and class_names(features, 'true_label') == class_names(features, label_key)
-  )
-
-
-def parts_of(folder, info, split) -> list[array_records.Part]:
-  """The records of a split, or of a part of it.
-
-  Raises:
-    UserError: if there is no such split, or it is empty.
-  """
+def _parts(folder, info, split) -> list[array_records.Part]:
   try:
     found = info.splits[split]
   except (KeyError, ValueError) as error:

@@ -1,12 +1,13 @@
 """Random access to ArrayRecord files, from any number of threads."""
 
+import bisect
 import collections
+import itertools
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 from array_record.python import array_record_module
 
 from bfjax import errors
@@ -39,7 +40,8 @@ class Records:
   def __init__(self, parts: Sequence[Part]):
     """Takes the parts, in order. Files are opened when they are first read."""
     self._parts = tuple(parts)
-    self._starts = np.cumsum([0, *(part.take for part in parts)])
+    takes = (part.take for part in self._parts)
+    self._starts = list(itertools.accumulate(takes, initial=0))
     self._reset()
 
   def _reset(self):
@@ -48,20 +50,23 @@ class Records:
     # part -> (its reader, the lock of it): a reader has a position.
     self._readers = collections.OrderedDict()
 
-  def __getstate__(self):
-    return self._parts
-
-  def __setstate__(self, parts):
-    self.__init__(parts)
+  def __reduce__(self):
+    return Records, (self._parts,)
 
   def __len__(self) -> int:
-    return int(self._starts[-1])
+    return self._starts[-1]
+
+  def _find(self, row) -> tuple[int, int]:
+    """The number of the part that has a record, and its number in the file."""
+    if not 0 <= row < len(self):
+      raise IndexError(f'row {row} of {len(self)} records')
+    number = bisect.bisect_right(self._starts, row) - 1
+    return number, self._parts[number].skip + row - self._starts[number]
 
   def place(self, row: int) -> tuple[str, int]:
     """(file, number of the record in it) of record `row`."""
-    number = int(np.searchsorted(self._starts, row, 'right')) - 1
-    part = self._parts[number]
-    return part.path, int(row - self._starts[number]) + part.skip
+    number, at = self._find(int(row))
+    return self._parts[number].path, at
 
   def read(self, rows) -> list[bytes]:
     """The records `rows`, int [n], in their order.
@@ -69,25 +74,16 @@ class Records:
     Raises:
       UserError: if one cannot be read; the message names file and record.
     """
-    rows = np.asarray(rows, np.int64)
-    if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
-      raise IndexError(f'rows {rows} of {len(self)} records')
-    numbers = np.searchsorted(self._starts, rows, 'right') - 1
-    return [
-      self._read_one(number, row)
-      for number, row in zip(numbers.tolist(), rows.tolist(), strict=True)
-    ]
+    return [self._read_one(*self._find(int(row))) for row in rows]
 
-  def _read_one(self, number: int, row: int) -> bytes:
-    part = self._parts[number]
-    at = int(row - self._starts[number]) + part.skip
+  def _read_one(self, number: int, at: int) -> bytes:
     try:
       reader, lock = self._reader(number)
       with lock:
         reader.seek(at)
         return reader.read()
     except _PROBLEMS as error:
-      raise _unreadable(part, f'record {at}', error) from error
+      raise _unreadable(self._parts[number], f'record {at}', error) from error
 
   def _reader(self, number: int):
     if self._pid != os.getpid():
@@ -96,10 +92,8 @@ class Records:
       if number not in self._readers:
         if len(self._readers) >= _MAX_OPEN:
           self._readers.popitem(last=False)
-        self._readers[number] = (
-          _open(self._parts[number], _RANDOM),
-          threading.Lock(),
-        )
+        reader = _open(self._parts[number], _RANDOM)
+        self._readers[number] = reader, threading.Lock()
       self._readers.move_to_end(number)
       return self._readers[number]
 
@@ -120,7 +114,7 @@ class Records:
         except _PROBLEMS as error:
           place = f'records {part.skip + start} to {part.skip + stop - 1}'
           raise _unreadable(part, place, error) from error
-        yield int(self._starts[number]) + start, found
+        yield self._starts[number] + start, found
 
 
 def _open(part: Part, options: str):

@@ -115,15 +115,13 @@ def frame(payload: bytes) -> bytes:
   cuts = (4 * np.flatnonzero(words == MAGIC)).tolist()
   if len(cuts) >= MAX_PARTS:
     raise ValueError(f'it holds the magic number {len(cuts)} times')
-  starts = [0, *(cut + 4 for cut in cuts)]
-  stops = [*cuts, len(payload)]
-  framed = []
-  for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-    is_first, is_last = i == 0, i == len(cuts)
-    cflag = (0 if is_first else 3) if is_last else (1 if is_first else 2)
-    framed.append(PART.pack(MAGIC, cflag << LENGTH_BITS | stop - start))
-    framed.append(payload[start:stop])
-  return b''.join(framed) + padding
+  kinds = [1, *[2] * (len(cuts) - 1), 3] if cuts else [0]
+  starts, stops = [0, *(cut + 4 for cut in cuts)], [*cuts, len(payload)]
+  parts = (
+    PART.pack(MAGIC, kind << LENGTH_BITS | stop - start) + payload[start:stop]
+    for kind, start, stop in zip(kinds, starts, stops, strict=True)
+  )
+  return b''.join(parts) + padding
 
 
 class Writer:
@@ -148,20 +146,19 @@ class Writer:
         `position` says.
     """
     self.path = os.path.abspath(path)
-    self._position = position or Position(0, 0)
     paths = (self.path, index_path(self.path))
     mode = 'r+b' if position else 'wb'
     with self._telling(), contextlib.ExitStack() as opened:
       files = [opened.enter_context(open(path, mode)) for path in paths]
-      for file, size in zip(files, self._position, strict=True):
+      for file, size in zip(files, position or (0, 0), strict=True):
         found = file.seek(0, os.SEEK_END)
         if found < size:
           raise errors.UserError(
             f'{printable(file.name)} has {found} bytes; {size} were written. '
             'Remove it and start again.'
           )
-        file.truncate(size)
         file.seek(size)
+        file.truncate()
       opened.pop_all()
     self._records, self._index = files
 
@@ -178,7 +175,7 @@ class Writer:
   @property
   def position(self) -> Position:
     """Where to go on from; good after `flush`."""
-    return self._position
+    return Position(self._records.tell(), self._index.tell())
 
   def write(
     self, key: int, labels: float | Sequence[float], image: bytes
@@ -206,14 +203,9 @@ class Writer:
       raise errors.UserError(
         f'{printable(self.path)}: key {key} cannot be written: {error}.'
       ) from error
-    line = b'%d\t%d\n' % (key, self._position.record_bytes)
     with self._telling():
+      self._index.write(b'%d\t%d\n' % (key, self._records.tell()))
       self._records.write(framed)
-      self._index.write(line)
-    done = self._position
-    self._position = Position(
-      done.record_bytes + len(framed), done.index_bytes + len(line)
-    )
 
   def write_identities(
     self, num_images: int, ranges: Sequence[tuple[int, int]]

@@ -41,10 +41,11 @@ def images(
     UserError: if there are damaged ones and on_error='error', or the damage
       is such that images cannot be told from other records.
   """
-  problems = _Problems()
   num_lost = int(np.searchsorted(heads.keys, 0))
-  problems.add_heads(heads.take(slice(num_lost)), _damage)
-  heads = _image_records(file, heads.take(slice(num_lost, None)), problems)
+  lost = heads.take(slice(num_lost))
+  heads, num_missing, problems = _image_records(
+    file, heads.take(slice(num_lost, None))
+  )
   limit = min(num_classes or _EXACT, _EXACT)
   expected = f'an integer from 0 to {limit - 1}'
   if limit < _EXACT:
@@ -53,58 +54,36 @@ def images(
   with np.errstate(invalid='ignore'):  # false for NaN, as it should be
     fits = (labels >= 0) & (labels < limit) & (labels == np.floor(labels))
   is_whole = heads.codes == recordfiles.GOOD
-  problems.add_heads(heads.take(~is_whole), _damage)
-  problems.add_heads(
-    heads.take(is_whole & ~fits),
-    lambda label, _: f'its label is {label:.9g}; expected: {expected}',
+  good = is_whole & fits
+  num_left_out = num_lost + num_missing + np.count_nonzero(~good)
+  if not num_left_out:
+    return heads, 0
+  for bad in (lost, heads.take(~is_whole), heads.take(is_whole & ~fits)):
+    for key, at, _, label, code in zip(
+      *bad.take(slice(NAMES_SHOWN)), strict=True
+    ):
+      what = recordfiles.PROBLEMS[code]
+      if code == recordfiles.GOOD:
+        what = f'has the label {label:.9g}; expected: {expected}'
+      name = f'key {key} ' if key >= 0 else ''
+      problems.append(f'{name}at byte {at}: it {what}')
+  lines = first_lines(problems[:NAMES_SHOWN], num_left_out)
+  text = (
+    f'{printable(file.path)}: {num_left_out} records cannot be used:\n{lines}'
   )
-  if problems.count:
-    problems.settle(file.path, on_error)
-    heads = heads.take(is_whole & fits)
-  return heads, problems.count
+  if on_error == 'error':
+    raise errors.UserError(
+      f'{text}\nGet the file again, or train without these records by '
+      "data.on_error='skip'."
+    )
+  _log.warning('%s\nThey are left out.', text)
+  return heads.take(good), num_left_out
 
 
-def _damage(_, code) -> str:
-  return f'it {recordfiles.PROBLEMS[code]}'
-
-
-class _Problems:
-  """Records that cannot be used: how many, and the first of them."""
-
-  def __init__(self):
-    self.count = 0
-    self._first = []
-
-  def add(self, count, texts) -> None:
-    """Takes texts, as many as are shown, of `count` records."""
-    self.count += count
-    self._first += texts
-
-  def add_heads(self, heads, what) -> None:
-    """Takes records; what (label, code) -> text."""
-    texts = [
-      (f'key {key} ' if key >= 0 else '') + f'at byte {at}: {what(label, code)}'
-      for key, at, _, label, code in zip(
-        *heads.take(slice(NAMES_SHOWN)), strict=True
-      )
-    ]
-    self.add(len(heads.keys), texts)
-
-  def settle(self, path, on_error) -> None:
-    lines = first_lines(self._first, self.count)
-    text = f'{printable(path)}: {self.count} records cannot be used:\n{lines}'
-    if on_error == 'error':
-      raise errors.UserError(
-        f'{text}\nGet the file again, or train without these records by '
-        "data.on_error='skip'."
-      )
-    _log.warning('%s\nThey are left out.', text)
-
-
-def _image_records(file, heads, problems) -> recordscan.Heads:
-  """Those of the records that are images; adds those that are missing."""
+def _image_records(file, heads) -> tuple[recordscan.Heads, int, list[str]]:
+  """(the images among the records, how many are missing, what is wrong)."""
   if not len(heads.keys) or heads.keys[0] != 0:
-    return heads
+    return heads, 0, []
   where = f'{printable(file.path)}: key 0 at byte {heads.offsets[0]}'
   try:
     record = file.read(int(heads.offsets[0]))
@@ -114,7 +93,7 @@ def _image_records(file, heads, problems) -> recordscan.Heads:
       'set cannot be read. Get the file again.'
     ) from error
   if record.is_scalar or record.image:
-    return heads
+    return heads, 0, []
   told = float(record.labels[0])
   if not 1 <= told <= _MAX_END or not told.is_integer():
     raise errors.UserError(
@@ -123,13 +102,13 @@ def _image_records(file, heads, problems) -> recordscan.Heads:
     )
   end = _exact_end(file, heads, int(told))
   heads = heads.take(slice(*np.searchsorted(heads.keys, [1, end])))
-  missing = end - 1 - len(heads.keys)
-  if missing:
-    is_gap = heads.keys != np.arange(1, 1 + len(heads.keys))
-    first = 1 + int(np.argmax(np.append(is_gap, True)))
-    what = f'it is not in the index, and there are {end - 1} images'
-    problems.add(missing, [f'key {first}: {what}'])
-  return heads
+  num_missing = end - 1 - len(heads.keys)
+  if not num_missing:
+    return heads, 0, []
+  is_gap = heads.keys != np.arange(1, 1 + len(heads.keys))
+  first = 1 + int(np.argmax(np.append(is_gap, True)))
+  what = f'it is not in the index, and there are {end - 1} images'
+  return heads, num_missing, [f'key {first}: {what}']
 
 
 def _exact_end(file, heads, end: int) -> int:
