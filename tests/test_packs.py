@@ -281,7 +281,10 @@ def test_a_pack_cut_off_at_any_byte(tmp_path, protocol):
     (([], []), 'it holds no images'),
     ((IMAGES, [True, 1]), 'flag 1 is a int instead of a bool'),
     ((IMAGES, [True, None]), 'flag 1 is a NoneType instead of a bool'),
-    ((IMAGES, np.array([1, 0], np.uint8)), 'flags are an array of uint8'),
+    (
+      (IMAGES, np.array([1, 0], np.uint8)),
+      'array of uint8 of shape (2,)',
+    ),
     ((IMAGES, b'01'), 'it holds a bytes instead of a list of bools'),
     ((['text', *IMAGES[1:]], FLAGS), 'image 0 is a str instead of encoded'),
     (

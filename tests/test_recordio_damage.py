@@ -11,7 +11,6 @@ from bfjax.formats import (
   recordfiles,
   recordindex,
   recordio,
-  recordlabels,
   recordscan,
 )
 from tests import records
@@ -181,7 +180,7 @@ def test_two_keys_of_one_record_are_refused(tmp_path):
 def test_an_index_with_blanks_and_empty_lines(tmp_path):
   path = tmp_path / 'a.idx'
   path.write_bytes(b'\r\n 3 \t 40\r\n\n0\t0')
-  keys, offsets = recordindex.parse(str(path))
+  keys, offsets = recordscan.parse(str(path))
   assert keys.tolist() == [3, 0] and offsets.tolist() == [40, 0]
 
 
@@ -215,7 +214,7 @@ def test_the_end_of_images_where_float32_tells_it_nearly(tmp_path):
   file = recordfiles.RecordFile(tmp_path / 'train.rec')
   told = int(np.float32(end))
   assert told != end
-  assert recordlabels._exact_end(file, heads, told) == end
+  assert recordindex._exact_end(file, heads, told) == end
 
 
 def test_files_that_are_not_there_or_hold_nothing(tmp_path):

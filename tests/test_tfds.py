@@ -299,9 +299,9 @@ def test_a_source_can_be_pickled_and_read_by_many_threads(listed, tmp_path):
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
     assert all(pool.map(read, range(40)))
   # After a fork, readers and locks of the parent are not used.
-  before = copy.records._lock
+  before = copy.records._reader
   copy.records._pid = -1
-  assert read(0) and copy.records._lock is not before
+  assert read(0) and copy.records._reader is not before
 
 
 @pytest.mark.parametrize('name', ['a\nb', ' a', '', 'n\udcff'])

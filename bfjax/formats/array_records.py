@@ -1,7 +1,7 @@
 """Random access to ArrayRecord files, from any number of threads."""
 
 import bisect
-import collections
+import functools
 import itertools
 import os
 import threading
@@ -46,9 +46,10 @@ class Records:
 
   def _reset(self):
     self._pid = os.getpid()
-    self._lock = threading.Lock()
-    # part -> (its reader, the lock of it): a reader has a position.
-    self._readers = collections.OrderedDict()
+    # The reader of a part, and its lock: a reader has a position.
+    self._reader = functools.lru_cache(_MAX_OPEN)(
+      lambda number: (_open(self._parts[number], _RANDOM), threading.Lock())
+    )
 
   def __reduce__(self):
     return Records, (self._parts,)
@@ -77,6 +78,8 @@ class Records:
     return [self._read_one(*self._find(int(row))) for row in rows]
 
   def _read_one(self, number: int, at: int) -> bytes:
+    if self._pid != os.getpid():
+      self._reset()
     try:
       reader, lock = self._reader(number)
       with lock:
@@ -84,18 +87,6 @@ class Records:
         return reader.read()
     except _PROBLEMS as error:
       raise _unreadable(self._parts[number], f'record {at}', error) from error
-
-  def _reader(self, number: int):
-    if self._pid != os.getpid():
-      self._reset()
-    with self._lock:
-      if number not in self._readers:
-        if len(self._readers) >= _MAX_OPEN:
-          self._readers.popitem(last=False)
-        reader = _open(self._parts[number], _RANDOM)
-        self._readers[number] = reader, threading.Lock()
-      self._readers.move_to_end(number)
-      return self._readers[number]
 
   def blocks(self, size: int) -> Iterator[tuple[int, list[bytes]]]:
     """Yields (number of the first, records) for up to `size` records each.

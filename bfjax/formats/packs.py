@@ -96,19 +96,14 @@ def read(path: str | os.PathLike) -> Pack:
   if not os.path.isfile(path):
     raise errors.UserError(f'There is no pack {shown}.')
   try:
+    if os.path.getsize(path) > _MAX_BYTES:
+      raise ValueError(f'no pack is larger than {_MAX_BYTES} bytes')
     with open(path, 'rb') as file:
-      size = os.fstat(file.fileno()).st_size
-      if size > _MAX_BYTES:
-        raise errors.UserError(
-          f'{shown} has {size} bytes; no pack is larger than {_MAX_BYTES}.'
-        )
-      content = file.read()
+      return loads(file.read())
   except OSError as error:
     raise errors.UserError(
       f'Cannot read the pack {shown}: {error.strerror}.'
     ) from error
-  try:
-    return loads(content)
   except ValueError as error:
     raise errors.UserError(
       f'{shown} is no verification pack, or a broken one: {error}. Expected: a '
@@ -122,7 +117,25 @@ def loads(content: bytes) -> Pack:
   Raises:
     ValueError: if it is none; see `read`.
   """
-  return _check(pickles.loads(content))
+  found = pickles.loads(content)
+  if not isinstance(found, (list, tuple)) or len(found) != 2:
+    raise ValueError(f'it holds {_what(found)} instead of (images, flags)')
+  images, flags = found
+  if not isinstance(images, (list, tuple)):
+    raise ValueError(f'it holds {_what(images)} instead of a list of images')
+  encoded = [_image(image, i) for i, image in enumerate(images)]
+  match flags:
+    case pickles.Array(dtype='bool', shape=(_,)):
+      flags = [x != 0 for x in flags.data]
+    case list() | tuple():
+      pass
+    case _:
+      raise ValueError(f'it holds {_what(flags)} instead of a list of bools')
+  for i, flag in enumerate(flags):
+    if not isinstance(flag, bool):
+      raise ValueError(f'flag {i} is {_what(flag)} instead of a bool')
+  _check_counts(encoded, flags)
+  return Pack(encoded, np.array(flags, bool))
 
 
 def write(
@@ -149,28 +162,6 @@ def write(
     raise errors.UserError(
       f'Cannot write {printable(os.fspath(path))}: {reason}.'
     ) from error
-
-
-def _check(content) -> Pack:
-  if not isinstance(content, (list, tuple)) or len(content) != 2:
-    raise ValueError(f'it holds {_what(content)} instead of (images, flags)')
-  images, flags = content
-  if not isinstance(images, (list, tuple)):
-    raise ValueError(f'it holds {_what(images)} instead of a list of images')
-  encoded = [_image(image, i) for i, image in enumerate(images)]
-  if isinstance(flags, pickles.Array) and len(flags.shape) == 1:
-    if flags.dtype != 'bool':
-      raise ValueError(f'its flags are {_what(flags)} instead of bools')
-    same = np.frombuffer(flags.data, np.uint8) != 0
-  elif isinstance(flags, (list, tuple)):
-    for i, flag in enumerate(flags):
-      if not isinstance(flag, bool):
-        raise ValueError(f'flag {i} is {_what(flag)} instead of a bool')
-    same = np.array(flags, bool)
-  else:
-    raise ValueError(f'it holds {_what(flags)} instead of a list of bools')
-  _check_counts(encoded, same)
-  return Pack(encoded, same)
 
 
 def _check_counts(images, same):

@@ -1,4 +1,4 @@
-"""Where the records of a file are, and their labels: read once, then kept.
+"""The records of a file, read once, then kept; which of them are images.
 
 `train.idx` has a line `key<TAB>offset` for each record of `train.rec`. Where
 there is none, or it is that of another file, the records are found by one scan
@@ -7,7 +7,6 @@ that opens in a second; it holds good as long as size and time of the records
 and of their index are what they were.
 """
 
-import array
 import hashlib
 import logging
 import os
@@ -15,16 +14,17 @@ import pathlib
 
 import numpy as np
 
-from bfjax import errors, runtime, text
+from bfjax import errors, runtime
 from bfjax.formats import kept, recordfiles, recordio, recordscan
-from bfjax.text import printable
+from bfjax.text import NAMES_SHOWN, first_lines, printable
 
 _log = logging.getLogger(__name__)
 
 _VERSION = 1
-_CHUNK_BYTES = 1 << 24
-_MAX_DIGITS = 18  # those of an int64
-_REMEDY = 'Remove the file: the index is then made anew.'
+# float32 holds each integer up to here.
+_EXACT = 2**24
+# Rows are int32.
+_MAX_END = 2**31
 
 
 def read(
@@ -84,7 +84,7 @@ def _build(file, index, progress) -> recordscan.Heads:
 
 
 def _by_index(file, index, progress) -> recordscan.Heads:
-  keys, offsets = parse(index)
+  keys, offsets = recordscan.parse(index)
   if (offsets[1:] < offsets[:-1]).any():
     order = np.argsort(offsets, kind='stable')
     keys, offsets = keys[order], offsets[order]
@@ -114,47 +114,111 @@ def _by_scan(file, progress) -> recordscan.Heads:
   return heads.by_key()
 
 
-def parse(path: str) -> tuple[np.ndarray, np.ndarray]:
-  """Reads a file of lines `key<TAB>offset`.
+def images(
+  file: recordfiles.RecordFile,
+  heads: recordscan.Heads,
+  *,
+  num_classes: int,
+  on_error: str,
+) -> tuple[recordscan.Heads, int]:
+  """Chooses the records that are images with a usable label.
 
-  Blanks, empty lines, CRLF and a missing last line end do no harm.
+  Where record 0 has labels [N + 1, E] and no image, images have the keys
+  1 .. N; else every record is one.
+
+  Args:
+    file: the records.
+    heads: of all of them, as `read` returns them.
+    num_classes: labels must be smaller than this; 0 for no such limit.
+    on_error: 'error' or 'skip': what is done about damaged records.
 
   Returns:
-    (keys, offsets), int64 [n] each, in the order of the lines.
+    those that are usable images, and how many others are left out.
 
   Raises:
-    UserError: if it cannot be read or a line is wrong; the message names it.
+    UserError: if there are damaged ones and on_error='error', or the damage
+      is such that images cannot be told from other records.
   """
-  pairs = _parse_plain(path)
-  if pairs is None:
-    found = array.array('q')
-    for number, line in text.byte_lines(path, 'the index', _REMEDY):
-      words = line.split()
-      if len(words) != 2 or not all(map(_is_number, words)):
-        raise text.bad_line(
-          path, number, line, '`key, tab, offset`, two integers from 0'
-        )
-      found.extend(map(int, words))
-    pairs = np.array(found, np.int64).reshape([-1, 2])
-  return tuple(np.ascontiguousarray(pairs.T))
+  num_lost = int(np.searchsorted(heads.keys, 0))
+  lost = heads.take(slice(num_lost))
+  heads, num_missing, problems = _image_records(
+    file, heads.take(slice(num_lost, None))
+  )
+  limit = min(num_classes or _EXACT, _EXACT)
+  expected = f'an integer from 0 to {limit - 1}'
+  if limit < _EXACT:
+    expected += ' (data.num_classes)'
+  labels = heads.labels
+  with np.errstate(invalid='ignore'):  # false for NaN, as it should be
+    fits = (labels >= 0) & (labels < limit) & (labels == np.floor(labels))
+  is_whole = heads.codes == recordfiles.GOOD
+  good = is_whole & fits
+  num_left_out = num_lost + num_missing + int((~good).sum())
+  if not num_left_out:
+    return heads, 0
+  for bad in (lost, heads.take(~is_whole), heads.take(is_whole & ~fits)):
+    for key, at, _, label, code in zip(
+      *bad.take(slice(NAMES_SHOWN)), strict=True
+    ):
+      what = recordfiles.PROBLEMS[code]
+      if code == recordfiles.GOOD:
+        what = f'has the label {label:.9g}; expected: {expected}'
+      name = f'key {key} ' if key >= 0 else ''
+      problems.append(f'{name}at byte {at}: it {what}')
+  lines = first_lines(problems[:NAMES_SHOWN], num_left_out)
+  text = (
+    f'{printable(file.path)}: {num_left_out} records cannot be used:\n{lines}'
+  )
+  if on_error == 'error':
+    raise errors.UserError(
+      f'{text}\nGet the file again, or train without these records by '
+      "data.on_error='skip'."
+    )
+  _log.warning('%s\nThey are left out.', text)
+  return heads.take(good), num_left_out
 
 
-def _parse_plain(path) -> np.ndarray | None:
-  """int64 [n, 2], quickly; None unless all lines are as MXNet writes them."""
-  parts = [np.zeros([0, 2], np.int64)]
-  with text.reading(path, 'the index', _REMEDY) as file:
-    while lines := file.read(_CHUNK_BYTES):
-      lines += file.readline(text.MAX_LINE_BYTES)
-      lines = lines.removesuffix(b'\n') + b'\n'
-      num_lines = lines.count(b'\n')
-      if lines.translate(None, b'0123456789') != b'\t\n' * num_lines:
-        return None
-      values = np.fromstring(lines, np.int64, sep=' ')
-      if len(values) != 2 * num_lines or values.max() >= 10**_MAX_DIGITS:
-        return None
-      parts.append(values.reshape([-1, 2]))
-  return np.concatenate(parts)
+def _image_records(file, heads) -> tuple[recordscan.Heads, int, list[str]]:
+  """(the images among the records, how many are missing, what is wrong)."""
+  if not len(heads.keys) or heads.keys[0] != 0:
+    return heads, 0, []
+  where = f'{printable(file.path)}: key 0 at byte {heads.offsets[0]}'
+  try:
+    record = file.read(int(heads.offsets[0]))
+  except ValueError as error:
+    raise errors.UserError(
+      f'{where}: {error}. It may tell which records are images: without it the '
+      'set cannot be read. Get the file again.'
+    ) from error
+  if record.is_scalar or record.image:
+    return heads, 0, []
+  told = float(record.labels[0])
+  if not 1 <= told <= _MAX_END or not told.is_integer():
+    raise errors.UserError(
+      f'{where}: it says that the images end before the key {told}. Expected: '
+      f'an integer from 1 to {_MAX_END}. Get the file again.'
+    )
+  end = _exact_end(file, heads, int(told))
+  heads = heads.take(slice(*np.searchsorted(heads.keys, [1, end])))
+  num_missing = end - 1 - len(heads.keys)
+  if not num_missing:
+    return heads, 0, []
+  is_gap = heads.keys != np.arange(1, 1 + len(heads.keys))
+  first = 1 + int(np.argmax(np.append(is_gap, True)))
+  what = f'it is not in the index, and there are {end - 1} images'
+  return heads, num_missing, [f'key {first}: {what}']
 
 
-def _is_number(word: bytes) -> bool:
-  return word.isdigit() and len(word) <= _MAX_DIGITS
+def _exact_end(file, heads, end: int) -> int:
+  """The key after the last image; float32 has told it nearly.
+
+  Records of identities hold no image: the first of those is where images end.
+  """
+  if end <= _EXACT:
+    return end
+  error = int(np.spacing(np.float32(end)))
+  nearby = np.searchsorted(heads.keys, [end - error, end + error + 1])
+  for row in range(*nearby):
+    if not file.read(int(heads.offsets[row])).image:
+      return int(heads.keys[row])
+  return end

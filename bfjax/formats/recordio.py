@@ -204,8 +204,9 @@ class Writer:
         f'{printable(self.path)}: key {key} cannot be written: {error}.'
       ) from error
     with self._telling():
-      self._index.write(b'%d\t%d\n' % (key, self._records.tell()))
+      place = self._records.tell()
       self._records.write(framed)
+      self._index.write(b'%d\t%d\n' % (key, place))
 
   def write_identities(
     self, num_images: int, ranges: Sequence[tuple[int, int]]

@@ -11,11 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.formats import recordfiles, recordio
 from bfjax.text import printable
 
 _WINDOW_BYTES = 1 << 24
+_MAX_DIGITS = 18  # those of an int64
+_REMEDY = 'Remove the file: the index is then made anew.'
 # A record's part head, header and first label.
 _HEAD_BYTES = recordio.PART.size + recordio.HEADER.size + 4
 _MIN_BAR_BYTES = 1 << 30
@@ -191,3 +193,49 @@ def _joined(parts: list[Heads]) -> Heads:
   ends = starts + heads.sizes[good]
   heads.codes[good[:-1][ends[:-1] > starts[1:]]] = recordfiles.OVERLAPS
   return heads
+
+
+def parse(path: str) -> tuple[np.ndarray, np.ndarray]:
+  """Reads a file of lines `key<TAB>offset`.
+
+  Blanks, empty lines, CRLF and a missing last line end do no harm.
+
+  Returns:
+    (keys, offsets), int64 [n] each, in the order of the lines.
+
+  Raises:
+    UserError: if it cannot be read or a line is wrong; the message names it.
+  """
+  pairs = _parse_plain(path)
+  if pairs is None:
+    found = array.array('q')
+    for number, line in text.byte_lines(path, 'the index', _REMEDY):
+      words = line.split()
+      if len(words) != 2 or not all(map(_is_number, words)):
+        raise text.bad_line(
+          path, number, line, '`key, tab, offset`, two integers from 0'
+        )
+      found.extend(map(int, words))
+    pairs = np.array(found, np.int64).reshape([-1, 2])
+  return tuple(np.ascontiguousarray(pairs.T))
+
+
+def _parse_plain(path) -> np.ndarray | None:
+  """int64 [n, 2], quickly; None unless all lines are as MXNet writes them."""
+  parts = [np.zeros([0, 2], np.int64)]
+  with text.reading(path, 'the index', _REMEDY) as file:
+    while lines := file.read(_WINDOW_BYTES):
+      lines += file.readline(text.MAX_LINE_BYTES)
+      lines = lines.removesuffix(b'\n') + b'\n'
+      num_lines = lines.count(b'\n')
+      if lines.translate(None, b'0123456789') != b'\t\n' * num_lines:
+        return None
+      values = np.fromstring(lines, np.int64, sep=' ')
+      if len(values) != 2 * num_lines or values.max() >= 10**_MAX_DIGITS:
+        return None
+      parts.append(values.reshape([-1, 2]))
+  return np.concatenate(parts)
+
+
+def _is_number(word: bytes) -> bool:
+  return word.isdigit() and len(word) <= _MAX_DIGITS

@@ -10,7 +10,7 @@ import numpy as np
 from bfjax import errors
 from bfjax.config import limits
 from bfjax.data import images, labelled, names, places, selection
-from bfjax.formats import recordfiles, recordindex, recordlabels
+from bfjax.formats import recordfiles, recordindex
 from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def build(
   limits.check('data.check', check)
   limits.check('data.on_error', on_error)
   file = recordfiles.RecordFile(find(root))
-  heads, num_left_out = recordlabels.images(
+  heads, num_left_out = recordindex.images(
     file,
     recordindex.read(file, index_dir),
     num_classes=num_classes,
