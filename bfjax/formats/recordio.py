@@ -232,8 +232,9 @@ class Writer:
 
   def close(self) -> None:
     """Writes out and closes both files."""
-    with self._telling(), self._index, self._records:
-      pass
+    with self._telling():
+      self._records.close()
+      self._index.close()
 
   def __enter__(self):
     return self
