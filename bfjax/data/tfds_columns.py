@@ -21,27 +21,18 @@ from bfjax.data.names import Names
 from bfjax.formats import array_records, kept
 from bfjax.text import printable
 
-_BLOCK = 1024
 # What is in the file beside labels, which go by the names of features.
 _NAMES, _OFFSETS, _STATE = '#names', '#offsets', '#state'
 
 
 class Columns(NamedTuple):
-  """What is known of all rows without reading the images.
+  """What is known of all rows without reading the images."""
 
-  Attributes:
-    labels: int32 [rows].
-    true_labels: int32 [rows], or None.
-    class_names: of each class.
-    names: the features `path`, or None.
-    fingerprint: see `labelled.Source`.
-  """
-
-  labels: np.ndarray
-  true_labels: np.ndarray | None
+  labels: np.ndarray  # int32 [rows]
+  true_labels: np.ndarray | None  # likewise
   class_names: Sequence[str]
-  names: Names | None
-  fingerprint: str
+  names: Names | None  # the features `path`
+  fingerprint: str  # see `labelled.Source`
 
 
 def values(record: bytes, keys: Sequence[str]) -> list:
@@ -165,25 +156,22 @@ def _scan(records, keys, has_path) -> dict[str, np.ndarray]:
   columns = {key: array.array('q') for key in keys}
   names, offsets = bytearray(), array.array('q', [0])
   wanted = [*keys, *['path'] * has_path]
-  what = 'Reading the labels, once'
-  with tqdm.tqdm(
-    total=len(records), desc=what, unit='image', unit_scale=True
-  ) as bar:
-    for start, block in records.blocks(_BLOCK):
-      for row, record in enumerate(block, start):
-        for key, value in zip(wanted, values(record, wanted), strict=True):
-          if not isinstance(value, bytes if key == 'path' else int):
-            file, number = records.place(row)
-            raise errors.UserError(
-              f'{printable(file)}, record {number} has no value of the feature '
-              f'{key!r}. Prepare the set again.'
-            )
-          if key == 'path':
-            names += value
-            offsets.append(len(names))
-          else:
-            columns[key].append(value)
-      bar.update(len(block))
+  for row in tqdm.trange(
+    len(records), desc='Reading the labels', unit='image', unit_scale=True
+  ):
+    [record] = records.read([row])
+    for key, value in zip(wanted, values(record, wanted), strict=True):
+      if not isinstance(value, bytes if key == 'path' else int):
+        file, number = records.place(row)
+        raise errors.UserError(
+          f'{printable(file)}, record {number} has no value of the feature '
+          f'{key!r}. Prepare the set again.'
+        )
+      if key == 'path':
+        names += value
+        offsets.append(len(names))
+      else:
+        columns[key].append(value)
   table = {key: np.array(column) for key, column in columns.items()}
   if has_path:
     table |= {

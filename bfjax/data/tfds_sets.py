@@ -22,29 +22,17 @@ INFO = 'dataset_info.json'
 
 
 class Split(NamedTuple):
-  """A split of a set, or a part of one, and what the set says of it.
+  """A split of a set, or a part of one, and what the set says of it."""
 
-  Attributes:
-    folder: of the set's version.
-    name: of the split, in TFDS's notation.
-    title: SET/VERSION/SPLIT, what rows without a path are named by.
-    parts: its records, as `array_records.Records` takes them.
-    image_key: the feature of the image.
-    label_key: the feature of the label.
-    class_names: of the labels; None where labels are mere integers.
-    has_path: whether there is a text `path`, as `tools/pack.py` writes it.
-    has_truth: whether there is a `true_label` with the classes of the label.
-  """
-
-  folder: pathlib.Path
-  name: str
-  title: str
-  parts: Sequence[array_records.Part]
-  image_key: str
-  label_key: str
-  class_names: Sequence[str] | None
-  has_path: bool
-  has_truth: bool
+  folder: pathlib.Path  # of the set's version
+  name: str  # in TFDS's notation
+  title: str  # SET/VERSION/SPLIT, what rows without a path are named by
+  parts: Sequence[array_records.Part]  # its records
+  image_key: str  # the feature of the image
+  label_key: str  # the feature of the label
+  class_names: Sequence[str] | None  # None where labels are mere integers
+  has_path: bool  # a text `path`, as `tools/pack.py` writes it
+  has_truth: bool  # a `true_label` with the classes of the label
 
 
 def find(root: str | os.PathLike, dataset: str = '') -> pathlib.Path:

@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from array_record.python import array_record_module
@@ -48,7 +48,7 @@ class Records:
     self._pid = os.getpid()
     # The reader of a part, and its lock: a reader has a position.
     self._reader = functools.lru_cache(_MAX_OPEN)(
-      lambda number: (_open(self._parts[number], _RANDOM), threading.Lock())
+      lambda number: (_open(self._parts[number]), threading.Lock())
     )
 
   def __reduce__(self):
@@ -88,28 +88,9 @@ class Records:
     except _PROBLEMS as error:
       raise _unreadable(self._parts[number], f'record {at}', error) from error
 
-  def blocks(self, size: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Yields (number of the first, records) for up to `size` records each.
 
-    Raises:
-      UserError: as `read`.
-    """
-    for number, part in enumerate(self._parts):
-      if not part.take:
-        continue
-      reader = _open(part, '')
-      for start in range(0, part.take, size):
-        stop = min(start + size, part.take)
-        try:
-          found = reader.read(part.skip + start, part.skip + stop)
-        except _PROBLEMS as error:
-          place = f'records {part.skip + start} to {part.skip + stop - 1}'
-          raise _unreadable(part, place, error) from error
-        yield self._starts[number] + start, found
-
-
-def _open(part: Part, options: str):
-  reader = array_record_module.ArrayRecordReader(part.path, options=options)
+def _open(part: Part):
+  reader = array_record_module.ArrayRecordReader(part.path, options=_RANDOM)
   count = reader.num_records()
   if reader.ok() and count >= part.skip + part.take:
     return reader

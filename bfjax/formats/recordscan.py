@@ -5,6 +5,7 @@ in memory is a few numbers a record, however large the file is.
 """
 
 import array
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ from bfjax.formats import recordfiles, recordio
 from bfjax.text import printable
 
 _WINDOW_BYTES = 1 << 24
-_MAX_DIGITS = 18  # those of an int64
+_LINE = re.compile(rb'\s*(\d{1,18})\s+(\d{1,18})\s*')  # of the index
+_MAX_NUMBER = 10**18
 _REMEDY = 'Remove the file: the index is then made anew.'
 # A record's part head, header and first label.
 _HEAD_BYTES = recordio.PART.size + recordio.HEADER.size + 4
@@ -210,12 +212,11 @@ def parse(path: str) -> tuple[np.ndarray, np.ndarray]:
   if pairs is None:
     found = array.array('q')
     for number, line in text.byte_lines(path, 'the index', _REMEDY):
-      words = line.split()
-      if len(words) != 2 or not all(map(_is_number, words)):
-        raise text.bad_line(
-          path, number, line, '`key, tab, offset`, two integers from 0'
-        )
-      found.extend(map(int, words))
+      pair = _LINE.fullmatch(line)
+      if not pair:
+        what = '`key, tab, offset`, two integers from 0'
+        raise text.bad_line(path, number, line, what)
+      found.extend(map(int, pair.groups()))
     pairs = np.array(found, np.int64).reshape([-1, 2])
   return tuple(np.ascontiguousarray(pairs.T))
 
@@ -231,11 +232,7 @@ def _parse_plain(path) -> np.ndarray | None:
       if lines.translate(None, b'0123456789') != b'\t\n' * num_lines:
         return None
       values = np.fromstring(lines, np.int64, sep=' ')
-      if len(values) != 2 * num_lines or values.max() >= 10**_MAX_DIGITS:
+      if len(values) != 2 * num_lines or values.max() >= _MAX_NUMBER:
         return None
       parts.append(values.reshape([-1, 2]))
   return np.concatenate(parts)
-
-
-def _is_number(word: bytes) -> bool:
-  return word.isdigit() and len(word) <= _MAX_DIGITS
