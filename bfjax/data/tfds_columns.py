@@ -131,11 +131,13 @@ def _table(records, split, index_dir) -> dict[str, np.ndarray]:
     split.folder / f'bfjax-{name}.columns.npz',
     other / f'{digest}-{name}.columns.npz',
   ]
-  table = kept.load(paths, _STATE, about, lambda x: _fits(x, len(records)))
-  if table is None:
-    table = _scan(records, keys, split.has_path)
-    kept.save(paths, _STATE, about, table)
-  return table
+  return kept.read_once(
+    lambda: _scan(records, keys, split.has_path),
+    paths,
+    _STATE,
+    about,
+    lambda table: _fits(table, len(records)),
+  )
 
 
 def _fits(table, num_rows) -> bool:

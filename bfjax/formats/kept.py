@@ -1,7 +1,7 @@
 """Arrays that take long to be read out of a data set, kept in a file.
 
 The file is one of `np.savez`, with a member of JSON that tells what the arrays
-are of. Nothing in it is run: it is read without pickle.
+are of. It is read without pickle: nothing in it is run.
 """
 
 import json
@@ -34,22 +34,22 @@ def state(path: str | os.PathLike) -> list[int] | None:
   return [status.st_size, status.st_mtime_ns]
 
 
-def load(
+def read_once(
+  read: Callable[[], dict[str, np.ndarray]],
   paths: Sequence[pathlib.Path],
   member: str,
   about: dict,
   fits: Callable[[dict[str, np.ndarray]], bool],
-) -> dict[str, np.ndarray] | None:
-  """The arrays in the first of `paths` that has them.
+) -> dict[str, np.ndarray]:
+  """What `read` returns, from the file that it was kept in if there is one.
 
   Args:
-    paths: where they may be kept.
-    member: the name of the JSON among them.
+    read: takes long; name -> array.
+    paths: where they may be kept, best first. It is the first that can be
+      written to; a warning tells if there is none.
+    member: the name of the JSON beside the arrays.
     about: what they are to be of: that JSON has these items.
     fits: whether arrays can be those that were kept.
-
-  Returns:
-    name -> array; None if no file is there, whole and of the same.
   """
   for path in paths:
     try:
@@ -60,24 +60,12 @@ def load(
       if fits(arrays):
         return arrays
       raise ValueError('its arrays do not belong together')
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
       continue
     except _DAMAGED as error:
       shown = printable(str(path))
       _log.warning('%s is damaged (%s) and is made anew.', shown, error)
-  return None
-
-
-def save(
-  paths: Sequence[pathlib.Path],
-  member: str,
-  about: dict,
-  arrays: dict[str, np.ndarray],
-) -> None:
-  """Keeps arrays at the first of `paths` that can be written to.
-
-  Args: as of `load`. A warning tells if there is none.
-  """
+  arrays = read()
   encoded = np.frombuffer(json.dumps(about).encode(), np.uint8)
   problems = []
   for path in paths:
@@ -85,10 +73,11 @@ def save(
       path.parent.mkdir(parents=True, exist_ok=True)
       with atomic.writing(path) as draft, draft.open('wb') as file:
         np.savez(file, **{member: encoded, **arrays})
-      return
+      return arrays
     except OSError as error:
       problems.append(f'{printable(str(path))}: {error.strerror}')
   _log.warning(
     'What was read cannot be kept and is read anew the next time (%s).',
     '; '.join(problems),
   )
+  return arrays

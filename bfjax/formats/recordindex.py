@@ -20,7 +20,6 @@ from bfjax.text import NAMES_SHOWN, first_lines, printable
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1
 # float32 holds each integer up to here.
 _EXACT = 2**24
 # Rows are int32.
@@ -43,21 +42,21 @@ def read(
     UserError: if a line of `train.idx` is wrong, or the file cannot be read.
   """
   index = recordio.index_path(file.path)
-  state = kept.state(file.path)
-  stamp = {'version': _VERSION, 'records': state, 'index': kept.state(index)}
+  states = {'records': kept.state(file.path), 'index': kept.state(index)}
   # Lost places are among the records; a file may also count them apart.
-  about = {'stamp': stamp, 'lost': [], 'num_lost': 0}
+  about = {'stamp': {'version': 1, **states}, 'lost': [], 'num_lost': 0}
   folder = pathlib.Path(index_dir or runtime.default_cache_dir() / 'recordio')
   # Several sets may have one folder.
   real = os.fsencode(os.path.realpath(file.path))
   digest = hashlib.sha256(real).hexdigest()[:8]
-  paths = [folder / f'{os.path.basename(file.path)}.{digest}.npz']
-  if arrays := kept.load(paths, 'about', about, _fits):
-    return recordscan.Heads(*(arrays[x] for x in recordscan.Heads._fields))
-  heads = _build(file, index, progress)
-  if kept.state(file.path) == state:
-    kept.save(paths, 'about', about, heads._asdict())
-  return heads
+  arrays = kept.read_once(
+    lambda: _read(file, index, progress)._asdict(),
+    [folder / f'{os.path.basename(file.path)}.{digest}.npz'],
+    'about',
+    about,
+    _fits,
+  )
+  return recordscan.Heads(*(arrays[x] for x in recordscan.Heads._fields))
 
 
 def _fits(arrays) -> bool:
@@ -65,7 +64,7 @@ def _fits(arrays) -> bool:
   return len({column.shape for column in columns}) == 1 == columns[0].ndim
 
 
-def _build(file, index, progress) -> recordscan.Heads:
+def _read(file, index, progress) -> recordscan.Heads:
   if not os.path.isfile(index):
     _log.info('%s is not there: the records are looked for.', printable(index))
     return _by_scan(file, progress)
