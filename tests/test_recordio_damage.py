@@ -211,6 +211,7 @@ def test_the_end_of_images_where_float32_tells_it_nearly(tmp_path):
   heads = recordscan.Heads(
     np.array(keys), np.array(list(offsets.values())), None, None, None
   )
+  records.put(tmp_path / 'train.rec', offsets[end - 1], b'damaged')
   file = recordfiles.RecordFile(tmp_path / 'train.rec')
   told = int(np.float32(end))
   assert told != end

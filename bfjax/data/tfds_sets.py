@@ -19,6 +19,7 @@ from bfjax.storage import partial
 from bfjax.text import printable
 
 INFO = 'dataset_info.json'
+_NUMBER = re.compile('[0-9]+')
 
 
 class Split(NamedTuple):
@@ -64,7 +65,8 @@ def find(root: str | os.PathLike, dataset: str = '') -> pathlib.Path:
   ]
   names = sorted({str(folder.parent) for folder in chosen})
   if len(names) == 1:
-    return root / max(chosen, key=lambda folder: _version(folder.name))
+    newest = max(chosen, key=lambda x: [*map(int, _NUMBER.findall(x.name))])
+    return root / newest
   shown = ', '.join(f'{x.parent}:{x.name}' for x in found) or 'none'
   raise errors.UserError(
     f'{printable(str(root))} has {len(names) or "no"} sets '
@@ -72,10 +74,6 @@ def find(root: str | os.PathLike, dataset: str = '') -> pathlib.Path:
     f'are: {printable(shown)}. data.root is the folder with {INFO} of one, or '
     'the data_dir with data.dataset saying which.'
   )
-
-
-def _version(name: str) -> tuple[int, ...]:
-  return tuple(int(number) for number in re.findall('[0-9]+', name))
 
 
 def open_split(

@@ -7,6 +7,7 @@ that opens in a second; it holds good as long as size and time of the records
 and of their index are what they were.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -218,6 +219,8 @@ def _exact_end(file, heads, end: int) -> int:
   error = int(np.spacing(np.float32(end)))
   nearby = np.searchsorted(heads.keys, [end - error, end + error + 1])
   for row in range(*nearby):
-    if not file.read(int(heads.offsets[row])).image:
-      return int(heads.keys[row])
+    # One that is damaged is told of with the others.
+    with contextlib.suppress(ValueError):
+      if not file.read(int(heads.offsets[row])).image:
+        return int(heads.keys[row])
   return end
