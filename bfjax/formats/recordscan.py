@@ -138,14 +138,15 @@ def _windows(file, what, progress) -> Iterator[tuple[int, bytes]]:
   ) as bar:
     for start in range(0, file.size, _WINDOW_BYTES):
       file.fetch(start + _WINDOW_BYTES, _WINDOW_BYTES)
-      data = file.bytes_at(start, _WINDOW_BYTES + _HEAD_BYTES)
-      if start + len(data) < min(start + _WINDOW_BYTES, file.size):
+      length = min(_WINDOW_BYTES, file.size - start)
+      data = file.bytes_at(start, length + _HEAD_BYTES)
+      if len(data) < length:
         raise errors.UserError(
           f'{printable(file.path)} had {file.size} bytes and has fewer now: '
           'something writes to it. Wait until it is whole, start again.'
         )
-      yield start, data.ljust(_WINDOW_BYTES + _HEAD_BYTES, b'\0')
-      bar.update(min(_WINDOW_BYTES, file.size - start))
+      yield start, data.ljust(length + _HEAD_BYTES, b'\0')
+      bar.update(length)
 
 
 def _heads(file, start, data, offsets) -> Heads:
