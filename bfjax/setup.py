@@ -29,7 +29,7 @@ from bfjax.data import (
   selection,
   sources,
 )
-from bfjax.heads import corrections, margins
+from bfjax.heads import margins, rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Run:
   total_steps: int
   learning_rate: Callable
   margin: margins.Margin
-  rule: corrections.Rule | None
+  rule: rules.Rule | None
   init_head_state: Callable
   record: dict[str, Any]
 
@@ -142,7 +142,8 @@ def open_run(
     config.head,
     mesh,
     num_classes=source.num_classes,
-    steps_per_epoch=steps_per_epoch,
+    # Once a micro-batch.
+    calls_per_epoch=steps_per_epoch * config.accumulate,
   )
   learning_rate = builders.open_learning_rate(
     config.optim,
@@ -162,7 +163,7 @@ def open_run(
     total_steps=total_steps,
     learning_rate=learning_rate,
     margin=builders.open_margin(config.head),
-    rule=corrections.build_rule(config.head.rule),
+    rule=rules.build(config.head.rule),
     init_head_state=init_head_state,
     record=_record(config, source, given),
   )
