@@ -11,7 +11,6 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterable
 
 import jax
 import numpy as np
@@ -197,14 +196,14 @@ def _problems(folder) -> list[str]:
   return found
 
 
-def _as_first_process(values: Iterable[int]) -> list[int]:
+def _as_first_process(values: list[int]) -> list[int]:
   """The integers that the first process has."""
-  values = np.array(list(values), np.int32)
   if jax.process_count() > 1:
     send = multihost_utils.broadcast_one_to_all
     length = int(send(np.int32(len(values))))
-    values = send(np.resize(values, length) if length else values[:0])
-  return [int(value) for value in values]
+    found = send(np.resize(np.array(values, np.int32), length))
+    values = found.tolist()
+  return values
 
 
 def _few(problems: list[str]) -> str:
