@@ -1,15 +1,13 @@
 """The parts that a config names, built without its data: network and head."""
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
 
-from bfjax import backbones, errors, optim, scalings, sharding, step
+from bfjax import backbones, errors, optim, scalings, step
 from bfjax.config import settings
 from bfjax.heads import margins, penalties, rules, softmax, subcentres
 
@@ -68,20 +66,19 @@ def open_margin(head) -> margins.Margin:
 
 def open_head(
   head, mesh: jax.sharding.Mesh, *, num_classes: int, calls_per_epoch: int
-) -> tuple[Any, Callable]:
-  """The head of `config.head`, and () -> its state in a new run.
+) -> softmax.Head:
+  """The head of `config.head`, that is called so often in an epoch.
 
   Raises:
     UserError: as `open_margin`, or if there is no such rule or penalty.
   """
-  margin, rule = open_margin(head), rules.build(head.rule)
   sub_centres = None
   if head.sub_centres > 1:
     sub_centres = subcentres.SubCentres(head.sub_centres, head.drop_angle)
-  made = softmax.Head(
+  return softmax.Head(
     mesh,
-    margin=margin,
-    rule=rule,
+    margin=open_margin(head),
+    rule=rules.build(head.rule),
     penalty=errors.choose('penalty', head.penalty, penalties.PENALTIES),
     num_classes=num_classes,
     scale=head.s,
@@ -89,14 +86,6 @@ def open_head(
     sub_centres=sub_centres,
     visits=head.visits,
   )
-  init_state = functools.partial(
-    softmax.init_state,
-    margin,
-    rule,
-    sharding.pad_to(num_classes, mesh),
-    sub_centres,
-  )
-  return made, init_state
 
 
 def open_learning_rate(

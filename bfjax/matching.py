@@ -1,10 +1,8 @@
 """Which classes of a data set are which of a model, for their centres."""
 
-import pathlib
-
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.data import labelled
 
 
@@ -72,19 +70,11 @@ def by_name(names, source: labelled.Source, *, origin: str, renamed: str = ''):
 
 def _read_renamed(path):
   """Name here -> name there."""
-  try:
-    text = pathlib.Path(path).read_text('utf-8', 'surrogateescape')
-  except OSError as error:
-    raise errors.UserError(
-      f'init_renamed={path} cannot be read: {error.strerror}.'
-    ) from error
   renamed = {}
-  for number, line in enumerate(text.splitlines(), 1):
+  for number, line in text.lines(path, 'the file of init_renamed,'):
     here, tab, there = line.partition('\t')
     if not tab or here in renamed:
-      raise errors.UserError(
-        f'{path}:{number}: expected `name here<TAB>name there`, each name here'
-        f' once, not {line!r}.'
-      )
+      expected = '`name here<TAB>name there`, each name here once'
+      raise text.bad_line(path, number, line, expected)
     renamed[here] = there
   return renamed

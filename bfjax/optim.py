@@ -19,12 +19,11 @@ def scheduled(key: str, value: float | Sequence | None) -> Callable:
 
   Args:
     key: of the config, for the message.
-    value: a number, or pairs (epoch, number), epochs (from 1, fractions
-      allowed) ascending; constant before the first and after the last. None
-      for a function that returns None.
+    value: a number, None, or pairs (epoch, number), epochs (from 1, fractions
+      allowed) ascending; constant before the first and after the last.
 
   Raises:
-    UserError: if it is neither.
+    UserError: if it is none of these.
   """
   limits.check(key, value)
   if not isinstance(value, Sequence):
@@ -35,33 +34,19 @@ def scheduled(key: str, value: float | Sequence | None) -> Callable:
   )
 
 
-def constant(steps, **_):
-  """1 throughout."""
-  del steps
-  return optax.constant_schedule(1.0)
-
-
-def multistep(steps, *, drops, **_):
-  """Falls at the steps of `drops`, by their factors."""
-  del steps
-  return optax.piecewise_constant_schedule(1.0, drops)
-
-
-def polynomial(steps, *, power, **_):
-  """(1 - step / steps) ^ power."""
-  return optax.polynomial_schedule(1.0, 0.0, power, steps)
-
-
-def cosine(steps, **_):
-  """(1 + cos(pi step / steps)) / 2."""
-  return optax.cosine_decay_schedule(1.0, steps)
-
-
+# Shapes of the learning rate: (steps, drops, power) -> step -> factor.
 SCHEDULES = {
-  'constant': constant,
-  'multistep': multistep,
-  'polynomial': polynomial,
-  'cosine': cosine,
+  'constant': lambda steps, drops, power: optax.constant_schedule(1.0),
+  # Falls at the steps of `drops`, by their factors.
+  'multistep': lambda steps, drops, power: optax.piecewise_constant_schedule(
+    1.0, drops
+  ),
+  # (1 - step / steps) ^ power.
+  'polynomial': lambda steps, drops, power: optax.polynomial_schedule(
+    1.0, 0.0, power, steps
+  ),
+  # (1 + cos(pi step / steps)) / 2.
+  'cosine': lambda steps, drops, power: optax.cosine_decay_schedule(1.0, steps),
 }
 
 
@@ -78,16 +63,14 @@ def make_schedule(
 ) -> Callable:
   """Returns step -> learning rate.
 
-  For `warmup_epochs` it rises linearly, peak * (step + 1) / warmup_steps.
-  Milestones are epochs of the run; the smooth schedules begin when it is warm.
-
   Args:
     peak: the learning rate once it is warm.
-    schedule: one of SCHEDULES.
+    schedule: one of SCHEDULES. The smooth ones begin when it is warm.
     total_steps: updates in the whole run.
     steps_per_epoch: updates in an epoch.
-    warmup_epochs: length of the warm-up, fractions allowed.
-    milestones: epochs (from 1) at whose first step a multistep schedule drops.
+    warmup_epochs: for so long, fractions allowed, it rises linearly, as
+      peak * (step + 1) / warmup_steps.
+    milestones: epochs (from 1) at whose first step 'multistep' drops.
     factor: what a drop multiplies the rate by.
     power: of the polynomial.
 
@@ -104,7 +87,7 @@ def make_schedule(
     )
   drops = {round((epoch - 1) * steps_per_epoch): factor for epoch in milestones}
   begin = 0 if schedule == 'multistep' else warmup_steps
-  shape = decay(total_steps - begin, drops=drops, power=power)
+  shape = decay(total_steps - begin, drops, power)
 
   def learning_rate(step):
     rise = jnp.minimum(1.0, (step + 1) / max(warmup_steps, 1))
@@ -126,12 +109,8 @@ def sgd(
       g <- clip(grad) + weight_decay p;   v <- momentum v + g
       p <- p - lr (g + momentum v)   (Nesterov; else p - lr v)
 
-  Args:
-    learning_rate: step -> learning rate.
-    momentum: of the velocity v.
-    nesterov: whether to look ahead.
-    weight_decay: added to the gradient before the momentum.
-    clip_norm: the gradient's global norm is clipped to this; 0 for none.
+  The gradient's global norm is clipped to `clip_norm`; 0 for none.
+  `learning_rate` is step -> lr.
   """
   clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
   return optax.chain(
@@ -147,12 +126,8 @@ def freeze(
 ) -> optax.GradientTransformation:
   """The optimiser for all but one part of the parameters.
 
-  The part keeps no momentum, has no weight decay and does not count in the
-  norm that is clipped.
-
-  Args:
-    optimizer: of the parameters {'backbone': ..., 'centres': ...}.
-    frozen: 'backbone' or 'centres'; '' returns the optimiser as it is.
+  That part, 'backbone' or 'centres', keeps no momentum, has no weight decay and
+  does not count in the norm that is clipped; with '' nothing is frozen.
   """
   limits.check('freeze', frozen)
   if not frozen:

@@ -201,11 +201,10 @@ def _options(given):
 def _same_function(loaded, backbone):
   shape = (_IMAGES, loaded.image_size, loaded.image_size, 3)
   images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-  ours, theirs = (
-    np.asarray(infer(loaded.params, loaded.stats, images)[0])
-    for infer in (
-      jax.jit(functools.partial(net.apply, train=False))
-      for net in (backbone, loaded.backbone)
-    )
-  )
+
+  def embedded(net):
+    infer = jax.jit(functools.partial(net.apply, train=False))
+    return np.asarray(infer(loaded.params, loaded.stats, images)[0])
+
+  ours, theirs = embedded(backbone), embedded(loaded.backbone)
   return np.abs(ours - theirs).max() <= _TOLERANCE * np.abs(theirs).max()

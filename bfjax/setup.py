@@ -48,7 +48,6 @@ class Run:
     learning_rate: step -> learning rate.
     margin: the margin's functions.
     rule: the rule's; None without one.
-    init_head_state: () -> the state of a new head.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
 
@@ -63,7 +62,6 @@ class Run:
   learning_rate: Callable
   margin: margins.Margin
   rule: rules.Rule | None
-  init_head_state: Callable
   record: dict[str, Any]
 
   def epoch_of(self, done: int) -> tuple[int, bool]:
@@ -138,7 +136,7 @@ def open_run(
     )
   steps_per_epoch = order.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
-  head, init_head_state = builders.open_head(
+  head = builders.open_head(
     config.head,
     mesh,
     num_classes=source.num_classes,
@@ -162,9 +160,8 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
-    margin=builders.open_margin(config.head),
-    rule=rules.build(config.head.rule),
-    init_head_state=init_head_state,
+    margin=head.margin,
+    rule=head.rule,
     record=_record(config, source, given),
   )
 
@@ -172,7 +169,7 @@ def open_run(
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
   no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
-  remembers = config.head.visits > 1 or (run.rule and run.rule.remembers)
+  head = run.recipe.head
   num_centres = config.head.sub_centres * run.source.num_classes
   padded = sharding.pad_to(run.source.num_classes, run.mesh)
 
@@ -189,10 +186,10 @@ def make_state(run: Run, config) -> step.TrainState:
       params=params,
       stats=stats,
       opt_state=run.recipe.optimizer.init(params),
-      head_state=run.init_head_state(),
+      head_state=head.init_state(),
       table=no_rows,
       metrics=metrics.TrainMetrics.empty(),
-      past=dict(proposed=no_rows, times=no_rows) if remembers else {},
+      past=dict(proposed=no_rows, times=no_rows) if head.remembers else {},
     )
 
   key = jax.random.key(config.seed)

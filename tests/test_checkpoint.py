@@ -45,6 +45,7 @@ def test_a_state_of_another_version_is_refused_with_all_that_differs(tmp_path):
   state = state_on(1, 5)
   with checkpoint.open_manager(tmp_path) as manager:
     checkpoint.save(manager, 5, {**state, 'old': {'t': state['step']}}, {}, {})
+    checkpoint.wait(manager)
     other = {
       **state,
       'centres': state['centres'][:, :2],

@@ -268,7 +268,7 @@ def test_a_frozen_backbone_keeps_every_bit_also_over_a_kill(
     ({'data': {'input_scaling': (0.0, 0.0)}}, 'expected mean and deviation'),
     (
       {'init_centres': 'by_name', 'init_renamed': '/nowhere'},
-      'init_renamed=/nowhere cannot be read',
+      'Cannot read the file of init_renamed, /nowhere: No such file',
     ),
   ],
 )

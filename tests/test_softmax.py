@@ -40,12 +40,19 @@ def build(name, options):
   return margins.filtered(margins.build(name, **numbers), threshold)
 
 
-def init_state(name, rule, padded=CLASSES):
+def init_state(name, rule, devices=1):
   """A new head's, but that rows have been counted already."""
   rule = rules.build(rule)
-  state = softmax.init_state(margins.build(name), rule, padded)
+  state = softmax.Head(
+    mesh_of(devices),
+    margin=margins.build(name),
+    rule=rule,
+    penalty=None,
+    num_classes=CLASSES,
+    scale=SCALE,
+  ).init_state()
   if rule and rule.guarded:
-    counts = np.zeros((padded, 2))
+    counts = np.zeros(state['class_rows'].shape)
     counts[:CLASSES] = np.random.default_rng(6).uniform(0, 9, (CLASSES, 2))
     state['class_rows'] = counts
   if rule and rule.remembers:
@@ -103,7 +110,7 @@ def run(
   # Padding that would win and explode if it were looked at.
   filled = np.full((padded, DIM), embedding[0] * 1e3)
   filled[:CLASSES] = centres
-  state = init_state(name, rule, padded)
+  state = init_state(name, rule, devices)
   function = compiled(devices, name, options, rule, penalty, dtype)
   (de, dw), out = function(
     embedding.astype(dtype),
@@ -463,8 +470,8 @@ def lowered(rows, dim, classes, rule):
     jax.ShapeDtypeStruct((classes, dim), 'f4'),
     numbers,
     jax.ShapeDtypeStruct((rows,), '?'),
-    jax.eval_shape(lambda: softmax.init_state(margin, rule, classes)),
-    labels.Past(*[numbers] * 3) if rule.remembers else None,
+    jax.eval_shape(head.init_state),
+    labels.Past(*[numbers] * 3) if head.remembers else None,
   )
 
 

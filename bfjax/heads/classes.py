@@ -116,17 +116,9 @@ def is_such(such, label, mine):
   return jax.lax.psum(found.astype(jnp.int32), AXIS) > 0
 
 
-def count(place, mask, size: int):
-  """How many rows with `mask` are at each of this device's places: f32 [size].
-
-  Args:
-    place: int32 [n]; out of bounds for rows of other devices' classes.
-    mask: bool [n].
-    size: how many places there are.
-  """
-  counts = jnp.zeros(size, jnp.float32)
-  counts = jax.lax.pcast(counts, AXIS, to='varying')
-  return counts.at[place].add(mask.astype(counts.dtype), mode='drop')
+def no_counts(*shape: int):
+  """Zeros, f32 [*shape], for what each device counts of its own classes."""
+  return jax.lax.pcast(jnp.zeros(shape, jnp.float32), AXIS, to='varying')
 
 
 def hide(cosine, label, mine):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from bfjax import errors, labels
+from bfjax import errors, labels, sharding
 from bfjax.heads import classes, decisions, margins, rules, subcentres
 
 _SPLIT, _WHOLE = PartitionSpec(classes.AXIS), PartitionSpec()
@@ -101,6 +101,26 @@ class Head:
         ' set has images of one person only.'
       )
 
+  @property
+  def remembers(self) -> bool:
+    """Whether it wants to be given what earlier visits have left."""
+    return self.visits > 1 or bool(self.rule and self.rule.remembers)
+
+  def init_state(self) -> dict:
+    """What is carried along: float32 arrays; {} where there is no need.
+
+    'margin' and 'rule' are theirs, 'class_rows' the guard's, and
+    'sub_centre_use' is how often each sub-centre was the nearest of its class.
+    """
+    padded = sharding.pad_to(self.num_classes, self.mesh)
+    use = self.sub_centres.new_use(padded) if self.sub_centres else {}
+    return {
+      'margin': self.margin.init_state(),
+      'rule': self.rule.init_state() if self.rule else {},
+      'class_rows': decisions.new_class_rows(self.rule, padded),
+      'sub_centre_use': use,
+    }
+
   def __call__(
     self, embedding, centres, label, mask, state, now: Now, past=None
   ) -> HeadOutput:
@@ -126,7 +146,7 @@ class Head:
       mask: bool [n], the rows that count in the state.
       state: what `init_state` gave, or the call before.
       now: what the epoch decides.
-      past: what earlier visits have left; None where no one asks for it.
+      past: what earlier visits have left; None unless it `remembers`.
     """
     of_state = dict(
       margin=_WHOLE, rule=_WHOLE, class_rows=_SPLIT, sub_centre_use=_SPLIT
@@ -138,26 +158,6 @@ class Head:
       out_specs=HeadOutput(*[_SPLIT] * 8, state=of_state),
     )
     return mapped(embedding, centres, label, mask, state, now, past)
-
-
-def init_state(
-  margin: margins.Margin,
-  rule: rules.Rule | None,
-  padded_classes: int,
-  sub_centres: subcentres.SubCentres | None = None,
-) -> dict:
-  """What a head carries along: float32 arrays; {} where there is no need.
-
-  'margin' and 'rule' are theirs, 'class_rows' the guard's, and
-  'sub_centre_use' is how often each sub-centre was the nearest of its class.
-  """
-  use = sub_centres.new_use(padded_classes) if sub_centres else {}
-  return {
-    'margin': margin.init_state(),
-    'rule': rule.init_state() if rule else {},
-    'class_rows': decisions.new_class_rows(rule, padded_classes),
-    'sub_centre_use': use,
-  }
 
 
 def _on_device(head, embedding, centres, label, mask, state, now, past):

@@ -56,7 +56,8 @@ class SubCentres(NamedTuple):
     place, rows = mine.place(label)
     own = each.at[place, :, rows].get(mode='fill', fill_value=-jnp.inf)
     nearest = place * self.count + own.argmax(1)
-    return classes.count(nearest, mask, mine.count * self.count)
+    use = classes.no_counts(mine.count * self.count)
+    return use.at[nearest].add(mask.astype(use.dtype), mode='drop')
 
   def is_far(self, target_cosine):
     """Whether a row is left out once the minor ones are dropped: bool [n]."""

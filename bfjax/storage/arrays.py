@@ -5,7 +5,6 @@ whoever wants some of its arrays, or those of a model folder, as they are.
 """
 
 import contextlib
-import os
 import pathlib
 
 import jax
@@ -15,26 +14,23 @@ import orbax.checkpoint as ocp
 from bfjax import errors
 
 
-def save(path: str | os.PathLike, tree) -> None:
+def save(path: pathlib.Path, tree) -> None:
   """Writes nested dicts of arrays to the new folder `path`."""
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-    checkpointer.save(
-      pathlib.Path(path).absolute(), args=ocp.args.PyTreeSave(tree)
-    )
+    checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
 
 
-def saved(path: str | os.PathLike):
+def saved(path: pathlib.Path):
   """Nested dict of what such a folder holds: leaves have shape and dtype.
 
   Raises:
     UserError: if the folder cannot be read.
   """
-  path = pathlib.Path(path).absolute()
   with _reading(path) as checkpointer:
-    return checkpointer.metadata(path).item_metadata.tree
+    return checkpointer.metadata(path.absolute()).item_metadata.tree
 
 
-def read(path: str | os.PathLike, like):
+def read(path: pathlib.Path, like):
   """Reads the arrays of such a folder that `like`, a part of it, names.
 
   Args:
@@ -53,9 +49,8 @@ def read(path: str | os.PathLike, like):
   arguments = ocp.args.PyTreeRestore(
     like, restore_args=restore_args, partial_restore=True
   )
-  path = pathlib.Path(path).absolute()
   with _reading(path) as checkpointer:
-    return checkpointer.restore(path, args=arguments)
+    return checkpointer.restore(path.absolute(), args=arguments)
 
 
 @contextlib.contextmanager

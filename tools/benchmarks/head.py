@@ -99,7 +99,6 @@ def _our_step(embedding, centres, label, rule='boundary') -> Callable:
   mesh = sharding.make_mesh(jax.devices('cpu')[:1])
   margin = margins.build('arcface', m=MARGIN)
   rule = rules.build(rule)
-  state = softmax.init_state(margin, rule, len(centres))
   head = softmax.Head(
     mesh,
     margin=margin,
@@ -108,6 +107,7 @@ def _our_step(embedding, centres, label, rule='boundary') -> Callable:
     num_classes=len(centres),
     scale=SCALE,
   )
+  state = head.init_state()
 
   def objective(embedding, centres, label, mask):
     out = head(embedding, centres, label, mask, state, softmax.Now(True))
