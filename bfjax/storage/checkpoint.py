@@ -99,9 +99,7 @@ def open_manager(
 
   class Draft(_Draft):
     def superseded(self):
-      kept = wholeness.kept(workdir, max_to_keep, best_metric)
-      gone = set(wholeness.steps(workdir)) - kept
-      return [wholeness.folder_of(workdir, step) for step in gone]
+      return wholeness.superseded(workdir, max_to_keep, best_metric)
 
   options = ocp.CheckpointManagerOptions(
     preservation_policy=checkpoint_managers.EveryNSteps(1),  # the draft's
@@ -220,9 +218,8 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
       value would make a different run, a changed free one is only told.
 
   Raises:
-    UserError: if a fixed value differs (both values are named), or there are
-      checkpoints without a record.
-    OSError: if the folder cannot be made or written to.
+    UserError: if a fixed value differs (both values are named), there are
+      checkpoints without a record, or the folder cannot be made.
   """
   path = workdir / 'run.json'
   if jax.process_index() == 0 and not path.exists():
@@ -231,7 +228,12 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
         f'{workdir} has checkpoints but no run.json that says of which run.'
         ' Give another --workdir.'
       )
-    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise errors.UserError(
+        f'--workdir={workdir} cannot be made a folder: {error.strerror}.'
+      ) from error
     text = json.dumps(record, indent=2, sort_keys=True) + '\n'
     atomic.write_text(path, text)
   if jax.process_count() > 1:

@@ -132,16 +132,17 @@ def choose_step(
   return candidates[-1]
 
 
-def kept(workdir: pathlib.Path, latest: int, best_metric: str) -> set[int]:
-  """The steps that are still wanted.
+def superseded(
+  workdir: pathlib.Path, latest: int, best_metric: str
+) -> list[pathlib.Path]:
+  """The checkpoints that are not wanted any more.
 
-  Args:
-    workdir: of a run.
-    latest: how many of the last ones.
-    best_metric: the score by which the best is wanted too; '' for none.
+  Wanted are the `latest` ones, and the best by a score, if `best_metric` names
+  one.
   """
   there = steps(workdir)
-  return {*there[-latest:], *_best(workdir, there, best_metric)[-1:]}
+  wanted = {*there[-latest:], *_best(workdir, there, best_metric)[-1:]}
+  return [folder_of(workdir, step) for step in there if step not in wanted]
 
 
 def _best(workdir, steps, metric) -> list[int]:
