@@ -3,7 +3,8 @@
 A table is int32 [rows padded to the devices], sharded over them. It starts as
 the given labels; the training step writes into it the label that each sample
 was trained with. Where it differs from the given label, the sample has been
-corrected. The padding is 0 and never read.
+corrected. The padding is 0 and never read. What else is remembered of each row
+lies in tables of the same kind, see `Past`.
 """
 
 import functools
