@@ -10,6 +10,7 @@ import optax
 from bfjax import backbones, errors, optim, scalings, step
 from bfjax.config import settings
 from bfjax.heads import margins, penalties, rules, softmax, subcentres
+from bfjax.logbook import collapse
 
 _SCHEDULE_KEYS = (
   'schedule',
@@ -85,6 +86,33 @@ def open_head(
     kept=0.5 ** (1 / calls_per_epoch),  # rows of an epoch ago count half
     sub_centres=sub_centres,
     visits=head.visits,
+  )
+
+
+def open_task(
+  config, *, num_classes: int, steps_per_epoch: int, noise: float | None
+) -> collapse.Task:
+  """What the training is about; `noise` is the share of labels that are wrong.
+
+  None where that is not known.
+  """
+  head, optimizer = config.head, config.optim
+  corrects = head.rule != 'none' or head.penalty != 'none'
+  settings = {
+    'a longer optim.warmup_epochs': optimizer.warmup_epochs,
+    'a smaller optim.lr': optimizer.lr,
+    'a smaller head.m': head.margin not in ('softmax', 'combined') and head.m,
+    'a later head.epoch_start': corrects and head.epoch_start,
+    'a smaller head.lambda_': head.penalty != 'none' and head.lambda_,
+  }
+  return collapse.make_task(
+    open_margin(head),
+    head.s,
+    num_classes,
+    warmup_epochs=optimizer.warmup_epochs,
+    steps_per_epoch=steps_per_epoch,
+    noise=0.0 if noise is not None and head.rule != 'none' else noise,
+    settings={k: v for k, v in settings.items() if v is not False},
   )
 
 

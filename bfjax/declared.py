@@ -25,7 +25,8 @@ def parameters(module: str, name: str) -> Mapping[str, inspect.Parameter]:
   """The parameters of a module's function; empty if it defines none so called.
 
   A default that is no literal is `COMPUTED`; an annotation is the first type
-  that it names, `tuple` of `tuple[int, ...]`.
+  that it names, `tuple` of `tuple[int, ...]`. `**options: Unpack[lib.Options]`
+  are the fields of the class `Options` of an imported module, after the others.
   """
   function = _defined(module).get(name)
   if not isinstance(function, ast.FunctionDef):
@@ -37,14 +38,15 @@ def parameters(module: str, name: str) -> Mapping[str, inspect.Parameter]:
     *zip(given, defaults, strict=True),
     *zip(taken.kwonlyargs, taken.kw_defaults, strict=True),
   ]
+  fields = [(x.arg, default, x.annotation) for x, default in pairs]
   return {
-    argument.arg: inspect.Parameter(
-      argument.arg,
+    option: inspect.Parameter(
+      option,
       inspect.Parameter.KEYWORD_ONLY,
       default=_value(default),
-      annotation=_kind(argument.annotation),
+      annotation=_kind(annotation),
     )
-    for argument, default in pairs
+    for option, default, annotation in fields + _shared(module, taken.kwarg)
   }
 
 
@@ -57,14 +59,33 @@ def functions(module: str, name: str) -> Mapping[str, str]:
   }
 
 
+def _shared(module, rest) -> list[tuple[str, ast.expr | None, ast.expr]]:
+  """(field, default, annotation) of the class that `**rest` unpacks."""
+  if not isinstance(getattr(rest, 'annotation', None), ast.Subscript):
+    return []
+  lib, name = ast.unparse(rest.annotation.slice).split('.')
+  body = _defined(_defined(module)[lib])[name].body
+  return [
+    (x.target.id, x.value, x.annotation)
+    for x in body
+    if isinstance(x, ast.AnnAssign)
+  ]
+
+
 @functools.cache
 def _defined(module):
-  """Name -> syntax tree, of a module's functions and of the values it sets."""
+  """Name -> syntax tree, of a module's functions, classes and values.
+
+  Of a module that it imports: name -> its full name.
+  """
   text = folder(module).with_suffix('.py').read_text(encoding='utf-8')
   found = {}
   for node in ast.parse(text).body:
-    if isinstance(node, ast.FunctionDef):
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
       found[node.name] = node
+    elif isinstance(node, ast.ImportFrom):
+      for x in node.names:
+        found[x.asname or x.name] = f'{node.module}.{x.name}'
     elif isinstance(node, ast.Assign):
       found |= {x.id: node.value for x in node.targets if hasattr(x, 'id')}
   return found

@@ -86,11 +86,11 @@ def evaluate_into(
   )
   if keeps_features and opened.images.num_rows:
     features = extraction.kept(
-      functools.partial(opened.embed_batches, *weights),
+      functools.partial(opened.embedder, *weights),
       opened.images,
       out / 'features',
       loaded,
-      opened.batch,
+      opened.embedder.batch,
     )
   else:
     features = suite.embed_images(opened, *weights)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,7 +16,6 @@ from bfjax import (
   errors,
   labels,
   metrics,
-  scalings,
   sharding,
   step,
 )
@@ -29,7 +29,8 @@ from bfjax.data import (
   selection,
   sources,
 )
-from bfjax.heads import margins, rules
+from bfjax.heads import rules
+from bfjax.logbook import collapse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +47,12 @@ class Run:
     steps_per_epoch: updates in an epoch.
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
-    margin: the margin's functions.
     rule: the rule's; None without one.
+    task: what the training is about, for whoever watches it.
+    seed: of the run.
+    epochs: that it has.
+    correction_start: labels are corrected in later epochs; infinity: never.
+    config_json: the config, to be kept.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
 
@@ -60,8 +65,12 @@ class Run:
   steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
-  margin: margins.Margin
   rule: rules.Rule | None
+  task: collapse.Task
+  seed: int
+  epochs: int
+  correction_start: float
+  config_json: str
   record: dict[str, Any]
 
   def epoch_of(self, done: int) -> tuple[int, bool]:
@@ -74,38 +83,20 @@ def open_source(
 ) -> tuple[labelled.Source, np.ndarray]:
   """Returns the data set and the labels that training is given.
 
-  With data.labels='true' these are the true ones, and images of nobody in the
-  set are left out; with 'right' all rows are whose given label is not the true
-  one.
-
   Args:
     config: see `defaults.get_config`.
     workdir: where an index that the source has to make is kept, unless
       `config.data.index_dir` says where.
 
   Raises:
-    UserError: if the source cannot be opened, or true labels are asked for
-      and not known.
+    UserError: if the source cannot be opened, and as `selection.to_train_on`.
   """
   options = settings.source_options(config.data)
   if 'index_dir' in options:
     options['index_dir'] = options['index_dir'] or os.fspath(workdir)
   limits.check('data.labels', config.data.labels)
   source = sources.build(config.data.source, **options)
-  if config.data.labels == 'given':
-    return source, source.labels
-  true = source.true_labels
-  if true is None:
-    raise errors.UserError(
-      f'data.labels={config.data.labels!r}, but this data set does not say what'
-      ' its true labels are. Give data.truth, or train on the given labels.'
-    )
-  kept = true != labelled.NOBODY
-  if config.data.labels == 'right':
-    kept = true == source.labels
-  if not kept.all():
-    source = selection.Selection(source, rows=np.flatnonzero(kept))
-  return source, source.true_labels
+  return selection.to_train_on(source, config.data.labels)
 
 
 def open_run(
@@ -128,6 +119,7 @@ def open_run(
   _check_devices(config.batch, mesh)
   builders.check_parts(config)
   source, given = open_source(config, workdir)
+  true = source.true_labels
   batch = config.batch * config.accumulate
   if batch > source.num_rows:
     raise errors.UserError(
@@ -150,19 +142,37 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
   )
   optimizer = builders.open_optimizer(config, learning_rate)
+  recipe = builders.open_recipe(config, head, optimizer, mesh, steps_per_epoch)
+  of_data = (
+    source.num_classes,
+    source.num_rows,
+    source.fingerprint,
+    hashlib.sha256(given.tobytes()).hexdigest(),
+  )
   return Run(
     source=source,
     given=given,
     augment=augment.Augment(**config.data.augment),
     mesh=mesh,
-    recipe=builders.open_recipe(config, head, optimizer, mesh, steps_per_epoch),
+    recipe=recipe,
     batch=batch,
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
-    margin=head.margin,
+    task=builders.open_task(
+      config,
+      num_classes=source.num_classes,
+      steps_per_epoch=steps_per_epoch,
+      noise=None if true is None else float(np.mean(given != true)),
+    ),
+    seed=config.seed,
+    epochs=config.epochs,
+    correction_start=(
+      math.inf if config.head.rule == 'none' else config.head.epoch_start
+    ),
+    config_json=config.to_json_best_effort(indent=2, sort_keys=True),
     rule=head.rule,
-    record=_record(config, source, given),
+    record=identity.record(config, of_data, recipe.scale.formula),
   )
 
 
@@ -234,22 +244,3 @@ def _check_devices(batch, mesh):
       f'config.batch={batch} rows cannot be split over {devices} devices'
       f' ({processes} processes): give a multiple of {devices}.'
     )
-
-
-def _record(config, source, given):
-  """Fixed: what would make another run. Free: what may change on the way."""
-  of_data = (
-    source.num_classes,
-    source.num_rows,
-    source.fingerprint,
-    hashlib.sha256(given.tobytes()).hexdigest(),
-  )
-  data = dict(zip(identity.OF_DATA, of_data, strict=True))
-  fixed = identity.fixed(config) | data
-  head = {f'head.{k}': v for k, v in config.head.items()}
-  optimizer = {f'optim.{k}': v for k, v in config.optim.items()}
-  free = {'epochs': config.epochs, **head, **optimizer}
-  free = {name: value for name, value in free.items() if name not in fixed}
-  scaling = scalings.from_config(config.data.input_scaling)
-  about = {'colour_order': 'RGB', 'input_scaling': scaling.formula}
-  return {'fixed': fixed, 'free': free, 'about': about}

@@ -8,7 +8,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.data import files, images
-from bfjax.evaluation.ijb import alignment
+from bfjax.evaluation.benchmarks.parts import alignment
 
 # As the InsightFace code writes them, for 96 x 112 pixels.
 NARROW = np.array(

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax.evaluation.verification import curves
+from bfjax.evaluation.protocols import explanations
 from bfjax.report import charts, results
 
 
@@ -21,7 +21,7 @@ def has_colour(png, colour):
 def roc(seed):
   rng = np.random.default_rng(seed)
   same = rng.random(500) < 0.5
-  return curves.roc(rng.normal(same, 0.6), same)
+  return explanations.roc(rng.normal(same, 0.6), same)
 
 
 def test_every_curve_is_drawn_in_a_colour_of_its_own():
@@ -49,8 +49,8 @@ def test_names_are_drawn_as_they_are():
   'same', [np.ones(5, bool), np.zeros(5, bool), np.arange(5) < 2]
 )
 def test_curves_without_a_point_between_are_drawn(same):
-  constant = curves.roc(np.full(5, 0.5), same)
-  apart = curves.roc(np.where(same, 1.0, 0.0), same)
+  constant = explanations.roc(np.full(5, 0.5), same)
+  apart = explanations.roc(np.where(same, 1.0, 0.0), same)
   linear = results.Curve(np.arange(3.0), np.arange(3.0), 'rank', 'rate')
   for curve in (constant, apart, linear):
     assert pixels(charts.draw_curves({'a': curve})).shape[2] == 3
@@ -64,10 +64,14 @@ def test_a_logarithmic_axis_goes_as_far_as_the_curve():
 
 def test_kinds_of_pairs_have_colours_of_their_own():
   scores = np.random.default_rng(0).normal(size=400)
-  histogram = curves.histogram(scores, scores > 0.2, 'cosine')
+  histogram = explanations.histogram(
+    {'different': scores[scores <= 0.2], 'same': scores[scores > 0.2]}, 'cosine'
+  )
   png = charts.draw_histogram(histogram, 'scores')
   # The two colours as they shine through, over white.
   assert has_colour(png, '#8CBFDC')
   assert has_colour(png, '#ECB68C')
-  constant = curves.histogram(np.ones(4), np.ones(4, bool), 'cosine')
-  assert pixels(charts.draw_histogram(constant)).size
+  for ones in (np.ones(4), np.linspace(1 - 1e-15, 1, 4)):
+    constant = explanations.histogram({'all': ones}, 'cosine')
+    assert constant.counts['all'].sum() == 4
+    assert pixels(charts.draw_histogram(constant)).size

@@ -29,15 +29,9 @@ def images(tmp_path):
 def embed_on(num_devices, found, batch):
   mesh = sharding.make_mesh(jax.devices()[:num_devices])
   backbone = backbones.Backbone(None, flattened, SIZE * SIZE * 3)
-  return embed.embed_files(
-    embed.make_embed(backbone, mesh),
-    jnp.float32(2),
-    {},
-    found,
-    batch=batch,
-    image_size=SIZE,
-    mesh=mesh,
-  )
+  embedder = embed.Embedder(backbone, mesh, batch=batch, image_size=SIZE)
+  features = [x for _, x in embedder(jnp.float32(2), {}, found)]
+  return np.concatenate(features)
 
 
 @pytest.mark.parametrize(('num_devices', 'batch'), [(1, 4), (2, 6), (8, 16)])

@@ -24,7 +24,7 @@ from bfjax import (
 )
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, suite
-from bfjax.evaluation.features import distinct, embed
+from bfjax.evaluation.features import distinct, embed, store
 from tools import report as report_tool
 
 SIZE = 8
@@ -167,7 +167,7 @@ def test_more_features_than_memory_is_for_are_in_a_file(
 ):
   config = make_config(tmp_path, root)
   expected = scores_of(config)
-  monkeypatch.setattr(suite, '_IN_MEMORY', 0)
+  monkeypatch.setattr(store, '_IN_MEMORY', 0)
   assert scores_of(config) == expected
 
   def full(file, offset, size):
@@ -343,7 +343,7 @@ def test_a_report_embeds_no_image_twice(finished, tmp_path, monkeypatch):
   kept = tmp_path / 'run@8' / 'features'
   [folder] = kept.iterdir()
   with monkeypatch.context() as patch:
-    patch.setattr(embed, 'embed_batches', None)
+    patch.setattr(embed.Embedder, '__call__', None)
     report_tool.main(arguments)
   again = json.loads((tmp_path / 'run@8' / 'results.json').read_text())
   assert again['scores'] == scores
@@ -352,7 +352,7 @@ def test_a_report_embeds_no_image_twice(finished, tmp_path, monkeypatch):
   # The features of another model are not taken for those of this one.
   folder.rename(kept / 'others')
   with monkeypatch.context() as patch:
-    patch.setattr(embed, 'embed_batches', None)
+    patch.setattr(embed.Embedder, '__call__', None)
     with pytest.raises(TypeError):
       report_tool.main(arguments)
   report_tool.main(arguments)

@@ -13,12 +13,21 @@ import time
 import cv2
 import jax
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import tiny
 from bfjax import backbones, errors, model, modelcard, setup, sharding
 from bfjax.data import files
-from bfjax.evaluation.features import embed, extraction, imagesets, store
+from bfjax.evaluation.features import (
+  embed,
+  extraction,
+  forms,
+  imagesets,
+  rowtable,
+  store,
+)
 from bfjax.storage import checkpoint
 from tools import embed as embed_tool
 
@@ -58,33 +67,22 @@ def images(tmp_path):
 def extract(images, out, scale=2.0, form=None, stop_at=None, **options):
   """Extracts with a network that shows its input; may stop half-way."""
   mesh = sharding.make_mesh(jax.devices()[:2])
-  compiled = embed.make_embed(FLAT, mesh)
+  embedder = embed.Embedder(FLAT, mesh, batch=2, image_size=SIZE)
 
   def embed_batches(files, first):
-    for row, features in embed.embed_batches(
-      compiled,
-      np.float32(scale),
-      {},
-      files,
-      batch=2,
-      image_size=SIZE,
-      mesh=mesh,
-      first=first,
-    ):
+    for row, features in embedder(np.float32(scale), {}, files, first):
       if stop_at is not None and row >= stop_at:
         raise KeyboardInterrupt
       yield row, features
 
   extraction.extract(
     embed_batches,
-    images.files,
-    images.label,
+    images,
     out,
-    form=form or extraction.Form(),
+    form=form or forms.Form(),
     batch=2,
     embedding_dim=DIM,
     settings={'weights_sha256': str(scale), 'about': {'step': 1}},
-    progress='',
     **options,
   )
 
@@ -102,7 +100,7 @@ def embedded(images, scale=2.0):
 @pytest.mark.parametrize('normalised', [False, True])
 @pytest.mark.parametrize('flip', ['none', 'sum', 'joined', 'both'])
 def test_features_are_fused_as_asked_for(images, tmp_path, flip, normalised):
-  form = extraction.Form(flip, normalised)
+  form = forms.Form(flip, normalised)
   extract(images, tmp_path / 'out', form=form)
   found = store.open_store(tmp_path / 'out')
   both = embedded(images)
@@ -121,16 +119,35 @@ def test_features_are_fused_as_asked_for(images, tmp_path, flip, normalised):
   assert found.labels[0] == '0 é'
 
 
-@pytest.mark.parametrize('table', ['tsv', 'parquet'])
-def test_half_precision_and_kinds_of_tables(images, tmp_path, table):
-  form = extraction.Form(dtype='float16', table=table)
-  extract(images, tmp_path / 'out', form=form)
+def test_half_precision(images, tmp_path):
+  extract(images, tmp_path / 'out', form=forms.Form(dtype='float16'))
   found = store.open_store(tmp_path / 'out')
   assert found.features.dtype == np.float16
   expected = embedded(images).sum(axis=1)
   np.testing.assert_allclose(found.features, expected, rtol=1e-3, atol=1e-3)
-  assert (tmp_path / 'out' / f'rows.{table}').exists()
   assert found.labels[10] == '2 é'
+
+
+def test_a_store_of_an_earlier_version_goes_on(images, tmp_path):
+  """It may have its table of rows in Parquet."""
+  out = tmp_path / 'out'
+  with pytest.raises(KeyboardInterrupt):
+    extract(images, out, stop_at=4, flush_secs=0.0)
+  names = [images.files.name(i) for i in range(11)]
+  columns = {'row': range(11), 'path': names, 'label': ['x'] * 11}
+  parquet.write_table(pa.table(columns), out / 'rows.parquet')
+  (out / rowtable.NAME).unlink()
+  noted = json.loads((out / store.UNFINISHED).read_text())
+  noted |= {'rows': 'rows.parquet', 'table': 'parquet'}
+  (out / store.UNFINISHED).write_text(json.dumps(noted))
+  extract(images, out)
+  found = store.open_store(out)
+  assert list(found.names) == names
+  assert found.labels[3] == 'x'
+  extract(images, tmp_path / 'whole')
+  whole = store.open_store(tmp_path / 'whole')
+  np.testing.assert_array_equal(found.features, whole.features)
+  assert not (out / rowtable.NAME).exists()
 
 
 def test_a_last_image_that_cannot_be_decoded_is_named_once(images, tmp_path):
@@ -142,14 +159,14 @@ def test_a_last_image_that_cannot_be_decoded_is_named_once(images, tmp_path):
 
 
 def test_a_tree_has_the_layout_of_the_megaface_scripts(images, tmp_path):
-  form = extraction.Form(layout='tree', normalised=True)
+  form = forms.Form(layout='tree', normalised=True)
   extract(images, tmp_path / 'out', form=form)
   feature = np.load(tmp_path / 'out' / '0 é' / '0.npy')
   assert feature.shape == (DIM,)
   np.testing.assert_allclose(np.linalg.norm(feature), 1, rtol=1e-5)
   names = [images.files.name(i) for i in range(11)]
   found = store.open_tree(tmp_path / 'out', names)
-  extract(images, tmp_path / 'rows', form=extraction.Form(normalised=True))
+  extract(images, tmp_path / 'rows', form=forms.Form(normalised=True))
   rows = store.open_store(tmp_path / 'rows')
   np.testing.assert_array_equal(found.features, rows.features)
 
@@ -168,7 +185,7 @@ def contents(folder):
 def test_what_is_stopped_goes_on_to_the_same_bytes(
   images, tmp_path, layout, stop_at, flush_secs
 ):
-  form = extraction.Form(layout=layout)
+  form = forms.Form(layout=layout)
   extract(images, tmp_path / 'whole', form=form)
   parts = tmp_path / 'parts'
   with pytest.raises(KeyboardInterrupt):
@@ -191,8 +208,8 @@ def test_two_models_or_settings_never_share_a_folder(images, tmp_path, stop_at):
   before = contents(out)
   for changed, message in (
     ({'scale': 3.0}, "weights_sha256 was '2.0', now '3.0'"),
-    ({'form': extraction.Form('none')}, "flip was 'sum', now 'none'"),
-    ({'form': extraction.Form(dtype='float16')}, 'dtype'),
+    ({'form': forms.Form('none')}, "flip was 'sum', now 'none'"),
+    ({'form': forms.Form(dtype='float16')}, 'dtype'),
   ):
     with pytest.raises(errors.UserError, match=message):
       extract(images, out, **changed)
@@ -239,13 +256,13 @@ def test_features_that_are_not_finite_name_the_image(images, tmp_path):
   with pytest.raises(errors.UserError, match=f'{first} are not finite'):
     extract(images, tmp_path / 'a', scale=np.inf)
   with pytest.raises(errors.UserError, match='Too large for float16'):
-    form = extraction.Form(dtype='float16')
+    form = forms.Form(dtype='float16')
     extract(images, tmp_path / 'b', scale=1e6, form=form)
 
 
 def test_images_that_a_tree_cannot_hold_apart(images, tmp_path):
   root = tmp_path / 'images'
-  form = extraction.Form(layout='tree')
+  form = forms.Form(layout='tree')
   for names, message in (
     (['0 é/0.png', '0 é/0.jpg'], 'in one file'),
     ([str(root / '0 é' / '0.png')], 'outside'),
@@ -355,7 +372,7 @@ def test_a_run_is_told_by_its_weights(tmp_path, saved):
       'cache_dir': str(saved.parent / 'faces'),
     },
   )
-  options = {'form': extraction.Form(), 'batch': 8}
+  options = {'form': forms.Form(), 'batch': 8}
   path = tmp_path / 'run'
   out = tmp_path / 'out'
   extraction.compute(path, images, out, checkpoint='1', **options)
@@ -363,7 +380,7 @@ def test_a_run_is_told_by_its_weights(tmp_path, saved):
     extraction.compute(path, images, out, checkpoint='last', **options)
   with pytest.raises(errors.UserError, match='batch was 8, now 16'):
     extraction.compute(
-      path, images, out, checkpoint='1', form=extraction.Form(), batch=16
+      path, images, out, checkpoint='1', form=forms.Form(), batch=16
     )
   meta = store.open_store(out).meta
   assert meta['about']['model']['step'] == 1

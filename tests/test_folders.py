@@ -7,7 +7,7 @@ import pytest
 
 from bfjax import errors
 from bfjax.data import folders
-from bfjax.datasets import outliers, targets
+from bfjax.datasets import ondisk, outliers
 from bfjax.evaluation.features import imagesets
 
 
@@ -127,7 +127,7 @@ def test_system_entries_are_left_out_at_every_depth_and_said_once(
 def test_system_folders_alone_are_no_data_set(tmp_path):
   _write(tmp_path, '__MACOSX/p0/1.jpg', '.git/1.jpg')
   with pytest.raises(errors.UserError, match='is none of'):
-    targets.detect(str(tmp_path))
+    ondisk.detect(str(tmp_path))
   with pytest.raises(errors.UserError, match='has no folders'):
     folders.read(str(tmp_path))
 

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from bfjax.evaluation.identification import identification
-from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import fusion, identification, roc
 
 
 def features(kind, n=40, d=6, seed=0):
@@ -22,7 +20,8 @@ def test_a_pair_is_found_as_the_rule_says(kind):
   known = features(kind).astype(np.float64)
   others = features(kind, 70, seed=1).astype(np.float64)
   labels = np.random.default_rng(2).integers(0, 12, len(known))
-  gallery, probe = identification.mates(labels)
+  probe, gallery = identification.mates(labels, labels)
+  probe, gallery = probe[probe != gallery], gallery[probe != gallery]
   every = np.array([[np.sum(p * o) for o in others] for p in known])
   scores = np.array(
     [np.sum(known[i] * known[j]) for i, j in zip(gallery, probe, strict=True)]
@@ -45,16 +44,17 @@ def test_a_pair_is_found_as_the_rule_says(kind):
     assert rates[0] == 1  # equal scores count as found
 
 
-def test_people_with_one_image_have_no_mates():
-  gallery, probe = identification.mates(np.array([5, 3, 5, 9, 5]))
-  assert list(zip(gallery, probe, strict=True)) == [
-    (2, 0),
-    (4, 0),
-    (0, 2),
-    (4, 2),
-    (0, 4),
-    (2, 4),
-  ]
+def test_people_who_are_not_in_the_gallery_have_no_mates():
+  people = np.array([5, 3, 9, 5])
+  found = identification.mates(people, np.array([9, 5, 7, 5]))
+  pairs = [(0, 1), (0, 3), (2, 0), (3, 1), (3, 3)]
+  assert list(zip(*found, strict=True)) == pairs
+
+
+def test_the_best_pair_of_each_probe_is_the_first_of_equal_ones():
+  probe, row = np.array([4, 1, 4, 4, 1]), np.array([7, 2, 3, 5, 1])
+  scores = np.array([0.9, 0.1, 0.9, 0.5, 0.2])
+  assert identification.best(probe, row, scores).tolist() == [4, 2]
 
 
 @pytest.mark.parametrize('kind', ['normal', 'coarse', 'constant', 'zeros'])

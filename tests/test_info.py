@@ -14,7 +14,7 @@ from PIL import Image
 
 from bfjax import defaults, errors, recipes
 from bfjax.data.sources import imagelist
-from bfjax.datasets.inspection import inspection, looking
+from bfjax.datasets.inspection import census, looking
 from bfjax.evaluation.benchmarks import pairs
 from bfjax.formats import packs
 from tests import records
@@ -89,7 +89,7 @@ def inspect(faces, **options):
   source = imagelist.build(
     root=str(faces), list='list.txt', truth='truth.txt', check='none'
   )
-  return inspection.inspect(source, **{'sample': 0, **options})
+  return census.take(source, **{'sample': 0, **options})
 
 
 def test_counts_labels_sizes_and_modes(faces):
@@ -143,7 +143,7 @@ def test_equal_images_are_found_as_by_comparing_all_pairs():
 
     path = name
 
-  seen = inspection.inspect(Source(), sample=1)
+  seen = census.take(Source(), sample=1)
   equal = [[j for j in range(200) if content[j] == c] for c in content]
   groups = [g for i, g in enumerate(equal) if len(g) > 1 and g[0] == i]
   across = [g for g in groups if len({Source.labels[i] for i in g}) > 1]
@@ -152,12 +152,11 @@ def test_equal_images_are_found_as_by_comparing_all_pairs():
   assert seen.label_gaps == {}
 
 
-def test_the_tool_tells_people_and_machines(faces, tmp_path):
-  run = tool(
+def test_the_tool_tells_people_and_machines(said, report, faces, tmp_path):
+  text = said(
     *('--root', faces, faces / 'list.txt', '--picture', tmp_path / 'info.png'),
     *('--duplicates-out', tmp_path / 'equal.tsv'),
   )
-  assert run.returncode == 0, run.stderr
   for line in (
     '8 images of 3 classes',
     'Labels: 5 of 0 .. 7 have no image',
@@ -167,18 +166,13 @@ def test_the_tool_tells_people_and_machines(faces, tmp_path):
     '--config.data.on_error=skip',
     '--config.data.check=none',
   ):
-    assert line in run.stdout
+    assert line in text
   assert cv2.imread(str(tmp_path / 'info.png')).std() > 10
   rows = (tmp_path / 'equal.tsv').read_text().splitlines()
   assert rows[1:] == ['0\t1\t0_1.jpg\t0', '0\t7\t7_0.jpg\t7']
-  run = tool('--root', faces, faces / 'list.txt', '--json')
-  report = json.loads(run.stdout)
-  assert (report['format'], report['images'], report['classes']) == (
-    'list',
-    8,
-    3,
-  )
-  assert report['duplicates']['groups_across_classes'] == 1
+  found = report('--root', faces, faces / 'list.txt')
+  assert (found['format'], found['images'], found['classes']) == ('list', 8, 3)
+  assert found['duplicates']['groups_across_classes'] == 1
 
 
 def test_damaged_records_are_left_out_and_counted(report, caplog, tmp_path):
@@ -200,7 +194,10 @@ def test_the_tool_tells_of_packs(report, faces, tmp_path):
   assert found['sizes'] == {'16 x 16': 3}
 
 
-def test_the_tool_refuses_what_is_no_data_set(tmp_path):
+def test_the_command_prints_and_refuses_what_is_no_data_set(faces, tmp_path):
+  run = tool('--root', faces, faces / 'list.txt', '--json')
+  assert run.returncode == 0, run.stderr
+  assert json.loads(run.stdout)['images'] == 8
   run = tool(tmp_path / 'none')
   assert run.returncode == 2
   assert run.stderr.startswith('info: There is nothing at')
@@ -213,7 +210,7 @@ def test_sizes_are_as_decoded(tmp_path, orientation):
   Image.new('RGB', (20, 12)).save(tmp_path / 'a.jpg', exif=exif)
   files = imagelist.files.ImageFiles(['a.jpg'], tmp_path)
   seen = looking.look(files, sample=0, compare=True)
-  assert seen.sizes == {'12 x 20' if orientation > 4 else '20 x 12': 1}
+  assert seen.looks.sizes == {'12 x 20' if orientation > 4 else '20 x 12': 1}
 
 
 def test_classes_without_a_readable_image_are_named(said, tmp_path):

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import benchmarks
-from bfjax.evaluation.identification import megaface_lists
-from bfjax.evaluation.search import products
+from bfjax.evaluation import benchmarks, blocks
+from bfjax.evaluation.benchmarks.parts import megaface_lists
 
 PEOPLE, EACH, STRANGERS, DIM = 5, 4, 150, 6
 PROBES = PEOPLE * EACH
@@ -146,7 +145,7 @@ def test_nothing_depends_on_devices_or_order(tmp_path, monkeypatch):
   make_root(tmp_path)
   features = make_features('ties', seed=4)
   scores = build(tmp_path, far=0.01).evaluate(features)
-  monkeypatch.setattr(products, '_CPU_BLOCK', (8, 32))
+  monkeypatch.setattr(blocks, '_CPU_BLOCK', (8, 32))
   monkeypatch.setattr(jax, 'local_devices', lambda: jax.devices()[:3])
   assert build(tmp_path, far=0.01).evaluate(features) == scores
   rng = np.random.default_rng(0)
@@ -163,7 +162,7 @@ def test_nothing_depends_on_devices_or_order(tmp_path, monkeypatch):
 
 def test_analysis_tells_which_distractor_won(tmp_path):
   make_root(tmp_path)
-  benchmark = build(tmp_path)
+  benchmark = build(tmp_path, examples=PROBES)
   features = make_features(seed=1)
   analysis = benchmark.analyse(features)
   assert analysis.scores == benchmark.evaluate(features)
@@ -174,23 +173,21 @@ def test_analysis_tells_which_distractor_won(tmp_path):
   assert cmc.y[9] == analysis.scores['rank10']
   assert sum(analysis.histograms['scores'].counts['pairs of one person']) == 60
   x = fused(features).astype(np.float64)
-  winners = benchmark.winners(features)
-  for i, probe in enumerate(winners.probe):
+  assert len(analysis.examples) == PROBES
+  for example in analysis.examples:
+    probe, mate, distractor = (row for row, _ in example.images)
     mates = [
       j for j in range(PROBES) if j != probe and j // EACH == probe // EACH
     ]
-    assert winners.mate[i] == max(mates, key=lambda j: x[probe] @ x[j])
-    assert winners.distractor[i] == np.argmax(x[PROBES:] @ x[probe])
-  ahead = winners.distractor_score - winners.mate_score
-  example = analysis.examples[0]
-  worst = np.argmax(ahead)
-  assert example.score == ahead[worst]
-  assert [row for row, _ in example.images] == [
-    winners.probe[worst],
-    winners.mate[worst],
-    PROBES + winners.distractor[worst],
-  ]
-  assert 'a distractor wins' in example.caption
+    assert mate == max(mates, key=lambda j: x[probe] @ x[j])
+    assert distractor == PROBES + np.argmax(x[PROBES:] @ x[probe])
+    ahead = x[probe] @ x[distractor] - x[probe] @ x[mate]
+    assert example.score == pytest.approx(ahead)
+    who = 'a distractor' if ahead > 0 else 'the mate'
+    assert f'{who} wins' in example.caption
+  scores = [example.score for example in analysis.examples]
+  assert scores == sorted(scores, reverse=True)
+  assert scores[0] > 0 > scores[-1]
 
 
 def save_tree(root, paths, features, suffix):
@@ -337,7 +334,7 @@ def test_noise_lists_must_fit(tmp_path):
 def test_a_noise_entry_matches_whole_components(tmp_path, entry, expected):
   names = ['a/b/1.jpg', 'xa/b/1.jpg', 'a/b/11.jpg', 'c/1.png']
   (tmp_path / 'noises.txt').write_text(f'{entry}\n')
-  found = megaface_lists.noisy(str(tmp_path / 'noises.txt'), names, 4)
+  found = megaface_lists.noisy(str(tmp_path / 'noises.txt'), names)
   assert found.tolist() == expected
 
 

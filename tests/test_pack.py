@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pathlib
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -19,9 +20,9 @@ import cv2
 import numpy as np
 import pytest
 
-from bfjax import errors
+from bfjax import declared, errors
 from bfjax.data.sources import imagelist
-from bfjax.datasets import image_paths, packing, targets, writers
+from bfjax.datasets import image_paths, layouts, ondisk, packing
 from bfjax.formats import recordio
 from bfjax.storage import partial
 from tests import records
@@ -113,8 +114,8 @@ def sets(images, pack, tmp_path_factory):
 
 
 def open_set(root, truth='', **options):
-  found = targets.detect(str(root), **options)
-  return targets.open_source(found, truth=str(truth), check='decode')
+  found = ondisk.detect(str(root), **options)
+  return ondisk.open_source(found, truth=str(truth), check='decode')
 
 
 def rows(source):
@@ -243,32 +244,49 @@ def test_class_names_that_are_no_numbers_survive(pack, tmp_path):
   # From a set that has only numbers in itself.
   pack(root=tmp_path / 'recordio', to='folder', out=tmp_path / 'again')
   assert rows(open_set(tmp_path / 'again')) == rows(before)
-  with pytest.raises(errors.UserError, match=r'"n\\xff" is not UTF-8'):
+  with pytest.raises(errors.UserError, match=r'"n\\xff": .* line of UTF-8'):
     pack(root=tmp_path / 'from', to='tfds', out=tmp_path / 'tfds')
   assert not (tmp_path / 'tfds').exists()
 
 
-KILLED = """
-import importlib, os, pathlib, runpy, signal, sys
-from bfjax.datasets import packing
+class Killed(BaseException):
+  """In place of SIGKILL, which would cost a start of Python each time."""
 
-writer = importlib.import_module(f'bfjax.datasets.writers.{sys.argv[1]}')
-moment, number, count = sys.argv[2], int(sys.argv[3]), [0]
-owner = os if moment in ('rename', 'replace') else writer._Sink
-method = getattr(owner, moment)
 
-def killed(*arguments):
-  result = method(*arguments)
-  count[0] += 1
-  if count[0] == number:
-    os.kill(os.getpid(), signal.SIGKILL)
-  return result
+@pytest.fixture
+def kill(tool, tmp_path):
+  """(command line, n) -> stops it when n images are written; 0: when all are.
 
-setattr(owner, moment, killed)
-packing.pack.__kwdefaults__['save_secs'] = 0.0
-sys.argv = sys.argv[4:]
-runpy.run_path(sys.argv[0], run_name='__main__')
-"""
+  The set is left as SIGKILL leaves it: without what was in buffers.
+  """
+
+  def run(arguments, number):
+    parsed = tool.parse_arguments([*map(str, arguments)])
+    kind = type(layouts.build(parsed.to, out=pathlib.Path('/sets/set')))
+    write, seen, found = kind.write, tmp_path / 'seen', []
+
+    def die(folder):
+      found.append(folder)
+      shutil.copytree(folder, seen)
+      raise Killed
+
+    def written(self, folder, *others):
+      for count, save in enumerate(write(self, folder, *others), 1):
+        if count == number:
+          die(folder)
+        yield save
+      die(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(kind, 'write', written)
+      patch.setitem(packing.pack.__kwdefaults__, 'save_secs', 0.0)
+      with pytest.raises(Killed):
+        tool.pack(parsed)
+    [folder] = found
+    shutil.rmtree(folder, ignore_errors=True)
+    seen.rename(folder)
+
+  return run
 
 
 def same_files(one, other):
@@ -281,18 +299,6 @@ def same_files(one, other):
   )
   same = all(same_files(one / x, other / x) for x in found.common_dirs)
   return same and not different and not failed
-
-
-def kill(name, arguments, moment, number):
-  """Runs the tool until just after such a call, and kills it there."""
-  command = [*(sys.executable, '-c', KILLED, name, moment, str(number), TOOL)]
-  result = subprocess.run(
-    [*command, *map(str, arguments)],
-    capture_output=True,
-    text=True,
-    env={**os.environ, 'PYTHONPATH': str(TOOL.parents[1])},
-  )
-  assert result.returncode == -9, result.stderr
 
 
 # Images still to be written after a kill during the 8th, and after the last.
@@ -308,22 +314,21 @@ def kill(name, arguments, moment, number):
   ],
 )
 def test_a_killed_run_is_gone_on_with(
-  images, tool, tmp_path, monkeypatch, name, moment, left
+  images, tool, kill, tmp_path, monkeypatch, name, moment, left
 ):
   arguments = arguments_of(name, images, tmp_path, has_truth=moment == 'add')
   # The names of TFDS sets are in their files, so both are called alike.
   whole, out = tmp_path / 'whole' / 'set', tmp_path / 'out' / 'set'
   tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
-  writer = tool._WRITERS[name]
-  kill(writer, [*arguments, '--out', out], moment, 8 if moment == 'add' else 1)
+  kill([*arguments, '--out', out], 8 if moment == 'add' else 0)
   [made] = out.parent.rglob('*.partial')
   if name == 'tfds':
     with pytest.raises(errors.UserError, match='no sets'):
-      targets.detect(str(out), format='tfds')
+      ondisk.detect(str(out), format='tfds')
   else:
     assert not out.exists()
     with pytest.raises(errors.UserError, match='is not complete'):
-      targets.detect(str(made))
+      ondisk.detect(str(made))
   other = tool.parse_arguments(
     [*arguments, '--check', 'none', '--out', str(out)]
   )
@@ -331,23 +336,58 @@ def test_a_killed_run_is_gone_on_with(
     errors.UserError, match='of another set or another command'
   ):
     tool.pack(other)
-  sink = importlib.import_module(f'bfjax.datasets.writers.{writer}')._Sink
-  added, add = [], sink.add
-  monkeypatch.setattr(sink, 'add', lambda *x: added.append(1) or add(*x))
+  added = []
+  read_ahead = packing.read_ahead
+
+  def counted(source, rows):
+    rows = [*rows]
+    added.append(len(rows))
+    return read_ahead(source, rows)
+
+  monkeypatch.setattr(packing, 'read_ahead', counted)
   tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
-  assert len(added) == left
+  assert added[0] == left
   assert same_files(whole, out)
   assert not made.exists()
 
 
-def test_a_run_killed_at_its_last_step_has_made_the_set(images, tool, tmp_path):
+KILLED = """
+import os, runpy, signal, sys
+method = getattr(os, sys.argv[1])
+
+def killed(*arguments):
+  method(*arguments)
+  os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(os, sys.argv[1], killed)
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+# When it has written images, and when it has given the set its name.
+@pytest.mark.parametrize('moment', ['sync', 'rename'])
+def test_a_run_killed_by_the_system_has_made_the_set_or_goes_on(
+  images, tool, tmp_path, moment
+):
   arguments = arguments_of('list', images, tmp_path)
   whole, out = tmp_path / 'whole', tmp_path / 'out'
   tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
-  kill('imagelist', [*arguments, '--out', out], 'rename', 1)
-  assert targets.detect(str(out)).format == 'list'
-  with pytest.raises(errors.UserError, match='already'):
-    tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
+  result = subprocess.run(
+    [*(sys.executable, '-c', KILLED, moment, TOOL), *arguments, '--out', out],
+    capture_output=True,
+    text=True,
+    env={**os.environ, 'PYTHONPATH': str(TOOL.parents[1])},
+  )
+  assert result.returncode == -9, result.stderr
+  again = tool.parse_arguments([*arguments, '--out', str(out)])
+  if moment == 'sync':
+    assert not out.exists()
+    tool.pack(again)
+  else:
+    assert ondisk.detect(str(out)).format == 'list'
+    with pytest.raises(errors.UserError, match='already'):
+      tool.pack(again)
   assert same_files(whole, out)
 
 
@@ -489,9 +529,13 @@ def write(root, lines):
 @pytest.mark.parametrize(
   'format, lines, message',
   [
-    ('folder', ['a/1.png 0', 'b/1.png 0'], r'b/1\.png would both become .*0/1'),
+    (
+      'folder',
+      ['a/1.png 0', 'b/1.png 0'],
+      r'b/1\.png cannot become .* a/1\.png',
+    ),
     ('folder', ['a/x.png 0', 'b/X.png 0'], 'where case does not count'),
-    ('folder', ['a/1.dat 0'], r'a/1\.dat does not end in \.jpg'),
+    ('folder', ['a/1.dat 0'], r'a/1\.dat .*does not end in \.jpg'),
     ('list', ['a/x.png 0', 'A/x.png 1'], 'where case does not count'),
     ('list', ['train.txt/x.png 0'], 'where the list goes'),
   ],
@@ -540,9 +584,10 @@ def test_classes_that_cannot_be_folders_are_refused(names, message):
     image_paths.check_folders(names)
 
 
-def test_labels_beyond_float32_are_refused(images, monkeypatch):
+def test_labels_beyond_float32_are_refused(images, tmp_path, monkeypatch):
   source = imagelist.build(root=str(images), list='all.txt')
-  writer = writers.build('recordio')
+  writer = layouts.build('recordio', out=tmp_path)
+  plain = layouts.build('recordio', out=tmp_path, plain=True)
   # 12 images, 3 identities and key 0: 16 keys; 3 labels.
   monkeypatch.setattr(recordio, 'MAX_LABEL', 15)
   assert len(writer.order(source)) == 12
@@ -550,12 +595,12 @@ def test_labels_beyond_float32_are_refused(images, monkeypatch):
   with pytest.raises(errors.UserError, match=r'identity records.*--plain'):
     writer.order(source)
   monkeypatch.setattr(recordio, 'MAX_LABEL', 2)
-  assert len(writers.build('recordio', plain=True).order(source)) == 12
+  assert len(plain.order(source)) == 12
   monkeypatch.setattr(recordio, 'MAX_LABEL', 1)
   with pytest.raises(
     errors.UserError, match='3 classes: RecordIO keeps labels'
   ):
-    writers.build('recordio', plain=True).order(source)
+    plain.order(source)
 
 
 def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
@@ -563,17 +608,19 @@ def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
   (tmp_path / 'x').mkdir()
   with pytest.raises(errors.UserError, match=r'already\. Give another --out'):
     pack(**options, out=tmp_path / 'x')
-  record = {'images and labels': 'others'}
+  record = {'images and labels': 'others', 'version': '1.0.0'}
   with partial.folder(tmp_path / 'y', record) as folder:
     partial.write_journal(folder, {'record': record, 'state': {'rows': 1}})
     with pytest.raises(errors.UserError, match='Another process is writing'):
       pack(**options, out=tmp_path / 'y')
-  with pytest.raises(errors.UserError, match='images and labels, classes'):
+  with pytest.raises(
+    errors.UserError, match=r'images and labels, classes.*, version differ'
+  ):
     pack(**options, out=tmp_path / 'y')
   (tmp_path / 'y.partial/bfjax-pack.json').write_text('{')
   with pytest.raises(errors.UserError, match='is damaged'):
     pack(**options, out=tmp_path / 'y')
-  with pytest.raises(errors.UserError, match=r"'plain'\. There are: rename"):
+  with pytest.raises(errors.UserError, match=r"'plain'\. There are: .*rename"):
     pack(**options, plain=True, out=tmp_path / 'z')
 
 
@@ -581,22 +628,17 @@ def test_what_is_there_or_in_use_is_not_touched(images, pack, tmp_path):
 def test_a_set_that_differs_is_found_out(images, name, tmp_path, monkeypatch):
   """Of each format, if one image is written wrongly."""
   source = imagelist.build(root=str(images), list='all.txt')
-  options = {'dataset': 'x', 'version': '1.0.0'} if name == 'tfds' else {}
-  writer = writers.build(targets.FORMATS.get(name, name), **options)
-  if name == 'folder':
-    writer = writers.build('folder')
-  opened = writer.open
+  writer = layouts.build(name, out=tmp_path / 'x' / '1.0.0')
+  write = type(writer).write
 
-  def open_wrong(*arguments):
-    sink = opened(*arguments)
-    add = sink.add
-    sink.add = lambda image: add(encoded(99) if image == encoded(6) else image)
-    return sink
+  def write_wrong(self, folder, source, order, images, state):
+    wrong = (encoded(99) if x == encoded(6) else x for x in images)
+    return write(self, folder, source, order, wrong, state)
 
-  monkeypatch.setattr(writer, 'open', open_wrong)
+  monkeypatch.setattr(type(writer), 'write', write_wrong)
   with pytest.raises(errors.UserError, match='is not what was to be written'):
-    packing.pack(source, writer, tmp_path / 'x', command={}, progress=False)
-  assert not (tmp_path / 'x').exists()
+    packing.pack(source, writer, command={}, progress=False)
+  assert not writer.out.exists()
 
 
 @pytest.mark.parametrize('name', ['list', 'recordio', 'tfds'])
@@ -631,8 +673,8 @@ def test_a_full_disk_is_a_clear_error(images, name, tmp_path):
 
 def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   for name in FORMATS:
-    assert targets.detect(str(sets[name]['root'])).format == name
-  found = targets.detect(str(images / 'all.txt'))
+    assert ondisk.detect(str(sets[name]['root'])).format == name
+  found = ondisk.detect(str(images / 'all.txt'))
   assert found.options == {
     'source': 'imagelist',
     'root': str(images),
@@ -640,18 +682,88 @@ def test_formats_are_recognised_or_asked_for(images, sets, tmp_path):
   }
   for name in ('train.rec', 'train.txt'):
     (tmp_path / name).touch()
-  with pytest.raises(errors.UserError, match=r'recordio .*, list .*Say which'):
-    targets.detect(str(tmp_path))
-  assert targets.detect(str(tmp_path), format='list').format == 'list'
+  with pytest.raises(errors.UserError, match=r'list .*, recordio .*Say which'):
+    ondisk.detect(str(tmp_path))
+  assert ondisk.detect(str(tmp_path), format='list').format == 'list'
   (tmp_path / 'empty').mkdir()
   with pytest.raises(errors.UserError, match='is none of'):
-    targets.detect(str(tmp_path / 'empty'))
+    ondisk.detect(str(tmp_path / 'empty'))
   with pytest.raises(errors.UserError, match='There is nothing at'):
-    targets.detect(str(tmp_path / 'gone'))
+    ondisk.detect(str(tmp_path / 'gone'))
   (tmp_path / 'a.txt').write_text('a 0\n')
   (tmp_path / 'classes.tsv').write_text('1\tann\n')
   with pytest.raises(errors.UserError, match=r'no line for the label 0'):
-    targets.open_source(targets.detect(str(tmp_path / 'a.txt')), check='none')
+    ondisk.open_source(ondisk.detect(str(tmp_path / 'a.txt')), check='none')
+
+
+FLAT = """
+import dataclasses
+import os
+
+from bfjax.datasets import layouts
+
+SOURCE = 'imagelist'
+
+
+def trace(root):
+  return 'it is flat' if os.path.isfile(os.path.join(root, 'flat.txt')) else ''
+
+
+def locate(root, *, list, dataset):
+  return {'root': root, 'list': os.path.join(root, 'flat.txt')}
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatWriter(layouts.Writer):
+  blanks: int
+
+  def write(self, folder, source, order, images, state):
+    with open(folder / 'flat.txt', 'w') as file:
+      for row, encoded in enumerate(images):
+        label = source.class_names[source.labels[row]]
+        (folder / f'{row}.png').write_bytes(encoded)
+        file.write(f'{row}.png{self.blanks * " "}{label}\\n')
+        yield lambda: {'rows': 0}
+
+
+def build(*, out, blanks: int = 1):
+  '''A folder without folders.
+
+  Args:
+    out: the new folder.
+    blanks: so many stand between path and label.
+  '''
+  return FlatWriter(out, blanks)
+"""
+
+
+def test_a_format_with_an_option_is_one_file(
+  images, tool, tmp_path, monkeypatch, capsys
+):
+  """Then it is recognised, read, written, and in the help of the tool."""
+  package, folder = layouts.__name__, tmp_path / 'layouts'
+  shutil.copytree(declared.folder(package), folder)
+  (folder / 'flat.py').write_text(FLAT)
+
+  def find(name, known=declared.folder):
+    below = name.removeprefix(package)
+    return known(name) if below == name else folder / below[1:]
+
+  monkeypatch.setattr(declared, 'folder', find)
+  monkeypatch.setattr(layouts, '__path__', [str(folder)])
+  command = ['--root', images, '--list', 'all.txt', '--out', tmp_path / 'set']
+  command += ['--to', 'flat', '--blanks', '3']
+  tool.pack(tool.parse_arguments([*map(str, command)]))
+  assert '0.png   20\n' in (tmp_path / 'set/flat.txt').read_text()
+  assert ondisk.detect(str(tmp_path / 'set')).format == 'flat'
+  assert rows(open_set(tmp_path / 'set')) == [
+    (a, None, c) for a, _, c in ORIGINAL
+  ]
+  with pytest.raises(SystemExit):
+    tool.parse_arguments(['--help'])
+  assert 'flat: so many stand between path and label (1)' in ' '.join(
+    capsys.readouterr().out.split()
+  )
 
 
 def test_the_command_says_how_to_train_on_what_it_wrote(images, tmp_path):

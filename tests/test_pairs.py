@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation import benchmarks
+from bfjax.evaluation import benchmarks, pairlist
 from bfjax.evaluation.benchmarks import pairs
-from bfjax.evaluation.verification import pairlist, verification
+from bfjax.evaluation.protocols import verification
 
 
 def make_tree(root, names):

@@ -6,7 +6,7 @@ import pytest
 from bfjax import errors
 from bfjax.data import places
 from bfjax.data.sources import imagelist
-from bfjax.datasets import targets
+from bfjax.datasets import ondisk
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_training_and_tools_take_both(root):
   options = {'list': 'list.txt', 'check': 'none'}
   source = imagelist.build(root='../root', truth='flips.txt', **options)
   np.testing.assert_array_equal(source.true_labels, [1, 1])
-  found = targets.detect('../root', list='list.txt')
+  found = ondisk.detect('../root', list='list.txt')
   assert found.options['list'] == str(here / 'list.txt')
-  source = targets.open_source(found, truth='flips.txt', check='none')
+  source = ondisk.open_source(found, truth='flips.txt', check='none')
   np.testing.assert_array_equal(source.true_labels, [1, 1])

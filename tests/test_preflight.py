@@ -1,5 +1,6 @@
 """What the command says of wrong flags, quickly and in one message."""
 
+import inspect
 import json
 import pathlib
 import subprocess
@@ -18,6 +19,7 @@ from bfjax import (
 )
 from bfjax.config import identity
 from bfjax.evaluation.benchmarks import pairs
+from bfjax.evaluation.benchmarks.parts import ijb_images
 from bfjax.heads import margins
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -287,6 +289,13 @@ def test_what_modules_declare_is_what_they_have():
   assert {
     k: p.default for k, p in options.items() if k not in needed
   } == pairs.build.__kwdefaults__
+  # Two benchmarks share options, which are the fields of a class.
+  for name in ('ijb', 'ijb_search'):
+    options = plugins.options('x', 'bfjax.evaluation.benchmarks', name)
+    shared = ijb_images.Options._field_defaults
+    assert {k: options[k].default for k in shared} == shared
+    assert options['root'].default is inspect.Parameter.empty
+    assert set(options) > {'root', *shared}
 
 
 COMMAND = """

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation.verification import imagepairs
+from bfjax.evaluation import imagepairs
 from bfjax.report import modelreport, page, resultfiles, results, tables
 
 NAUGHTY = '<script>alert(1)</script> & "a|b"'

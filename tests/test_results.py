@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from bfjax.evaluation.verification import curves, imagepairs, verification
+from bfjax.evaluation import imagepairs
+from bfjax.evaluation.protocols import explanations, verification
 from bfjax.report import results
 
 KINDS = ('random', 'tied', 'constant', 'all same', 'all different')
@@ -36,7 +37,7 @@ def literal_points(scores, same):
 @pytest.mark.parametrize('kind', KINDS)
 def test_roc_has_the_corners_of_the_literal_curve(kind):
   scores, same = make_scores(kind)
-  curve = curves.roc(scores, same)
+  curve = explanations.roc(scores, same)
   found = list(zip(curve.x, curve.y, strict=True))
   literal = literal_points(scores, same)
   assert set(found) <= set(literal)
@@ -49,7 +50,7 @@ def test_roc_has_the_corners_of_the_literal_curve(kind):
 
 def test_roc_has_the_area_of_scikit_learn():
   scores, same = make_scores('random')
-  curve = curves.roc(scores, same)
+  curve = explanations.roc(scores, same)
   np.testing.assert_allclose(
     np.trapezoid(curve.y, curve.x),
     sklearn.metrics.roc_auc_score(same, scores),
@@ -59,7 +60,9 @@ def test_roc_has_the_area_of_scikit_learn():
 
 def test_a_histogram_counts_every_pair_once():
   scores, same = make_scores('random')
-  found = curves.histogram(scores, same, 'cosine')
+  found = explanations.histogram(
+    {'different people': scores[~same], 'same person': scores[same]}, 'cosine'
+  )
   edges = found.edges
   assert found.counts['same person'].sum() == same.sum()
   assert found.counts['different people'].sum() == (~same).sum()
@@ -71,8 +74,14 @@ def test_hardest_pairs_come_worst_first():
   scores = np.array([0.9, 0.1, 0.2, 0.8, 0.2, 0.7])
   same = np.array([True, True, True, False, True, False])
   rows = np.arange(6)
-  found = curves.hardest_pairs(
-    scores, same, rows, rows + 10, str, of_each=2, what='cosine'
+  found = explanations.hardest_pairs(
+    scores,
+    same,
+    rows,
+    rows + 10,
+    lambda row: (row, str(row)),
+    of_each=2,
+    what='cosine',
   )
   assert [x.score for x in found] == [0.1, 0.2, 0.8, 0.7]
   assert found[1].images == ((2, '2'), (12, '12'))

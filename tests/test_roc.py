@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from bfjax.evaluation.verification import roc, windows
+from bfjax.evaluation.protocols import explanations, roc, windows
 
 FARS = (*roc.FARS, 0.25, 0.5, 1.0)
 
@@ -89,7 +89,7 @@ KINDS = (
 @pytest.fixture(params=[1, 20, 1024])
 def half_window(request, monkeypatch):
   """Windows that must be widened, and one that holds all there is."""
-  monkeypatch.setattr(roc, '_HALF_WINDOW', request.param)
+  monkeypatch.setattr(windows, '_HALF_WINDOW', request.param)
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -167,11 +167,11 @@ def test_a_window_counts_all_pairs():
   rng = np.random.default_rng(0)
   exact, same, slack = rng.random(2000), rng.random(2000) < 0.5, 0.125
   rounded = exact + rng.choice([-slack, slack], 2000)
-  top = windows.Top(rounded, same, np.arange(2000), -np.inf)
-  window = windows.window(top, 0.25, 0.75, exact.__getitem__, slack)
+  ranked = windows.Ranked(rounded, same, 1, None, exact.__getitem__, slack)
+  window = ranked.points(0.75, 0.25)
   inside = exact[(exact >= 0.375) & (exact <= 0.625)]
-  np.testing.assert_array_equal(window.values, np.sort(inside)[::-1])
-  for i, value in enumerate(window.values):
+  np.testing.assert_array_equal(window.thresholds, np.sort(inside)[::-1])
+  for i, value in enumerate(window.thresholds):
     assert window.accepted[i] == np.sum(exact[~same] >= value)
     assert window.true[i] == np.sum(exact[same] >= value)
 
@@ -206,7 +206,9 @@ def test_the_highest_negatives_suffice():
 
 def test_the_curve_lies_on_the_roc():
   scores, same = make('random', np.random.default_rng(0), 50_000)
-  far, tar = roc.curve(scores[same], scores[~same], max_points=500)
+  far, tar, *_ = explanations.thinned_roc(
+    scores[same], scores[~same], max_points=500
+  )
   fpr, tpr, _ = metrics.roc_curve(same, scores, drop_intermediate=False)
   assert 100 < len(far) <= 500
   assert (far[0], far[-1], tar[-1]) == (0, 1, 1)
@@ -214,20 +216,23 @@ def test_the_curve_lies_on_the_roc():
   assert [best[x] for x in far] == tar.tolist()
   # From the highest negatives alone, the beginning of it.
   highest = np.sort(scores[~same])[-3000:]
-  start = roc.curve(scores[same], highest, np.sum(~same), max_points=100)
+  start = explanations.thinned_roc(
+    scores[same], highest, np.sum(~same), max_points=100
+  )
   assert start[0][-1] <= 3000 / np.sum(~same)
   assert [best[x] for x in start[0]] == start[1].tolist()
 
 
 def test_constant_scores_have_a_curve_of_two_points():
-  far, tar = roc.curve(np.ones(3, np.float32), np.ones(5, np.float32))
+  constant = np.ones(3, np.float32), np.ones(5, np.float32)
+  far, tar, *_ = explanations.thinned_roc(*constant)
   assert far.tolist() == tar.tolist() == [0, 1]
 
 
 def test_no_rates_without_both_kinds_or_with_nan():
   scores = np.array([0.1, 0.2, 0.3], np.float32)
   for same in ([True] * 3, [False] * 3):
-    with pytest.raises(ValueError, match=r'\d positives, \d negatives'):
+    with pytest.raises(ValueError, match=r'\d positives of 3 pairs'):
       roc.rates(scores, np.array(same))
   scores[1] = np.nan
   for same in ([True, True, False], [True, False, False]):

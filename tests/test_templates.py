@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.evaluation.ijb import pair_scores, templates
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.protocols import pair_scores, products, roc, templates
 
 FLAGS = list(
   itertools.product(
@@ -142,9 +141,10 @@ def test_vectors_without_a_length_stay_zero():
     np.testing.assert_allclose(np.linalg.norm(found[:3], axis=1), 1)
 
 
-def test_the_first_image_that_is_not_finite_is_named(rows_at_a_time):
+def test_an_image_that_is_not_finite_is_named(rows_at_a_time):
   features, *lists = make(np.random.default_rng(0))
   for row, value in ((150, np.nan), (40, np.inf)):
+    features[:, 1, 3] = 1
     features[row, 1, 3] = value
     with pytest.raises(errors.UserError, match=f'the image no {row} are not'):
       templates.pool(
@@ -194,12 +194,12 @@ def literal_scores(unit, left, right):
     ((16, 64), 1 << 13, 128),
     ((16, 64), 1 << 27, 0),
   ],
-  ids=['one block', 'blocks', 'strips', 'some strips', 'gathered'],
+  ids=['one block', 'blocks', 'strips', 'some strips', 'exact'],
 )
 def test_scores_in_any_way(block, buffer, cost, dim, monkeypatch):
   monkeypatch.setattr(pair_scores, '_BLOCK', block)
   monkeypatch.setattr(pair_scores, '_BUFFER_SCORES', buffer)
-  monkeypatch.setattr(pair_scores, '_PAIR_COST', cost)
+  monkeypatch.setattr(pair_scores, '_EXACT_COST', cost)
   monkeypatch.setattr(pair_scores, '_PAIRS', 1000)
   rng = np.random.default_rng(dim)
   unit = make_templates(rng, dim=dim)
@@ -208,7 +208,9 @@ def test_scores_in_any_way(block, buffer, cost, dim, monkeypatch):
   found = pair_scores.rounded(unit, left, right)
   assert found.dtype == np.float32
   assert np.abs(found - expected).max() <= pair_scores.slack(dim) < 1e-4
-  np.testing.assert_array_equal(pair_scores.exact(unit, left, right), expected)
+  np.testing.assert_array_equal(
+    products.exact(unit, unit, left, right), expected
+  )
 
 
 def test_few_pairs_of_many_templates():
@@ -224,7 +226,7 @@ def rates(unit, left, right, same):
   return roc.rates(
     pair_scores.rounded(unit, left, right),
     same,
-    exact=lambda pairs: pair_scores.exact(unit, left[pairs], right[pairs]),
+    exact=lambda pairs: products.exact(unit, unit, left[pairs], right[pairs]),
     slack=pair_scores.slack(unit.shape[1]),
   )
 

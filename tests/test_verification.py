@@ -7,7 +7,7 @@ import sklearn.model_selection
 import sklearn.preprocessing
 
 from bfjax import errors
-from bfjax.evaluation.verification import thresholds, verification
+from bfjax.evaluation.protocols import thresholds, verification
 
 
 def loop_mean_best(scores, same):

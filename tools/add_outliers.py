@@ -66,20 +66,19 @@ def add(arguments: argparse.Namespace) -> None:
     copies=arguments.write_images,
     size=arguments.size,
   )
-  truth = arguments.truth
-  if truth:
-    truth = places.find_list(truth, arguments.root, '--truth')
+  truth = None
+  if arguments.truth:
+    found = places.find_list(arguments.truth, arguments.root, '--truth')
+    truth = found, arguments.truth_out
   done = listnoise.add_outliers(
     places.find_list(arguments.list, arguments.root, '--list'),
-    pool=pool.listed(),
+    pool=pool,
     rate=arguments.rate,
     seed=arguments.seed,
     out=arguments.out,
     outliers_out=arguments.outliers_out,
     truth=truth,
-    truth_out=arguments.truth_out,
     root=arguments.root,
-    visit=pool.copy,
   )
   print(
     f'{done.changed} of {done.images} images replaced by outliers'

@@ -12,7 +12,7 @@ of lines `path  label`, train.rec, a TFDS set; found out by looking at it), a
 verification pack (.bin), or with --paths a list of paths alone or all images
 below a folder.
 
---out gets features.npy, rows.tsv (or .parquet) with the path and the label of
+--out gets features.npy, rows.tsv with the path and the label of
 each row, and meta.json; with --layout tree, the layout of the MegaFace
 scripts, the features of a/1.jpg in a/1.npy. A killed command is started again
 and goes on. Several processes of several hosts share the work as in training:
@@ -63,7 +63,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add('--normalise', action='store_true', help='divide by the length')
   add('--dtype', default='float32', choices=['float32', 'float16'])
   add('--layout', default='rows', choices=['rows', 'tree'])
-  add('--table', default='tsv', choices=['tsv', 'parquet'], help='of the rows')
 
   add = parser.add_argument_group('the work').add_argument
   add('--batch', type=int, default=256, help='images a step (256)')
@@ -91,7 +90,7 @@ def main(arguments: argparse.Namespace) -> None:
     arguments.coordinator, arguments.num_processes, arguments.process_id
   )
   # After the runtime's flags are set.
-  from bfjax.evaluation.features import extraction, imagesets
+  from bfjax.evaluation.features import extraction, forms, imagesets
 
   if arguments.source:
     images = imagesets.open_source(
@@ -114,12 +113,11 @@ def main(arguments: argparse.Namespace) -> None:
     images,
     arguments.out,
     checkpoint=arguments.checkpoint,
-    form=extraction.Form(
+    form=forms.Form(
       arguments.flip,
       arguments.normalise,
       arguments.dtype,
       arguments.layout,
-      arguments.table,
     ),
     batch=arguments.batch,
     threads=arguments.threads,

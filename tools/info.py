@@ -24,14 +24,9 @@ import pathlib
 import shlex
 
 from bfjax import atomic, command, defaults, recipes
-from bfjax.datasets import targets
-from bfjax.datasets.inspection import (
-  inspection,
-  inspection_chart,
-  problems,
-  summary,
-)
-from bfjax.evaluation.verification import pairinspection, pairlist
+from bfjax.datasets import layouts, ondisk
+from bfjax.datasets.inspection import census, findings, picture
+from bfjax.evaluation import pairinspection, pairlist
 from bfjax.formats import packs
 from bfjax.text import printable
 
@@ -46,7 +41,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add = parser.add_argument
   add('path', help='a folder, list, .rec, TFDS folder, pair list or .bin pack')
   add('--root', default='', help='the folder that a list is relative to')
-  add('--format', default='', help=f'one of {", ".join(targets.FORMATS)}')
+  add('--format', default='', help=f'one of {", ".join(layouts.readable())}')
   add('--truth', default='', help='flipped images with their true labels')
   add(
     '--device',
@@ -90,22 +85,22 @@ def _holds_pairs(arguments) -> bool:
 
 def _tell_set(arguments):
   """(report, in words, what its command is for) of a training set."""
-  found = targets.detect(
+  found = ondisk.detect(
     arguments.root or arguments.path,
     list=arguments.path if arguments.root else '',
     format=arguments.format,
   )
-  source = targets.open_source(
+  source = ondisk.open_source(
     found, truth=arguments.truth, check='none', on_error='skip'
   )
   sample = 0 if arguments.all else _SAMPLE
-  seen = inspection.inspect(source, sample=sample, compare=not arguments.quick)
+  seen = census.take(source, sample=sample, compare=not arguments.quick)
   if arguments.duplicates_out:
     _write_duplicates(arguments.duplicates_out, source, seen.across_classes)
   if arguments.picture:
-    inspection_chart.draw(arguments.picture, source, seen)
+    picture.draw(arguments.picture, source, seen)
   options = _options(found, arguments.truth, seen)
-  problem = problems.of_training_set(
+  problem = findings.problem_of_set(
     source,
     seen,
     root=options['root'],
@@ -123,7 +118,7 @@ def _tell_set(arguments):
     'seconds': round(recipe.secs),
     'config': problem.commands if problem else recipes.command(recipe, options),
   }
-  said = f'{found.format}\n{summary.of_training_set(source, seen)}'
+  said = '\n'.join([found.format, *findings.of_set(source, seen)])
   return report, said, f'To train on it, {recipe.time}:'
 
 
@@ -150,7 +145,7 @@ def _write_duplicates(path, source, groups) -> None:
   lines = ['group\trow\tpath\tlabel\n']
   for number, rows in enumerate(groups):
     for row, (name, label) in zip(
-      rows, summary.named(source, rows), strict=True
+      rows, findings.named(source, rows), strict=True
     ):
       lines.append(f'{number}\t{row}\t{name}\t{label}\n')
   atomic.write_text(path, ''.join(lines))
@@ -164,7 +159,7 @@ def _tell_pairs(arguments):
   opened = pairinspection.open_pairs(path, root)
   sample = 0 if arguments.all else _SAMPLE
   seen = pairinspection.inspect(opened, sample=sample)
-  problem = problems.of_pairs(
+  problem = findings.problem_of_pairs(
     opened.images, seen, root=root, list='' if is_pack else path
   )
   options = {'root': root, 'pairs': path, **seen.options}
@@ -183,9 +178,10 @@ def _tell_pairs(arguments):
     'problem': problem.text if problem else '',
     'config': problem.commands if problem else lines,
   }
-  said = f'{"a verification pack" if is_pack else "a list of pairs"}\n'
+  what = 'a verification pack' if is_pack else 'a list of pairs'
+  said = '\n'.join([what, *findings.of_pairs(seen)])
   use = 'To evaluate a run on it (with the config of the run):'
-  return report, said + summary.of_pairs(seen), use
+  return report, said, use
 
 
 if __name__ == '__main__':

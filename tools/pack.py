@@ -33,23 +33,12 @@ import pathlib
 
 import numpy as np
 
-from bfjax import command, errors, recipes
+from bfjax import command, errors, plugins, recipes
 from bfjax.data import correctionlog, selection
 from bfjax.data.names import Names
-from bfjax.datasets import packing, targets, writers
-from bfjax.datasets.writers import bin as pack_writer
-from bfjax.datasets.writers import imagelist as list_writer
-from bfjax.datasets.writers import recordio as record_writer
-from bfjax.datasets.writers import tfds as tfds_writer
-from bfjax.evaluation.verification import pairlist
-
-_WRITERS = {
-  'list': 'imagelist',
-  'folder': 'folder',
-  'recordio': 'recordio',
-  'tfds': 'tfds',
-  'bin': 'bin',
-}
+from bfjax.datasets import layouts, ondisk, packing
+from bfjax.datasets.layouts import bin as pairs_layout
+from bfjax.evaluation import pairlist
 
 _SETS_ONLY = (
   *('list', 'truth', 'dataset', 'split', 'image_key', 'label_key'),
@@ -79,7 +68,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     '--from',
     dest='format',
     default='',
-    choices=sorted(targets.FORMATS),
+    choices=layouts.readable(),
     help='the format, where it cannot be found out',
   )
   add(
@@ -125,32 +114,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
   group = parser.add_argument_group('what is written')
   add = group.add_argument
-  add('--to', required=True, choices=sorted(_WRITERS), help='the format')
-  add(
-    '--out',
-    required=True,
-    type=pathlib.Path,
-    help='the new folder; for tfds DATA_DIR/NAME or DATA_DIR/NAME/VERSION, '
-    'for bin the file',
-  )
-  add(
-    '--rename',
-    action='store_true',
-    default=None,
-    help='list, folder: call the files by their row numbers',
-  )
-  add(
-    '--plain',
-    action='store_true',
-    default=None,
-    help='recordio: images only and in the order of the rows, without the '
-    "identity records that InsightFace's sets have",
-  )
-  add(
-    '--rows-per-shard',
-    type=int,
-    help=f'tfds: images in a file ({tfds_writer.ROWS_PER_SHARD})',
-  )
+  formats = plugins.names(layouts.__name__)
+  add('--to', required=True, choices=formats, help='the format')
+  options = _format_options()
+  _, meaning = options.pop('out')
+  add('--out', required=True, type=pathlib.Path, help=meaning)
+  for option, (default, meaning) in options.items():
+    is_flag = default is False
+    add(
+      f'--{option.replace("_", "-")}',
+      default=None,
+      help=meaning if is_flag else f'{meaning} ({default})',
+      **{'action': 'store_true'} if is_flag else {'type': type(default)},
+    )
   add(
     '--check',
     default='decode',
@@ -173,6 +149,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   return parser.parse_args(arguments)
 
 
+def _format_options() -> dict[str, tuple[object, str]]:
+  """Option -> its default and what it means, of all formats."""
+  found = {}
+  for name in plugins.names(layouts.__name__):
+    for option, (default, meaning) in layouts.options(name).items():
+      others = f'{found[option][1]}; ' if option in found else ''
+      found[option] = default, f'{others}{name}: {meaning}'
+  return found
+
+
 def pack(arguments: argparse.Namespace) -> None:
   """Does it.
 
@@ -180,50 +166,43 @@ def pack(arguments: argparse.Namespace) -> None:
     UserError: if an argument, the source or an image is wrong, or the set
       cannot be written.
   """
-  if arguments.to == 'bin':
-    source = _open_pairs(arguments)
-  else:
-    source = _open_set(arguments)
   # The name may have links in it; and `rec/` is called `rec`.
   out = pathlib.Path(os.path.abspath(arguments.out))
   options = {
     name: value
-    for name in ('rename', 'plain', 'rows_per_shard')
-    if (value := getattr(arguments, name)) is not None
+    for name in _format_options()
+    if name != 'out' and (value := getattr(arguments, name)) is not None
   }
-  if arguments.to == 'tfds':
-    out, dataset, version = tfds_writer.split_path(out)
-    options |= {'dataset': dataset, 'version': version}
-  writer = writers.build(_WRITERS[arguments.to], **options)
+  writer = layouts.build(arguments.to, out=out, **options)
+  is_bin = arguments.to == 'bin'
+  source = _open_pairs(arguments) if is_bin else _open_set(arguments)
   packed = packing.pack(
     source,
     writer,
-    out,
     command={
       'format': arguments.to,
       'check': arguments.check,
       'on-error': arguments.on_error,
       **options,
     },
-    file=pack_writer.FILE if arguments.to == 'bin' else '',
     check=arguments.check,
-    on_error='error' if arguments.to == 'bin' else arguments.on_error,
+    on_error='error' if is_bin else arguments.on_error,
     verify=arguments.verify,
   )
-  print(_message(arguments.to, out, packed, source))
+  print(_message(writer, packed, source))
 
 
 def _open_set(arguments):
   """The source with its labels corrected and images dropped, as asked."""
   if arguments.pairs:
     raise errors.UserError('--pairs is for --to bin.')
-  found = targets.detect(
+  found = ondisk.detect(
     arguments.root,
     list=arguments.list,
     dataset=arguments.dataset,
     format=arguments.format,
   )
-  source = targets.open_source(
+  source = ondisk.open_source(
     found,
     truth=arguments.truth,
     # Otherwise files that are missing are refused.
@@ -274,7 +253,7 @@ def _open_pairs(arguments):
     format=arguments.pairs_format,
     suffix=arguments.suffix,
   )
-  return pack_writer.pairs_source(
+  return pairs_layout.pairs_source(
     [pair.left for pair in pairs],
     [pair.right for pair in pairs],
     np.array([pair.same for pair in pairs]),
@@ -282,28 +261,20 @@ def _open_pairs(arguments):
   )
 
 
-def _message(
-  format: str, out: pathlib.Path, packed: packing.Packed, source
-) -> str:
+def _message(writer, packed: packing.Packed, source) -> str:
   """What was written, and how to use it."""
+  out = writer.out
+  if writer.format == 'bin':
+    return f'Wrote {packed.num_rows // 2} pairs to {out}.'
   skipped = ''
   if packed.num_skipped:
     skipped = f', {packed.num_skipped} left out (skipped_images.tsv)'
-  if format == 'bin':
-    return f'Wrote {packed.num_rows // 2} pairs to {out}.'
-  options = {'root': out}
-  if format in ('recordio', 'tfds'):
-    options = {'source': format, **options}
-  if format == 'list':
-    options['list'] = out / list_writer.LIST
   note = ''
-  if source.true_labels is not None:
-    if format == 'folder':
-      note = '\nFolders do not keep the true labels.'
-    elif format == 'list':
-      options['truth'] = out / list_writer.FLIPS
-    elif format == 'recordio':
-      options['truth'] = out / record_writer.FLIPS
+  if source.true_labels is not None and not packed.has_truth:
+    note = f'\nThe format {writer.format} does not keep the true labels.'
+  options = ondisk.detect(str(out), format=writer.format).options
+  if (out / layouts.FLIPS).exists():
+    options['truth'] = out / layouts.FLIPS
   recipe = recipes.recommend(packed.num_rows)
   lines = ' \\\n    '.join(recipes.command(recipe, options))
   return (

@@ -31,7 +31,7 @@ def flip_labels(
   labels = np.asarray(labels)
   _check(labels, rate, num_classes, seed)
   generator = np.random.default_rng(int(seed))
-  flipped = _draw_rows(labels, rate, num_classes, generator)
+  flipped = _draw_rows(labels, rate, generator)
   # Steps of 1 .. num_classes - 1 around the circle of classes reach every
   # other class equally often.
   steps = generator.integers(1, max(num_classes, 2), len(flipped))
@@ -68,7 +68,7 @@ def replace_by_strangers(
   # Another draw than that of the flips of the same seed.
   generator = np.random.default_rng([int(seed), 1])
   last = np.asarray(given) != true
-  rows = np.sort(_draw_rows(true, rate, num_classes, generator, last))
+  rows = np.sort(_draw_rows(true, rate, generator, last))
   labels = generator.integers(num_classes, size=len(rows), dtype=np.int32)
   return rows, labels
 
@@ -76,7 +76,6 @@ def replace_by_strangers(
 def _draw_rows(
   labels: np.ndarray,
   rate: float,
-  num_classes: int,
   generator: np.random.Generator,
   last: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -85,15 +84,38 @@ def _draw_rows(
   Those where `last`, bool [n], is true only if there are no others left.
   """
   # Shuffled, then sorted by class with order kept, the rows of each class lie
-  # in one block in random order; the first of each block are taken.
+  # in one block in random order.
   shuffled = generator.permutation(len(labels))
   if last is not None:
     shuffled = shuffled[np.argsort(last[shuffled], kind='stable')]
   by_class = shuffled[np.argsort(labels[shuffled], kind='stable')]
-  counts = np.bincount(labels, minlength=num_classes)
+  return by_class[_is_first(labels, rate)]
+
+
+def first_of_each(
+  by_class: np.ndarray, labels: np.ndarray, rate: float
+) -> np.ndarray:
+  """The first floor(count * rate) rows of each class.
+
+  Args:
+    by_class: int [n], all rows, by class.
+    labels: int [n], the class of each row.
+    rate: the share of each class, 0 .. 1.
+
+  Returns:
+    bool [n], whether a row is one of them.
+  """
+  chosen = np.zeros(len(labels), bool)
+  chosen[by_class[_is_first(labels, rate)]] = True
+  return chosen
+
+
+def _is_first(labels, rate):
+  """bool [n]: the first floor(count * rate) places of each class's block."""
+  counts = np.bincount(labels)
   starts = np.cumsum(counts) - counts
   place = np.arange(len(labels)) - np.repeat(starts, counts)
-  return by_class[place < np.repeat(num_flips(counts, rate), counts)]
+  return place < np.repeat(num_flips(counts, rate), counts)
 
 
 def num_flips(counts: np.ndarray, rate: float) -> np.ndarray:

@@ -95,17 +95,24 @@ def _are_there(root, names) -> bool:
 
 
 def _other_root(root, names) -> str:
-  """They lie below a folder above `root`, in it, or where the user is."""
+  folder = find_root(root, names)
+  return folder and (
+    f'They are there below {folder}: give that as the root '
+    f'(data.root={folder} in a config).'
+  )
+
+
+def find_root(root: str, names: list[str]) -> str:
+  """The folder that half of some names are files below; '' if there is none.
+
+  Args:
+    root: those above it are tried, the one where the user is, and those in it.
+    names: paths of a list, some of them.
+  """
   folders = [*map(str, pathlib.Path(root).parents), os.getcwd()]
   inside = (os.path.join(root, name) for name in _inside(root))
   folders += itertools.islice(filter(os.path.isdir, inside), _MAX_FOLDERS)
-  for folder in folders:
-    if _are_there(folder, names):
-      return (
-        f'They are there below {folder}: give that as the root '
-        f'(data.root={folder} in a config).'
-      )
-  return ''
+  return next((x for x in folders if _are_there(x, names)), '')
 
 
 def _other_start(root, names) -> str:

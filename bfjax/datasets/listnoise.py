@@ -2,52 +2,31 @@
 
 What is drawn for an image is a BLAKE2b hash of its path (of an outlier, below
 its pool), keyed with the seed: its order chooses the images, its second half
-their labels. So the order of the list and the machine play no part. Lists of
-any size are worked on in bounded memory: their lines go through a database on
-disk.
+their labels. So the order of the list and the machine play no part. A list is
+held in memory: one of 10 million images with paths of 30 bytes takes 1.3 GB to
+flip, and 1.9 GB with a pool of 2 million outliers.
 
 The definitions are those of BoundaryFace, https://arxiv.org/abs/2210.04567,
 section 4, and of its code.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
-import sqlite3
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import tqdm
+from pyarrow import compute
 
-from bfjax import atomic, errors
-from bfjax.data import lists, noise
-from bfjax.text import printable
+from bfjax import atomic, errors, text
+from bfjax.data import checks, lists, names, noise, selection
+from bfjax.datasets import outliers
 
-_CACHE_KIB = 64 * 1024
-# `person` is the true label.
-_TABLES = """
-  create table image (
-    line integer primary key, path blob, label integer, person integer,
-    is_flipped integer default 0, draw blob
-  );
-  create table chosen (line integer primary key, rank integer);
-  create table pool (path blob, draw blob);
-  create table outlier (rank integer primary key, path blob, draw blob);
-"""
-# The first images of each person in the order {order}, floor(n * rate) of n,
-# numbered by path.
-_CHOOSE = """
-  insert into chosen
-  select line, row_number() over (order by path) from (
-    select
-      line, path, count(*) over (partition by person) as n,
-      row_number() over (partition by person order by {order}) as place
-    from image
-  ) where place <= num_flips(n)
-"""
+_DRAW_BYTES = 16
 
 
 class Noise(NamedTuple):
@@ -92,44 +71,40 @@ def flip_list(
     UserError: if the list cannot be read, names an image twice or has a single
       label, or the rate is no share.
   """
-  with _database(out, rate) as database:
-    _read_list(database, source, seed, root)
-    classes = _classes(database)
-    if rate and len(classes) < 2:
-      raise errors.UserError(
-        f'{source} has one label: there is no other to flip it to.'
-      )
-    database.execute(_CHOOSE.format(order='draw'))
-    place = {label: i for i, label in enumerate(classes)}
-    lines = _select(
-      database,
-      'select path, label, draw, rank from image left join chosen using (line)'
-      ' order by line',
+  paths, labels = _read(source, root, rate)
+  classes, numbers = np.unique(labels, return_inverse=True)
+  if rate and len(classes) < 2:
+    raise errors.UserError(
+      f'{source} has one label: there is no other to flip it to.'
     )
-    with _writing(out) as noisy, _writing(truth_out) as truth:
-      for path, label, draw, rank in lines:
-        given = label
-        if rank:
-          # 1 .. C - 1 steps around the circle of labels: any but this one.
-          steps = 1 + _number(draw) % (len(classes) - 1)
-          given = classes[(place[label] + steps) % len(classes)]
-          truth.write(lists.line(path, label))
-        noisy.write(lists.line(path, given))
-    return _summary(database, classes)
+  draws = _Draws(seed, paths.all_encoded(), len(paths))
+  chosen = noise.first_of_each(draws.order(numbers), numbers, rate)
+  # 1 .. C - 1 steps around the circle of labels: any but this one.
+  steps = 1 + draws.number_below(max(len(classes) - 1, 1))[chosen]
+  numbers[chosen] = (numbers[chosen] + steps) % len(classes)
+  lines = zip(
+    paths.all_encoded(),
+    *map(memoryview, (labels, classes[numbers], chosen)),
+    strict=True,
+  )
+  with _writing(out) as noisy, _writing(truth_out) as truth:
+    for path, label, given, is_chosen in _bar(lines, 'Writing', len(paths)):
+      noisy.write(lists.line(path, given))
+      if is_chosen:
+        truth.write(lists.line(path, label))
+  return Noise(len(paths), len(classes), int(chosen.sum()))
 
 
 def add_outliers(
   source: str,
   *,
-  pool: Iterable[tuple[bytes, bytes]],
+  pool: outliers.Pool,
   rate: float,
   seed: int,
   out: str,
   outliers_out: str,
-  truth: str = '',
-  truth_out: str = '',
+  truth: tuple[str, str] | None = None,
   root: str = '',
-  visit: Callable[[bytes], None] = lambda outlier: None,
 ) -> Noise:
   """Puts images of nobody in the set in the place of others (open-set noise).
 
@@ -141,193 +116,120 @@ def add_outliers(
 
   Args:
     source: a list of lines `path label`.
-    pool: of each foreign image the name that is drawn by, which tells nothing
-      of where the pool lies, and its path as it shall stand in the list.
+    pool: the foreign images; those that are taken are copied, if it copies.
     rate: the share of each identity, 0 .. 1.
     seed: names the draw.
     out: gets the list, in the order of `source`.
     outliers_out: gets the outliers with the labels they were given.
-    truth: the flipped images of `source` with their true labels, if any.
-    truth_out: gets those of them that are still in the list.
+    truth: the flipped images of `source` with their true labels, and what gets
+      those of them that are still in the list; None if there are none.
     root: the folder of the images, or ''; see `lists.read`.
-    visit: called with the path of each outlier before any list is complete.
 
   Raises:
     UserError: as `flip_list`, or if the pool has too few images or one that
       is in the list.
   """
-  with _database(out, rate) as database:
-    _read_list(database, source, seed, root)
-    if truth:
-      _read_truth(database, truth, source, root)
-    _read_pool(database, pool, seed)
-    classes = _classes(database)
-    database.execute(_CHOOSE.format(order='is_flipped, path desc'))
-    _check_pool(database, source)
-    lines = _select(
-      database,
-      'select image.path, label, person, is_flipped, outlier.path, outlier.draw'
-      ' from image left join chosen using (line) left join outlier using (rank)'
-      ' order by line',
-    )
-    with contextlib.ExitStack() as stack:
-      noisy = stack.enter_context(_writing(out))
-      log = stack.enter_context(_writing(outliers_out))
-      flips = stack.enter_context(_writing(truth_out)) if truth_out else None
-      for path, label, person, is_flipped, outlier, draw in lines:
-        if outlier is not None:
-          visit(outlier)
-          line = lists.line(outlier, classes[_number(draw) % len(classes)])
-          log.write(line)
-          noisy.write(line)
-          continue
-        noisy.write(lists.line(path, label))
-        if is_flipped and flips:
-          flips.write(lists.line(path, person))
-    return _summary(database, classes)
+  paths, labels = _read(source, root, rate)
+  true, is_flipped = labels, np.zeros(len(paths), bool)
+  if truth:
+    flipped, values = lists.read(truth[0], root)
+    where = functools.partial(text.row_place, truth[0])
+    rows = selection.find_rows(paths, flipped, where)
+    true, is_flipped[rows] = labels.copy(), True
+    true[rows] = values
+  people = np.unique(true, return_inverse=True)[1]
+  by_path = compute.sort_indices(paths.arrow).to_numpy().astype(np.int64)
+  order = by_path[::-1]
+  order = order[np.lexsort((is_flipped[order], people[order]))]
+  chosen = noise.first_of_each(order, people, rate)
+
+  pooled = sorted(set(_bar(pool.listed(), 'Reading the pool')))
+  _check_pool([path for _, path in pooled], paths, source, int(chosen.sum()))
+  draws = _Draws(seed, (name for name, _ in pooled), len(pooled))
+  classes = np.unique(labels)
+  drawn = classes[draws.number_below(len(classes))]
+  # The first outlier takes the place of the first path, and so on.
+  replaced = by_path[chosen[by_path]]
+  place = np.zeros(len(paths), np.int64)
+  place[replaced] = draws.order()[: len(replaced)]
+  arrays = (labels, true, is_flipped, chosen, place)
+  lines = zip(paths.all_encoded(), *map(memoryview, arrays), strict=True)
+  with contextlib.ExitStack() as stack:
+    noisy = stack.enter_context(_writing(out))
+    log = stack.enter_context(_writing(outliers_out))
+    flips = stack.enter_context(_writing(truth[1])) if truth else None
+    for path, label, person, flipped, is_chosen, i in _bar(
+      lines, 'Writing', len(paths)
+    ):
+      if is_chosen:
+        outlier = pooled[i][1]
+        pool.copy(outlier)
+        line = lists.line(outlier, drawn[i])
+        log.write(line)
+        noisy.write(line)
+        continue
+      noisy.write(lists.line(path, label))
+      if flipped and flips:
+        flips.write(lists.line(path, person))
+  lost = int((chosen & is_flipped).sum())
+  return Noise(len(paths), len(classes), len(replaced), lost)
 
 
-@contextlib.contextmanager
-def _database(out: str, rate: float) -> Iterator[sqlite3.Connection]:
-  """An empty database beside the output; gone afterwards."""
+def _read(source, root, rate) -> tuple[names.Names, np.ndarray]:
+  """The paths of a list, each there once, and their labels, int64 [n]."""
   if not 0 <= rate <= 1:
     raise errors.UserError(f'The rate of noise is a share, 0 .. 1, not {rate}.')
-  beside = os.path.dirname(os.path.abspath(out))
-  try:
-    with (
-      tempfile.TemporaryDirectory(dir=beside, prefix='.noise.') as folder,
-      contextlib.closing(
-        sqlite3.connect(os.path.join(folder, 'list.db'))
-      ) as database,
-    ):
-      database.execute('pragma journal_mode = off')
-      database.execute(f'pragma cache_size = -{_CACHE_KIB}')
-      database.create_function(
-        'num_flips',
-        1,
-        lambda count: int(noise.num_flips(np.int64(count), rate)),
-        deterministic=True,
-      )
-      database.executescript(_TABLES)
-      yield database
-  except (OSError, sqlite3.OperationalError) as error:
-    raise errors.UserError(f'Cannot write to {beside}: {error}.') from error
-
-
-def _read_list(database, source, seed, root):
-  lines = tqdm.tqdm(
-    lists.parse_lines(source, root),
-    desc='Reading the list',
-    unit='line',
-    unit_scale=True,
-    disable=None,
-  )
-  database.executemany(
-    'insert into image (line, path, label, person, draw)'
-    ' values (?, ?, ?, ?, ?)',
-    (
-      (number, path, label, label, _draw(seed, path))
-      for number, path, label in lines
-    ),
-  )
-  if not _count(database, 'image'):
+  paths, labels = lists.read(source, root)
+  if not len(labels):
     raise errors.UserError(f'{source}: the list is empty.')
-  database.execute('create index by_path on image (path)')
-  twice = database.execute(
-    'select path, min(line), max(line) from image group by path'
-    ' having count(*) > 1 order by max(line) limit 1'
-  ).fetchone()
-  if twice:
-    path, first, second = twice
+  checks.refuse_duplicates(source, paths)
+  return paths, labels
+
+
+def _check_pool(pooled, paths, source, wanted) -> None:
+  if len(pooled) < wanted:
     raise errors.UserError(
-      f'{source}:{second}: {printable(os.fsdecode(path))} is listed already in'
-      f' line {first}. Remove one of the two.'
+      f'The pool has {len(pooled)} images, but {wanted} are needed. Give a'
+      ' larger pool or a smaller rate.'
     )
-
-
-def _read_truth(database, truth, source, root):
-  for number, path, label in lists.parse_lines(truth, root):
-    found = database.execute(
-      'update image set person = ?, is_flipped = 1 where path = ?',
-      (label, path),
-    )
-    if not found.rowcount:
-      raise errors.UserError(
-        f'{truth}:{number}: {printable(os.fsdecode(path))} is not in {source}.'
-        ' Give the truth that belongs to this list.'
-      )
-
-
-def _read_pool(database, pool, seed):
-  paths = tqdm.tqdm(
-    pool, desc='Reading the pool', unit='image', unit_scale=True, disable=None
-  )
-  database.executemany(
-    'insert into pool values (?, ?)',
-    ((path, _draw(seed, name)) for name, path in paths),
-  )
-  database.execute(
-    'insert into outlier select row_number() over (order by draw), path, draw'
-    ' from (select distinct path, draw from pool)'
-  )
-
-
-def _check_pool(database, source):
-  wanted, found = _count(database, 'chosen'), _count(database, 'outlier')
-  if found < wanted:
+  common = np.flatnonzero(paths.places(names.Names.of(pooled)) >= 0)
+  if len(common):
+    name = text.printable(os.fsdecode(pooled[common[0]]))
     raise errors.UserError(
-      f'The pool has {found} images, but {wanted} are needed. Give a larger'
-      ' pool or a smaller rate.'
-    )
-  common = database.execute(
-    'select path from outlier join image using (path) limit 1'
-  ).fetchone()
-  if common:
-    raise errors.UserError(
-      f'{printable(os.fsdecode(common[0]))} is in the pool and in {source}:'
-      ' outliers must be of nobody in the set.'
+      f'{name} is in the pool and in {source}: outliers must be of nobody in'
+      ' the set.'
     )
 
 
-def _select(database, query):
-  return tqdm.tqdm(
-    database.execute(query),
-    total=_count(database, 'image'),
-    desc='Writing',
-    unit='line',
-    unit_scale=True,
-    disable=None,
-  )
+class _Draws:
+  """16 random bytes of (seed, name) for each name."""
+
+  def __init__(self, seed: int, encoded: Iterable[bytes], num: int):
+    key = b'%d' % seed
+    found = (
+      hashlib.blake2b(name, digest_size=_DRAW_BYTES, key=key).digest()
+      for name in _bar(encoded, 'Drawing', num)
+    )
+    self._bytes = np.fromiter(found, f'V{_DRAW_BYTES}', num)
+
+  def order(self, *before: np.ndarray) -> np.ndarray:
+    """int64 [n], by `before` and then as the bytes are ordered."""
+    first, second = self._bytes.view('>u8').reshape(-1, 2).T.astype(np.uint64)
+    return np.lexsort((second, first, *before))
+
+  def number_below(self, stop: int) -> np.ndarray:
+    """int64 [n], of the half that hardly tells how the draws are ordered."""
+    return (self._bytes.view('<u8')[1::2] % np.uint64(stop)).astype(np.int64)
 
 
-def _summary(database, classes):
-  [[lost]] = database.execute(
-    'select count(*) from image join chosen using (line) where is_flipped'
-  )
-  changed = _count(database, 'chosen')
-  return Noise(_count(database, 'image'), len(classes), changed, lost)
-
-
-def _count(database, table):
-  return database.execute(f'select count(*) from {table}').fetchone()[0]
-
-
-def _classes(database):
-  query = 'select distinct label from image order by label'
-  return [label for (label,) in database.execute(query)]
-
-
-def _draw(seed: int, path: bytes) -> bytes:
-  """16 random bytes of (seed, path)."""
-  return hashlib.blake2b(path, digest_size=16, key=b'%d' % seed).digest()
-
-
-def _number(draw: bytes) -> int:
-  # Of the half that hardly tells in what order the draws are sorted.
-  return int.from_bytes(draw[8:], 'little')
+def _bar(items, what, total=None):
+  return tqdm.tqdm(items, desc=what, total=total, unit_scale=True, disable=None)
 
 
 @contextlib.contextmanager
 def _writing(path):
-  with atomic.writing(pathlib.Path(path)) as draft, draft.open('wb') as file:
-    yield file
+  try:
+    with atomic.writing(pathlib.Path(path)) as draft, draft.open('wb') as file:
+      yield file
+  except OSError as error:
+    raise errors.UserError(f'Cannot write {path}: {error}.') from error

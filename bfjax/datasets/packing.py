@@ -1,8 +1,11 @@
 """Writes a source in another format: whole or not there, and resumable."""
 
+import collections
 import concurrent.futures
+import contextlib
 import hashlib
 import itertools
+import os
 import pathlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +16,7 @@ import tqdm
 
 from bfjax import atomic, errors
 from bfjax.data import images, labelled, selection
+from bfjax.datasets import layouts, ondisk
 from bfjax.storage import partial
 from bfjax.text import first_lines, printable
 
@@ -37,19 +41,13 @@ def read_ahead(
     return list(zip(chunk, source.read(np.array(chunk)), strict=True))
 
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-    waiting = []
-    try:
-      while True:
-        while len(waiting) <= _THREADS and (
-          chunk := [int(row) for row in itertools.islice(rows, _CHUNK)]
-        ):
-          waiting.append(pool.submit(read, chunk))
-        if not waiting:
-          return
-        yield from waiting.pop(0).result()
-    finally:
-      for future in waiting:
-        future.cancel()
+    waiting = collections.deque()
+    while chunk := [int(row) for row in itertools.islice(rows, _CHUNK)]:
+      waiting.append(pool.submit(read, chunk))
+      if len(waiting) > _THREADS:
+        yield from waiting.popleft().result()
+    for found in waiting:
+      yield from found.result()
 
 
 def _bar(what: str, total: int, done: int, progress: bool):
@@ -70,20 +68,20 @@ class Packed(NamedTuple):
     num_rows: images.
     num_classes: classes.
     num_skipped: images that could not be read.
+    has_truth: whether the new set tells true labels.
   """
 
   num_rows: int
   num_classes: int
   num_skipped: int
+  has_truth: bool
 
 
 def pack(
   source: labelled.Source,
-  writer,
-  out: pathlib.Path,
+  writer: layouts.Writer,
   *,
   command: Mapping,
-  file: str = '',
   check: str = 'decode',
   on_error: str = 'error',
   verify: bool = False,
@@ -97,10 +95,8 @@ def pack(
 
   Args:
     source: what is written.
-    writer: a `writers.Writer`.
-    out: the new set; must not be there.
+    writer: the new set, which must not be there.
     command: what else than the source tells this set from others: JSON.
-    file: the file that is the set, where it is not the folder.
     check: 'decode' decodes every image before the first is written; 'none'.
     on_error: 'error', or 'skip' to leave images out that cannot be decoded and
       list them in `skipped_images.tsv`.
@@ -121,7 +117,7 @@ def pack(
     'classes': hashlib.sha256(classes).hexdigest(),
     **command,
   }
-  with partial.folder(out, record) as folder:
+  with partial.folder(writer.out, record) as folder:
     bad = {}
     if check == 'decode':
       bad = _unreadable_once(source, folder, on_error, progress)
@@ -133,12 +129,16 @@ def pack(
       source = selection.Selection(source, rows=rows)
       order = writer.order(source)
     _write(source, writer, order, folder, save_secs, progress)
-    compare(source, writer.read(folder), order, verify, progress)
+    copy = writer.read(folder)
+    if copy is None:
+      copy = _read_back(folder, writer.format)
+    compare(source, copy, order, verify, progress)
     if bad:
       lines = (f'{row}\t{printable(name)}\n' for row, name in names.items())
       atomic.write_text(folder / _SKIPPED, ''.join(lines))
-    partial.complete(folder, out, file)
-  return Packed(source.num_rows, source.num_classes, len(bad))
+    partial.complete(folder, writer.out, writer.file)
+  has_truth = copy.true_labels is not None
+  return Packed(source.num_rows, source.num_classes, len(bad), has_truth)
 
 
 def _unreadable_once(source, folder, on_error, progress) -> dict[int, str]:
@@ -161,19 +161,31 @@ def _write(source, writer, order, folder, save_secs, progress) -> None:
   journal = partial.read_journal(folder)
   state = journal.get('state') or {}
   done = state.get('rows', 0)
+  images = (encoded for _, encoded in read_ahead(source, order[done:]))
+  steps = writer.write(folder, source, order, images, state)
+  saved = time.monotonic()
   with (
-    writer.open(folder, source, order, state) as sink,
+    contextlib.closing(steps),
     _bar('Writing', source.num_rows, done, progress) as bar,
   ):
-    saved = time.monotonic()
-    for _, encoded in read_ahead(source, order[done:]):
-      sink.add(encoded)
+    for count, save in enumerate(steps, done + 1):
       bar.update()
-      if time.monotonic() - saved >= save_secs:
-        partial.write_journal(folder, journal | {'state': sink.save()})
+      is_last = count == source.num_rows
+      if is_last or time.monotonic() - saved >= save_secs:
+        partial.write_journal(folder, journal | {'state': save()})
         saved = time.monotonic()
-    partial.write_journal(folder, journal | {'state': sink.save()})
-    sink.finish()
+
+
+def _read_back(folder: pathlib.Path, format: str) -> labelled.Source:
+  """The set in `folder` as others will read it."""
+  flips = folder / layouts.FLIPS
+  return ondisk.open_source(
+    ondisk.detect(os.fspath(folder), format=format),
+    truth=os.fspath(flips) if flips.exists() else '',
+    check='none',
+    # That of the cache folder would be of a path which is soon no more.
+    index_dir=os.fspath(folder / partial.SCRATCH),
+  )
 
 
 def compare(

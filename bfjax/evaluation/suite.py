@@ -3,16 +3,15 @@
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bfjax import backbones, errors, sharding
+from bfjax import backbones, errors
 from bfjax.evaluation import benchmarks as benchmarks_lib
 from bfjax.evaluation import fieldsets
-from bfjax.evaluation.features import distinct, embed
+from bfjax.evaluation.features import distinct, embed, store
 from bfjax.report import results
 
 _log = logging.getLogger(__name__)
@@ -22,8 +21,6 @@ _log = logging.getLogger(__name__)
 # embed for one trained on, evaluation takes at most 2/3 % of the computation
 # and 1 % of the decoding; the rest of the 2 % is for scoring.
 _IMAGES_PER_TRAINED = 0.01
-# More features than so many bytes are kept in a file.
-_IN_MEMORY = 2**30
 
 
 class Suite(NamedTuple):
@@ -33,15 +30,13 @@ class Suite(NamedTuple):
     benchmarks: name -> benchmark.
     absent: name -> why, of the optional benchmarks that are not there.
     images: those of all benchmarks, each once.
-    embed_batches: (params, stats, files, first=0) -> as `embed.embed_batches`.
-    batch: images that it embeds at a time.
+    embedder: what embeds them.
   """
 
   benchmarks: Mapping[str, Any]
   absent: Mapping[str, str]
   images: distinct.Distinct
-  embed_batches: Callable
-  batch: int
+  embedder: embed.Embedder
 
 
 def open_suite(
@@ -88,27 +83,18 @@ def open_suite(
       'Nothing will be evaluated: neither config.eval.root nor'
       ' config.eval.benchmarks is given.'
     )
-  compiled = embed.make_embed(backbone, mesh, scale)
-
-  batch = sharding.pad_to(config.eval.batch, mesh)
-
-  def embed_batches(params, stats, files, first=0):
-    return embed.embed_batches(
-      compiled,
-      params,
-      stats,
-      files,
-      batch=batch,
-      first=first,
-      image_size=image_size,
-      mesh=mesh,
-      threads=config.data.threads,
-    )
-
+  embedder = embed.Embedder(
+    backbone,
+    mesh,
+    batch=config.eval.batch,
+    image_size=image_size,
+    scale=scale,
+    threads=config.data.threads,
+  )
   images = distinct.Distinct(
     x.files for x in opened.values() if x.files is not None
   )
-  return Suite(opened, absent, images, embed_batches, batch)
+  return Suite(opened, absent, images, embedder)
 
 
 def _wanted(config) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -203,11 +189,12 @@ def embed_images(
   num_images = suite.images.num_rows
   batches = ()
   if num_images:
-    batches = suite.embed_batches(params, stats, suite.images)
+    batches = suite.embedder(params, stats, suite.images)
   with embed.bar(num_images, 'Embedding' if progress else '') as bar:
     for row, found in batches:
       if features is None:
-        features = _array((num_images, *found.shape[1:]))
+        shape = (num_images, *found.shape[1:])
+        features = store.scratch(shape, np.float32)
       features[row : row + len(found)] = found
       bar.update(len(found))
   return features
@@ -220,24 +207,3 @@ def _shares(suite, features):
       yield name, benchmark, None
     else:
       yield name, benchmark, features[suite.images.rows_of(benchmark.files)]
-
-
-def _array(shape) -> np.ndarray:
-  """float32 of a shape; in a file that goes with it if it is large.
-
-  Raises:
-    UserError: if there is no room for the file.
-  """
-  size = 4 * math.prod(shape)
-  if size <= _IN_MEMORY:
-    return np.empty(shape, np.float32)
-  with tempfile.TemporaryFile() as file:
-    try:
-      os.posix_fallocate(file.fileno(), 0, size)
-    except OSError as error:
-      raise errors.UserError(
-        f'No room for {size / 1e9:.1f} GB of features in '
-        f'{tempfile.gettempdir()}: {error.strerror}. TMPDIR names another '
-        'folder.'
-      ) from error
-    return np.memmap(file, np.float32, 'r+', shape=shape)

@@ -69,30 +69,29 @@ class Task(NamedTuple):
   cures: str = ''
 
 
-def make_task(run, config) -> Task:
-  """What the training of a run is about, see `setup.Run`."""
-  optim, head, true = config.optim, config.head, run.source.true_labels
-  noise = None
-  if true is not None:
-    noise = float(np.mean(run.given != true)) if head.rule == 'none' else 0.0
-  grace = max(_GRACE_EPOCHS, _GRACE_STEPS / run.steps_per_epoch)
-  corrects = head.rule != 'none' or head.penalty != 'none'
-  keys = {
-    'a longer optim.warmup_epochs': optim.warmup_epochs,
-    'a smaller optim.lr': optim.lr,
-    'a smaller head.m': head.margin not in ('softmax', 'combined') and head.m,
-    'a later head.epoch_start': corrects and head.epoch_start,
-    'a smaller head.lambda_': head.penalty != 'none' and head.lambda_,
-  }
-  tried = [f'{k} (now {v:.4g})' for k, v in keys.items() if v is not False]
+def make_task(
+  margin: margins.Margin,
+  scale: float,
+  num_classes: int,
+  *,
+  warmup_epochs: float,
+  steps_per_epoch: int,
+  noise: float | None,
+  settings: Mapping[str, float],
+) -> Task:
+  """The task of a training whose `settings`, in words, may be at fault.
+
+  The other arguments are as in `Task`, or of the config.
+  """
+  grace = max(_GRACE_EPOCHS, _GRACE_STEPS / steps_per_epoch)
+  tried = ', '.join(f'{k} (now {v:.4g})' for k, v in settings.items())
   return Task(
-    run.margin,
-    head.s,
-    run.source.num_classes,
-    math.ceil(optim.warmup_epochs + grace),
+    margin,
+    scale,
+    num_classes,
+    math.ceil(warmup_epochs + grace),
     noise,
-    f'In a new workdir, try {", ".join(tried)}. docs/method.md tells what'
-    ' helped where.',
+    f'In a new workdir, try {tried}. docs/method.md tells what helped where.',
   )
 
 

@@ -32,10 +32,10 @@ class Journal:
     workdir: pathlib.Path,
     first_step: int,
     run,
-    config,
     *,
     eval_period: int,
     eval_images: int,
+    is_period_given: bool,
   ):
     """Opens the files of a run.
 
@@ -43,13 +43,14 @@ class Journal:
       workdir: of the run.
       first_step: that it goes on from; what the files say of later is dropped.
       run: see `setup.Run`.
-      config: see `defaults.get_config`.
       eval_period: epochs from an evaluation to the next.
       eval_images: that an evaluation embeds.
+      is_period_given: by the user; otherwise it follows from `eval_images`.
     """
     self._writes = jax.process_index() == 0
     self._writer = metrics.make_writer(workdir, first_step, self._writes)
-    self._workdir, self._run, self._config = workdir, run, config
+    self._workdir, self._run = workdir, run
+    self._is_period_given = is_period_given
     plan = progress.Plan(
       run.total_steps, run.steps_per_epoch, run.batch, eval_period, eval_images
     )
@@ -63,7 +64,7 @@ class Journal:
       self.skipped = [int(line.split('\t')[0]) for line in lines]
     lines = metrics.read_metrics(workdir / 'metrics.jsonl')
     self._watch = collapse.Watch(
-      collapse.make_task(run, config),
+      run.task,
       [x for x in lines if x['step'] <= first_step],
     )
 
@@ -75,8 +76,8 @@ class Journal:
   def __enter__(self):
     """Writes the config and the class names beside the run."""
     if self._writes:
-      settings = self._config.to_json_best_effort(indent=2, sort_keys=True)
-      atomic.write_text(self._workdir / 'config.json', settings + '\n')
+      text = self._run.config_json
+      atomic.write_text(self._workdir / 'config.json', text + '\n')
       labelled.save_class_names(
         self._workdir / 'classes.tsv', self._run.source.class_names
       )
@@ -115,7 +116,7 @@ class Journal:
     _log.info(
       'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
       '%s  lr %.3g  %.0f images/s  ETA %s',
-      *(epoch, self._config.epochs, done, self._run.total_steps),
+      *(epoch, self._run.epochs, done, self._run.total_steps),
       *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
       *(of_rule, lr, speed, progress.clock(secs_left)),
     )
@@ -136,13 +137,13 @@ class Journal:
       the scores of `labels.score_corrections`. Where nothing is corrected, or
       not yet, the share of wrong labels alone.
     """
-    config, source, given = self._config, self._run.source, self._run.given
+    source, given = self._run.source, self._run.given
     epoch, _ = self._run.epoch_of(done)
     if jax.process_count() > 1:
       table = multihost_utils.process_allgather(table, tiled=True)
     table = np.asarray(table)[: source.num_rows]
     num_corrected = int(np.sum(table != given))
-    corrects = config.head.rule != 'none' and epoch > config.head.epoch_start
+    corrects = epoch > self._run.correction_start
     scores = {}
     if source.true_labels is not None:
       known = labels.score_corrections(given, table, source.true_labels)
@@ -151,12 +152,12 @@ class Journal:
         scores = {'wrong_labels': known.wrong_labels}
     if corrects:
       scores = {'share': num_corrected / source.num_rows, **scores}
-    if self._writes and config.head.rule != 'none':
+    if self._writes and self._run.rule:
       path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
       correctionlog.write(path, source, given, table)
       if num_corrected:
         picture = sheet.picture_corrections(
-          path.with_suffix('.png'), source, given, table, seed=config.seed
+          path.with_suffix('.png'), source, given, table, seed=self._run.seed
         )
         self._writer.write_images(done, {'corrections': picture[None]})
     return {
@@ -194,7 +195,7 @@ class Journal:
       done, {'eval/secs': now - before, 'eval/share_of_time': share}
     )
     advice = ''
-    if share >= _CHEAP and self._config.eval.every_epochs:
+    if share >= _CHEAP and self._is_period_given:
       advice = (
         ' config.eval.every_epochs=0 would keep it below 2 % of a long run.'
       )

@@ -37,7 +37,7 @@ def folder(out: pathlib.Path, record: dict) -> Iterator[pathlib.Path]:
 
   Raises:
     UserError: if `out` is there, the folder is of another set or in use, or
-      cannot be made.
+      it or what the body writes cannot be written.
   """
   if os.path.lexists(out):
     if read_journal(out).get('complete'):
@@ -47,31 +47,34 @@ def folder(out: pathlib.Path, record: dict) -> Iterator[pathlib.Path]:
       'it first.'
     )
   partial = out.with_name(f'{out.name}.partial')
-  lock = None
-  try:
-    partial.mkdir(parents=True, exist_ok=True)
-    lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    os.close(lock)
-    raise errors.UserError(
-      f'Another process is writing {printable(str(partial))}.'
-    ) from error
-  except OSError as error:
-    raise cannot_write(partial, error) from error
-  try:
-    for path in partial.iterdir():
-      if _DRAFT.fullmatch(path.name):
-        path.unlink()
-    _claim(partial, record)
-    yield partial
-  except OSError as error:
-    raise cannot_write(partial, error) from error
-  finally:
-    with contextlib.suppress(OSError, errors.UserError):
-      if read_journal(partial).keys() == {'record'}:
-        shutil.rmtree(partial)
-    os.close(lock)
+  with contextlib.ExitStack() as stack:
+    try:
+      partial.mkdir(parents=True, exist_ok=True)
+      lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
+      stack.callback(os.close, lock)
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      stack.callback(_remove_unsaved, partial)
+      for path in partial.iterdir():
+        if _DRAFT.fullmatch(path.name):
+          path.unlink()
+      _claim(partial, record)
+      yield partial
+    except BlockingIOError as error:
+      raise errors.UserError(
+        f'Another process is writing {printable(str(partial))}.'
+      ) from error
+    except OSError as error:
+      name = printable(os.fsdecode(error.filename or partial))
+      raise errors.UserError(
+        f'Cannot write {name}: {error.strerror or error}. If the disk is full, '
+        'make room and start the same command again: it goes on.'
+      ) from error
+
+
+def _remove_unsaved(partial: pathlib.Path) -> None:
+  with contextlib.suppress(OSError, errors.UserError):
+    if read_journal(partial).keys() == {'record'}:
+      shutil.rmtree(partial)
 
 
 def _claim(partial: pathlib.Path, record: dict) -> None:
@@ -79,9 +82,10 @@ def _claim(partial: pathlib.Path, record: dict) -> None:
   if not any(partial.iterdir()):
     write_journal(partial, {'record': record})
     return
-  other = read_journal(partial).get('record')
+  other = read_journal(partial).get('record') or {}
   if other != record:
-    differing = [key for key in record if (other or {}).get(key) != record[key]]
+    keys = [*record, *(key for key in other if key not in record)]
+    differing = [key for key in keys if other.get(key) != record.get(key)]
     raise errors.UserError(
       f'There is {printable(str(partial))} already, of another set or another '
       f'command: {", ".join(differing)} differ. Remove it, or give another '
@@ -120,30 +124,14 @@ def write_journal(partial: pathlib.Path, journal: dict) -> None:
 
 
 def complete(partial: pathlib.Path, out: pathlib.Path, file: str = '') -> None:
-  """Makes a partial set, or one file of it, `out`.
-
-  Raises:
-    UserError: if that cannot be done.
-  """
-  try:
-    shutil.rmtree(partial / SCRATCH, ignore_errors=True)
-    # What is renamed must be on the disk before its new name is.
-    os.sync()
-    if file:
-      os.rename(partial / file, out)
-      shutil.rmtree(partial)
-      return
-    write_journal(partial, read_journal(partial) | {'complete': True})
-    os.rename(partial, out)
-    (out / JOURNAL).unlink()
-  except OSError as error:
-    raise cannot_write(out, error) from error
-
-
-def cannot_write(path, error: OSError) -> errors.UserError:
-  """The error that tells the user, and how to go on."""
-  name = printable(os.fsdecode(error.filename or path))
-  return errors.UserError(
-    f'Cannot write {name}: {error.strerror or error}. If the disk is full, '
-    'make room and start the same command again: it goes on.'
-  )
+  """Makes a partial set, or one file of it, `out`; raises OSError."""
+  shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+  # What is renamed must be on the disk before its new name is.
+  os.sync()
+  if file:
+    os.rename(partial / file, out)
+    shutil.rmtree(partial)
+    return
+  write_journal(partial, read_journal(partial) | {'complete': True})
+  os.rename(partial, out)
+  (out / JOURNAL).unlink()

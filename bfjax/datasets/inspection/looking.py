@@ -1,60 +1,68 @@
 """A look at every image: its bytes, its size, and whether it can be read."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import io
 import os
+import sys
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
-import tqdm
 from PIL import Image
 
 from bfjax import errors
-from bfjax.data import images
+from bfjax.data import checks, images
+from bfjax.text import printable
 
+SHOWN = 10
 _CHUNK = 256
 _MAX_THREADS = 16
 _DIGEST_BYTES = 16
-_SHOWN = 10
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Looks:
-  """What was seen.
+  """What images are like, all of it JSON values.
 
   Attributes:
-    rows: int64 [n], the images that were read.
-    digests: uint64 [n, 2], a hash of the bytes of each.
-    is_read: bool [n], whether there were any.
     decoded: images that were decoded: a sample or all.
     sizes: 'width x height' as decoded, turned as EXIF says -> images, the most
       frequent first.
     modes: 'JPEG RGB' -> images, likewise.
-    bad: int64 [k], the images that cannot be used, ascending.
-    bad_share: their share of the sample.
-    problems: (row, what is wrong) of the first of them.
+    unreadable: how many cannot be used, their share of those decoded, and
+      (image, what is wrong) of the first.
   """
 
-  rows: np.ndarray
-  digests: np.ndarray
-  is_read: np.ndarray
   decoded: int
   sizes: dict[str, int]
   modes: dict[str, int]
+  unreadable: dict[str, Any]
+
+
+class Seen(NamedTuple):
+  """What was seen of images.
+
+  Attributes:
+    looks: what they are like.
+    bad: bool [num_rows], those that cannot be used.
+    rows: int64 [n], ascending, those whose bytes were read.
+    digests: uint64 [n, 2], a hash of the bytes of each.
+  """
+
+  looks: Looks
   bad: np.ndarray
-  bad_share: float
-  problems: list[tuple[int, str]]
+  rows: np.ndarray
+  digests: np.ndarray
 
 
-def look(files, *, sample: int, compare: bool, seed: int = 0) -> Looks:
+def look(files, *, sample: int, compare: bool, seed: int = 0) -> Seen:
   """Looks through images; a progress bar tells how far.
 
   Args:
-    files: what has `num_rows` images and `read(rows)`: a `labelled.Source`,
-      `files.ImageFiles`, `packs.PackFiles`.
+    files: what has `num_rows` images, `read(rows)` and `name(row)`: a
+      `labelled.Source`, `files.ImageFiles`, `packs.PackFiles`.
     sample: how many images to decode; 0 for all.
     compare: whether to read every image, not the sample alone.
     seed: of the sample.
@@ -62,98 +70,73 @@ def look(files, *, sample: int, compare: bool, seed: int = 0) -> Looks:
   num_rows = files.num_rows
   decoded = np.ones(num_rows, bool)
   if 0 < sample < num_rows:
-    decoded[:] = False
     rng = np.random.default_rng(seed)
+    decoded[:] = False
     decoded[rng.choice(num_rows, sample, replace=False)] = True
   rows = np.arange(num_rows) if compare else np.flatnonzero(decoded)
-  digests = np.zeros([len(rows), _DIGEST_BYTES // 8], np.uint64)
-  is_read = np.zeros(len(rows), bool)
+  digests = np.zeros([num_rows, _DIGEST_BYTES // 8], np.uint64)
+  is_read, bad = np.zeros(num_rows, bool), np.zeros(num_rows, bool)
   sizes, modes = collections.Counter(), collections.Counter()
-  is_bad = np.zeros(num_rows, bool)
-  problems = []
-  for start, found in _look(files, rows, decoded):
-    for place, one in enumerate(found, start):
-      if one.problem:
-        is_bad[rows[place]] = True
-        if len(problems) < _SHOWN:
-          problems.append((int(rows[place]), one.problem))
-      if one.digest:
-        digests[place] = np.frombuffer(one.digest, np.uint64)
-        is_read[place] = True
-      if one.size:
-        sizes[one.size] += 1
-        modes[one.mode] += 1
-  return Looks(
-    rows=rows,
-    digests=digests,
-    is_read=is_read,
+  first = []
+
+  def look_at(places):
+    some = rows[places.start : places.stop].tolist()
+    return [(row, _look_at(files, row, decoded[row])) for row in some]
+
+  images.use_one_thread()
+  for row, one in checks.look_at_all(
+    len(rows),
+    look_at,
+    chunk=_CHUNK,
+    threads=min(len(os.sched_getaffinity(0)), _MAX_THREADS),
+    title='Looking at the images',
+    progress=sys.stderr.isatty(),
+  ):
+    if one.problem:
+      bad[row] = True
+      if len(first) < SHOWN:
+        first.append((printable(files.name(row)), one.problem))
+    if one.digest:
+      digests[row] = np.frombuffer(one.digest, np.uint64)
+      is_read[row] = True
+    if one.size:
+      sizes[one.size] += 1
+      modes[one.mode] += 1
+  looks = Looks(
     decoded=int(decoded.sum()),
     sizes=dict(sizes.most_common()),
     modes=dict(modes.most_common()),
-    bad=np.flatnonzero(is_bad),
-    bad_share=float(is_bad[decoded].mean()),
-    problems=problems,
+    unreadable={
+      'images': int(bad.sum()),
+      'share': float(bad[decoded].mean()),
+      'first': first,
+    },
   )
+  return Seen(looks, bad, np.flatnonzero(is_read), digests[is_read])
 
 
-@dataclasses.dataclass
-class _Look:
+class _Look(NamedTuple):
   """What is seen of one image."""
 
-  problem: str = ''
   digest: bytes = b''
   size: str = ''
   mode: str = ''
+  problem: str = ''
 
 
-def _look(source, rows, decoded):
-  """Yields (place, what is seen of each image) for chunks of rows."""
-
-  def chunk(start):
-    return start, [
-      _look_at(source, row, decoded[row])
-      for row in rows[start : start + _CHUNK]
-    ]
-
-  threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
-  with (
-    concurrent.futures.ThreadPoolExecutor(threads) as pool,
-    tqdm.tqdm(
-      total=len(rows),
-      desc='Looking at the images',
-      unit='image',
-      unit_scale=True,
-      disable=None,
-    ) as bar,
-  ):
-    # A few chunks ahead, not all at once: memory stays bounded.
-    waiting = collections.deque()
-    for start in range(0, len(rows), _CHUNK):
-      waiting.append(pool.submit(chunk, start))
-      if len(waiting) > 4 * threads:
-        yield waiting.popleft().result()
-        bar.update(_CHUNK)
-    for job in waiting:
-      start, found = job.result()
-      yield start, found
-      bar.update(len(found))
-
-
-def _look_at(source, row, decode) -> _Look:
+def _look_at(files, row, decode) -> _Look:
   try:
-    [encoded] = source.read(np.array([row]))
+    [encoded] = files.read(np.array([row]))
   except errors.UserError as error:
     return _Look(problem=str(error))
-  look = _Look(
-    digest=hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
-  )
-  if decode:
-    try:
-      height, width, _ = images.decode_whole(encoded).shape
-      look.size, look.mode = f'{width} x {height}', _mode(encoded)
-    except errors.UserError as error:
-      look.problem = str(error)
-  return look
+  digest = hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
+  if not decode:
+    return _Look(digest)
+  try:
+    height, width, _ = images.decode_whole(encoded).shape
+  except errors.UserError as error:
+    return _Look(digest, problem=str(error))
+  return _Look(digest, f'{width} x {height}', _mode(encoded))
 
 
 def _mode(encoded: bytes) -> str:

@@ -1,59 +1,148 @@
 """IJB-B and IJB-C 1:1: is this pair of sets of images of one person?
 
-`bfjax.evaluation.ijb.ijb_images` has the layout of the folder; the pairs are in
+`parts.ijb_images` has the layout of the folder; the pairs are in
 
     root/meta/NAME_template_pair_label.txt    lines `template template label`
 
-with label 1 for one person and 0 for two. `bfjax.evaluation.ijb.templates` and
-`bfjax.evaluation.verification.roc` have the formulas.
+with label 1 for one person and 0 for two. `templates`, `pair_scores` and `roc`
+in `bfjax.evaluation.protocols` have the formulas.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 
 from bfjax import errors
-from bfjax.evaluation.ijb import columns, ijb_images, template_pairs, templates
-from bfjax.evaluation.verification import roc
+from bfjax.evaluation.benchmarks.parts import (
+  ijb_images,
+  ijb_lists,
+)
+from bfjax.evaluation.protocols import explanations, pair_scores, products, roc
+from bfjax.report import results
 from bfjax.text import printable
 
-_PAIRS = (('template', 'int'), ('template', 'int'), ('label', 'int'))
+_BINS = 100
+_HARDEST = 8  # pairs of each kind
+
+
+@dataclasses.dataclass(frozen=True)
+class TemplatePairs:
+  """True accept rates of pairs of templates at false accept rates.
+
+  Attributes:
+    images: the templates, and what they are made of.
+    left: int32 [n], the templates on the left of the pairs.
+    right: int32 [n], on the right.
+    same: bool [n], whether the two are of one person.
+    fars: false accept rates aimed at.
+  """
+
+  images: ijb_images.Images
+  left: np.ndarray
+  right: np.ndarray
+  same: np.ndarray
+  fars: Sequence[float]
+  files = property(lambda self: self.images.files)
+  pictures = property(lambda self: self.images.pictures)
+
+  @property
+  def headline(self) -> tuple[str, ...]:
+    return tuple(roc.score_names(far)[0] for far in self.fars)
+
+  @property
+  def protocol(self) -> str:
+    """The protocol and its flags, in words."""
+    return (
+      f'{self.images.name} 1:1 verification, {len(self.same)} pairs '
+      f'({np.count_nonzero(self.same)} of one person); '
+      f'{self.images.describe()}; tar@far=x: TAR where the FAR is nearest to x,'
+      ' of the corners of the ROC, as InsightFace reads it; tar@far<=x: the '
+      'highest TAR whose FAR is at most x'
+    )
+
+  def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
+    """'tar@far=1e-4', 'tar@far<=1e-4' and so on; see `Benchmark.evaluate`."""
+    points = self._points(*self._score(features))
+    return {name: point.tar for name, point in points.items()}
+
+  def analyse(self, features: np.ndarray | None) -> results.Analysis:
+    """The same, with the ROC, the histogram and the hardest pairs.
+
+    Outcomes are those of the pairs of one person, at the threshold found.
+    """
+    unit, rounded = self._score(features)
+    points = self._points(unit, rounded)
+    positives = self._exact(unit, np.flatnonzero(self.same))
+    same, different = rounded[self.same], rounded[~self.same]
+    histogram = explanations.histogram(
+      {'different people': different, 'same person': same},
+      'cosine',
+      np.linspace(-1, 1, _BINS + 1),
+    )
+    title = f'{self.images.name} 1:1'
+    return results.Analysis(
+      {name: point.tar for name, point in points.items()},
+      {f'ROC, {title}': explanations.thinned_roc(same, different)},
+      {f'scores, {title}': histogram},
+      self._hardest(unit, rounded) if self.pictures else (),
+      {
+        name: results.outcomes(positives >= point.threshold)
+        for name, point in points.items()
+      },
+    )
+
+  def _score(self, features):
+    """The templates, and the rounded scores of all pairs."""
+    unit = self.images.pool(features)
+    return unit, pair_scores.rounded(unit, self.left, self.right)
+
+  def _exact(self, unit, pairs):
+    return products.exact(unit, unit, self.left[pairs], self.right[pairs])
+
+  def _points(self, unit, rounded) -> dict[str, roc.Point]:
+    """Name of a score -> the point of the ROC whose TAR it is."""
+    rates = roc.rates(
+      rounded,
+      self.same,
+      self.fars,
+      exact=lambda pairs: self._exact(unit, pairs),
+      slack=pair_scores.slack(unit.shape[1]),
+    )
+    return {name: x for rate in rates for name, x in rate.points().items()}
+
+  def _hardest(self, unit, rounded) -> tuple[results.Example, ...]:
+    """The pairs of one person that score least, of two that score most."""
+    chosen = []
+    for kind, badness in ((self.same, rounded), (~self.same, -rounded)):
+      pairs = np.flatnonzero(kind)
+      count = min(4 * _HARDEST, len(pairs))
+      chosen.append(pairs[np.argpartition(badness[pairs], count - 1)[:count]])
+    pairs = np.sort(np.concatenate(chosen))
+    return explanations.hardest_pairs(
+      self._exact(unit, pairs),
+      self.same[pairs],
+      self.left[pairs],
+      self.right[pairs],
+      self.images.picture_of,
+      of_each=_HARDEST,
+      what='cosine',
+    )
 
 
 def build(
   *,
-  root: str,
-  name: str = 'IJBC',
-  images: str = 'loose_crop',
-  features: str = '',
-  aligned: bool = False,
-  flip: str = 'sum',
-  norm: str = 'kept',
-  detector: str = 'weighted',
-  image_size: int = 112,
   fars: Sequence[float] = roc.FARS,
-  media_list: str = '',
-  landmark_list: str = '',
   pair_list: str = '',
-) -> template_pairs.TemplatePairs:
+  **images: Unpack[ijb_images.Options],
+) -> TemplatePairs:
   """Reads the lists and looks the images, or their features, up.
 
   Args:
-    root: the folder that all other paths are relative to.
-    name: 'IJBB' or 'IJBC', which the lists are called after.
-    images: the folder of the images.
-    features: saved features instead of images: a .npy or a folder, see
-      `bfjax.evaluation.ijb.ijb_features`.
-    aligned: whether the images are aligned crops already.
-    flip: 'sum', f(x) + f(mirror x), or 'none', f(x).
-    norm: 'kept' or 'removed': whether the features of images are normalised.
-    detector: 'weighted' or 'ignored': whether they are multiplied by the
-      detector score.
-    image_size: pixels of a side of the aligned crops.
     fars: false accept rates aimed at.
-    media_list: the list of templates and media; '' for the usual one.
-    landmark_list: that of landmarks and detector scores; likewise.
-    pair_list: that of pairs; likewise.
+    pair_list: the list of pairs; '' for the usual one.
+    **images: see `ijb_images.Options`; `root` is needed.
 
   Raises:
     Absent: if there is no list of templates and media.
@@ -61,33 +150,20 @@ def build(
       understood, lists do not fit each other, images or features are missing,
       or there are no pairs of one kind. Lists are named with the line.
   """
-  found = ijb_images.open_images(
-    root=root,
-    name=name,
-    images=images,
-    features=features,
-    aligned=aligned,
-    pooling=templates.Pooling(flip, norm, detector),
-    image_size=image_size,
-    media_list=media_list,
-    landmark_list=landmark_list,
-  )
-  path = ijb_images.in_meta(
-    root, pair_list, f'{name.lower()}_template_pair_label.txt'
-  )
-  left, right, label = columns.read(path, _PAIRS)
-  is_label = (label == 0) | (label == 1)
-  if not is_label.all():
-    row = int(np.argmin(is_label))
-    raise columns.bad_line(
-      path,
-      row,
-      f'the label {label[row]} is neither 1 (one person) nor 0 (two).',
-    )
+  options = ijb_images.Options(**images)
+  found = ijb_images.Images(options)
+  path = options.in_meta(pair_list, 'template_pair_label.txt')
+  left, right, same = ijb_lists.read_pairs(path)
   left, right = (found.find(path, ids) for ids in (left, right))
-  try:
-    return template_pairs.TemplatePairs(
-      ijb_images.NAMES[name], found, left, right, label == 1, fars
+  num_same = int(np.count_nonzero(same))
+  if not 0 < num_same < len(same):
+    raise errors.UserError(
+      f'{printable(path)}: {num_same} of the {len(same)} pairs are of one '
+      'person: true and false accept rates need pairs of both kinds.'
     )
-  except errors.UserError as error:
-    raise errors.UserError(f'{printable(path)}: {error}') from error
+  for far in fars:
+    if not 0 < far <= 1:
+      raise errors.UserError(
+        f'A false accept rate is above 0 and at most 1, not {far}.'
+      )
+  return TemplatePairs(found, left, right, same, fars)

@@ -9,7 +9,7 @@ The folder of the published test:
     root/facescrub_noises.txt                   `facescrub_noises`
     root/megaface_noises.txt                    `distractor_noises`
 
-`megaface_lists` in `bfjax.evaluation.identification` has the formats of the
+`megaface_lists` in `bfjax.evaluation.benchmarks.parts` has the formats of the
 lists, and `distractors` there the protocol.
 """
 
@@ -20,9 +20,9 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.data import files
+from bfjax.evaluation.benchmarks.parts import distractors as distractors_lib
+from bfjax.evaluation.benchmarks.parts import megaface_lists
 from bfjax.evaluation.features import saved
-from bfjax.evaluation.identification import distractors as distractors_lib
-from bfjax.evaluation.identification import megaface_lists
 from bfjax.evaluation.protocols import fusion
 from bfjax.text import printable
 
@@ -71,27 +71,23 @@ def build(
   errors.choose('way to fuse flips', flip, fusion.FLIPS)
   if not 0 < far <= 1:
     raise errors.UserError(f'far = {far}: a rate over 0, such as 1e-6.')
-  in_root = {
-    'probes': os.path.join(root, facescrub_list),
-    'distractors': os.path.join(root, distractor_list),
-  }
-  probes = megaface_lists.read(in_root['probes'])
-  strangers = megaface_lists.read(in_root['distractors'])
-  labels = _labels(probes, in_root['probes'])
-  _check_sizes(sizes, len(strangers.paths), in_root['distractors'])
+  paths = [os.path.join(root, x) for x in (facescrub_list, distractor_list)]
+  probes, strangers = map(megaface_lists.read, paths)
+  labels = _labels(probes, paths[0])
+  _check_sizes(sizes, len(strangers.paths), paths[1])
   images = files.ImageFiles(
     [os.path.join(facescrub, x) for x in probes.paths]
     + [os.path.join(distractors, x) for x in strangers.paths],
     root,
   )
-  noisy = _noisy(
-    (facescrub_noises, distractor_noises),
-    (probes.paths, strangers.paths),
-    root,
-  )
-  if noisy:
+  noisy = None
+  if facescrub_noises or distractor_noises:
+    noisy = (
+      _noisy(root, facescrub_noises, probes.paths),
+      _noisy(root, distractor_noises, strangers.paths),
+    )
     _check_clean(probes.paths, labels, noisy[0], facescrub_noises)
-  found = None
+  found, pictures = None, images
   if features:
     folder = os.path.join(root, features)
     found = (
@@ -99,16 +95,14 @@ def build(
       saved.find(folder, distractors, strangers.paths, flip),
     )
     _check_dimensions(found, folder)
+    if not all(os.path.isfile(images.path(i)) for i in (0, len(labels))):
+      pictures = None
   else:
     images.check_exist()
-  firsts = (images.path(0), images.path(len(labels)))
-  there = not features or all(map(os.path.isfile, firsts))
   return distractors_lib.Distractors(
-    None if features else images,
-    labels,
-    len(strangers.paths),
-    images.name,
-    pictures=images if there else None,
+    images=images,
+    pictures=pictures,
+    labels=labels,
     saved=found,
     noisy=noisy,
     flip=flip,
@@ -144,16 +138,11 @@ def _check_sizes(sizes, num_distractors, path) -> None:
       )
 
 
-def _noisy(lists, names, root) -> tuple[np.ndarray, np.ndarray] | None:
-  """Which probes and which distractors are noise; None without lists."""
-  if not any(lists):
-    return None
-  return tuple(
-    megaface_lists.noisy(os.path.join(root, path), paths, len(paths))
-    if path
-    else np.zeros(len(paths), bool)
-    for path, paths in zip(lists, names, strict=True)
-  )
+def _noisy(root, path, names) -> np.ndarray:
+  """bool [n]: which images are noise; none without a list."""
+  if not path:
+    return np.zeros(len(names), bool)
+  return megaface_lists.noisy(os.path.join(root, path), names)
 
 
 def _check_clean(paths, labels, noisy, noises) -> None:

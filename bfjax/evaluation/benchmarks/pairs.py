@@ -1,6 +1,6 @@
 """Verification on pairs of images: LFW, CFP-FP, AgeDB-30, RFW, ...
 
-`bfjax.evaluation.verification.pairlist` has the formats of the lists, and
+`bfjax.evaluation.pairlist` has the formats of the lists, and
 `bfjax.formats.packs` that of packs (`lfw.bin`).
 """
 
@@ -8,12 +8,10 @@ import logging
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
 from bfjax import errors
 from bfjax.data import files
-from bfjax.evaluation import benchmarks
-from bfjax.evaluation.verification import imagepairs, pairlist, verification
+from bfjax.evaluation import benchmarks, imagepairs, pairlist
+from bfjax.evaluation.protocols import folding
 from bfjax.formats import packs
 from bfjax.text import printable
 
@@ -55,31 +53,23 @@ def build(
   if packs.is_pack(path):
     pack = packs.read(path)
     images = packs.PackFiles(path, pack.images)
-    left, right = images.rows[::2], images.rows[1::2]
-    return _pairs(path, images, left, right, pack.same, folds, protocols)
-  found = pairlist.read(path, format, suffix)
-  rows = {}
-  for pair in found:
-    for name in (pair.left, pair.right):
-      rows.setdefault(name, len(rows))
-  images = files.ImageFiles(rows, root)
-  left = np.array([rows[pair.left] for pair in found])
-  right = np.array([rows[pair.right] for pair in found])
-  same = np.array([pair.same for pair in found])
-  benchmark = _pairs(path, images, left, right, same, folds, protocols)
-  _check_exist(images, found, path)
-  return benchmark
-
-
-def _pairs(path, images, left, right, same, folds, protocols):
-  """The benchmark; what is wrong with it is said with the name of its file."""
+    left, right, same = images.rows[::2], images.rows[1::2], pack.same
+  else:
+    found = pairlist.read(path, format, suffix)
+    names = dict.fromkeys(x for pair in found for x in (pair.left, pair.right))
+    rows = {name: row for row, name in enumerate(names)}
+    images = files.ImageFiles(rows, root)
+    _check_exist(images, found, path)
+    left = [rows[pair.left] for pair in found]
+    right = [rows[pair.right] for pair in found]
+    same = [pair.same for pair in found]
   protocols = (protocols,) if isinstance(protocols, str) else protocols
   shown = printable(path)
   try:
     benchmark = imagepairs.Pairs(images, left, right, same, folds, protocols)
   except errors.UserError as error:
     raise errors.UserError(f'{shown}: {error}') from error
-  if one_kind := verification.folds_of_one_kind(benchmark.same, folds):
+  if one_kind := folding.of_one_kind(benchmark.same, folds):
     _log.warning(
       '%s: %d of the %d folds hold pairs of one kind alone, number %d the'
       ' first. Accuracies then tell of the order of the list more than of the'

@@ -7,8 +7,8 @@ each fold pairs of one person, half pairs of two.
 from collections.abc import Sequence
 
 from bfjax import errors
+from bfjax.evaluation import imagepairs
 from bfjax.evaluation.benchmarks import pairs
-from bfjax.evaluation.verification import imagepairs
 from bfjax.faces import folder, sets
 from bfjax.faces import pairs as face_pairs
 

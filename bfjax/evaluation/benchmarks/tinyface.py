@@ -11,6 +11,7 @@ N-th highest score of the whole gallery. Images of any size are taken; they are
 resized to what the network sees.
 """
 
+import dataclasses
 import os
 
 import numpy as np
@@ -18,9 +19,8 @@ import numpy as np
 from bfjax import errors
 from bfjax.data import files, folders
 from bfjax.evaluation import benchmarks
-from bfjax.evaluation.identification import distractor_search, identification
+from bfjax.evaluation.benchmarks.parts import people_search
 from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.search import products, search
 from bfjax.report import results
 from bfjax.text import first_lines, printable
 
@@ -30,40 +30,27 @@ _CMC_RANKS = 100
 _EXAMPLES = 16
 
 
+@dataclasses.dataclass(frozen=True)
 class TinyFace:
   """Closed-set identification of probes in a gallery with distractors.
 
-  Images are numbered: probes, mates, distractors.
+  Images are numbered: probes, mates, distractors. See `benchmarks.Benchmark`
+  for what a benchmark has.
 
   Attributes:
     files: the images.
     people: int [probes], the person of each probe.
     gallery_people: int [gallery], of each gallery image; -1 for distractors.
+    flip: see `fusion.fuse`.
+    normalise: likewise.
   """
 
+  files: benchmarks.Files
+  people: np.ndarray
+  gallery_people: np.ndarray
+  flip: str = 'sum'
+  normalise: bool = True
   headline = ('rank1', 'rank5', 'rank20')
-
-  def __init__(
-    self,
-    files,
-    people: np.ndarray,
-    gallery_people: np.ndarray,
-    flip: str = 'sum',
-    normalise: bool = True,
-  ):
-    """Takes the attributes, and how to fuse features: see `fusion.fuse`."""
-    self.files, self.people = files, people
-    self.gallery_people = gallery_people
-    self._how = {'flip': flip, 'normalise': normalise}
-    order = np.argsort(gallery_people, kind='stable')
-    first = np.searchsorted(gallery_people[order], people, side='left')
-    last = np.searchsorted(gallery_people[order], people, side='right')
-    counts = last - first
-    self._probe = np.repeat(np.arange(len(people)), counts)
-    within = np.arange(counts.sum()) - np.repeat(
-      np.cumsum(counts) - counts, counts
-    )
-    self._mate = order[np.repeat(first, counts) + within]
 
   @property
   def protocol(self) -> str:
@@ -72,84 +59,59 @@ class TinyFace:
     return (
       f'TinyFace: {len(self.people)} probes in a gallery of {num_mates} images '
       f'of the same people and {len(self.gallery_people) - num_mates} '
-      f'distractors; features: {fusion.in_words(**self._how)}; score: inner '
-      'product; found at rank N: the most similar image of the person has at '
-      'least the N-th highest score of the gallery'
+      f'distractors; features: {fusion.in_words(self.flip, self.normalise)}; '
+      'score: inner product; found at rank N: the most similar image of the '
+      'person has at least the N-th highest score of the gallery'
     )
 
   def evaluate(self, features: np.ndarray) -> dict[str, float]:
-    """Searches all probes.
-
-    Args:
-      features: float32 [files.num_rows, 2, d]: f(x) and f(mirror x).
-
-    Returns:
-      'rank1', 'rank5', 'rank10' and 'rank20', as fractions.
-
-    Raises:
-      UserError: if features are not finite; the message names the image.
-    """
-    ranks = self._search(features, max(_RANKS))[0]
-    return _scores(ranks)
+    """'rank1', 'rank5', 'rank10', 'rank20'; see `Benchmark.evaluate`."""
+    found = self._search(features, max(_RANKS))
+    return {key: x.score() for key, x in _outcomes(found).items()}
 
   def analyse(self, features: np.ndarray) -> results.Analysis:
     """The same, with the CMC curve, and who was taken for whom."""
-    ranks, winners = self._search(features, _CMC_RANKS)
+    found = self._search(features, _CMC_RANKS)
+    outcomes = _outcomes(found)
     max_rank = min(_CMC_RANKS, len(self.gallery_people))
-    curve = results.Curve(
-      np.arange(1.0, max_rank + 1),
-      identification.cmc(ranks, max_rank),
-      'rank',
-      'identification rate',
-      log_x=True,
-    )
-    examples = distractor_search.examples(
-      winners,
-      len(self.people),
-      self.files.name,
-      count=_EXAMPLES,
-      rival='stranger',
+    examples = people_search.examples(
+      found.nearest, lambda row: (row, self.files.name(row)), _EXAMPLES
     )
     return results.Analysis(
-      _scores(ranks),
-      curves={'CMC': curve},
+      {key: x.score() for key, x in outcomes.items()},
+      curves={'CMC': people_search.cmc_curve(found.ranks, max_rank)},
       examples=examples,
-      outcomes={f'rank{n}': results.outcomes(ranks <= n) for n in _RANKS},
+      outcomes=outcomes,
     )
 
-  def _search(self, features, max_rank):
-    """(rank of each probe, what decides for it)."""
-    num_probes = len(self.people)
-    num_images = num_probes + len(self.gallery_people)
+  def _search(self, features, max_rank) -> people_search.Found:
+    num_images = self.files.num_rows
     if len(features) != num_images:
       raise ValueError(f'{len(features)} features, {num_images} images')
 
     def some(rows):
       return fusion.Fused(
-        features, rows, lambda i: self.files.name(rows[i]), **self._how
+        features,
+        rows,
+        lambda i: self.files.name(rows[i]),
+        flip=self.flip,
+        normalise=self.normalise,
       )
 
-    probes = some(range(num_probes))[:]
-    gallery = some(range(num_probes, num_images))
-    # One more than the mates, so that a stranger is among them.
-    most = int(np.bincount(self._probe).max()) + 1
-    k = min(max(max_rank, most), len(gallery))
-    highest, rows = search.top_k(probes, gallery, k)
-    scores = products.exact(probes, gallery, self._probe, self._mate)
-    order = np.lexsort((self._mate, -scores, self._probe))
-    best = order[np.unique(self._probe[order], return_index=True)[1]]
-    is_mate = self.gallery_people[rows] == self.people[:, None]
-    stranger = np.argmin(is_mate, axis=1)
-    every = np.arange(num_probes)
-    with_stranger = every[~is_mate[every, stranger]]
-    winners = distractor_search.Winners(
-      with_stranger,
-      num_probes + self._mate[best][with_stranger],
-      scores[best][with_stranger],
-      rows[every, stranger][with_stranger],
-      highest[every, stranger][with_stranger],
+    probes = np.arange(len(self.people))
+    gallery = np.arange(len(self.people), num_images)
+    return people_search.search_people(
+      some(probes)[:],
+      some(gallery),
+      people_search.People(probes, self.people),
+      people_search.People(gallery, self.gallery_people),
+      max_rank,
+      ties_found=True,
     )
-    return identification.ranks(scores[best], every, highest), winners
+
+
+def _outcomes(found) -> dict[str, results.Outcomes]:
+  return {f'rank{n}': results.outcomes(found.ranks <= n) for n in _RANKS}
 
 
 def build(
@@ -217,8 +179,3 @@ def _person(name: str) -> int:
       'is `<person>_<number>.jpg` with a number for the person.'
     )
   return int(person)
-
-
-def _scores(ranks) -> dict[str, float]:
-  rates = identification.cmc(ranks, max(_RANKS))
-  return {f'rank{n}': float(rates[n - 1]) for n in _RANKS}

@@ -8,7 +8,7 @@ import numpy as np
 from bfjax.data import files as image_files
 
 # Up to so many images, a benchmark's are looked for in the others' one by one.
-_MAX_LOOKED_UP = 200_000
+_MAX_KNOWN = 200_000
 
 
 class Distinct:
@@ -23,34 +23,26 @@ class Distinct:
 
   def __init__(self, all_files: Iterable):
     """Takes the files of the benchmarks."""
-    self._parts = []  # (files, int32: its rows that are new)
+    self._files = list(dict.fromkeys(all_files))
     self._rows_of = {}  # files -> slice or int [files.num_rows], rows in self
     self.num_rows = 0
-    known = {}
-    for files in all_files:
-      if files in self._rows_of:
-        continue
-      looked_up = (
-        isinstance(files, image_files.ImageFiles)
-        and files.num_rows <= _MAX_LOOKED_UP
-      )
-      if looked_up:
-        paths = [os.fsencode(files.path(i)) for i in range(files.num_rows)]
+    known, parts, own = {}, [], []
+    for part, files in enumerate(self._files):
+      new = range(files.num_rows)
+      self._rows_of[files] = slice(self.num_rows, self.num_rows + len(new))
+      if isinstance(files, image_files.ImageFiles) and len(new) <= _MAX_KNOWN:
+        paths = [os.fsencode(files.path(row)) for row in new]
         new = []
-        for i, path in enumerate(paths):
+        for row, path in enumerate(paths):
           if path not in known:
             known[path] = self.num_rows + len(new)
-            new.append(i)
+            new.append(row)
         self._rows_of[files] = np.array([known[path] for path in paths], int)
-      else:
-        new = np.arange(files.num_rows)
-        self._rows_of[files] = slice(
-          self.num_rows, self.num_rows + files.num_rows
-        )
-      self._parts.append((files, np.asarray(new, int)))
+      parts.append(np.full(len(new), part, np.int32))
+      own.append(np.asarray(new, int))
       self.num_rows += len(new)
-    sizes = [len(rows) for _, rows in self._parts]
-    self._starts = np.r_[0, np.cumsum(sizes)].astype(int)
+    # Of each distinct image: whose it is, and its row there.
+    self._part, self._own = np.r_[0:0, *parts], np.r_[0:0, *own]
 
   def rows_of(self, files) -> slice | np.ndarray:
     """Where the images of one of the files are among all."""
@@ -59,24 +51,15 @@ class Distinct:
   def read(self, rows) -> list[bytes]:
     rows = np.asarray(rows)
     out = [b''] * len(rows)
-    part = np.searchsorted(self._starts, rows, side='right') - 1
-    for k in np.unique(part):
-      places = np.flatnonzero(part == k)
-      files, own = self._parts[k]
-      found = files.read(own[rows[places] - self._starts[k]])
+    for part in np.unique(self._part[rows]):
+      places = np.flatnonzero(self._part[rows] == part)
+      found = self._files[part].read(self._own[rows[places]])
       for place, content in zip(places, found, strict=True):
         out[place] = content
     return out
 
   def name(self, row: int) -> str:
-    files, own = self._locate(row)
-    return files.name(own)
+    return self._files[self._part[row]].name(int(self._own[row]))
 
   def path(self, row: int) -> str:
-    files, own = self._locate(row)
-    return files.path(own)
-
-  def _locate(self, row):
-    part = int(np.searchsorted(self._starts, row, side='right')) - 1
-    files, own = self._parts[part]
-    return files, int(own[row - self._starts[part]])
+    return self._files[self._part[row]].path(int(self._own[row]))

@@ -12,146 +12,109 @@ from bfjax import backbones, sharding
 from bfjax.data import pipeline
 
 
-def make_embed(
-  backbone: backbones.Backbone,
-  mesh,
-  scale: Callable = backbones.scale_pixels,
-) -> Callable:
-  """Returns the compiled `embed(params, stats, images) -> float32 [n, 2, d]`.
+class Embedder:
+  """Embeds images and their mirror images, on all devices.
 
-  `images` is uint8 [n, h, w, 3], n divisible by the devices; the result holds
-  f(x) and f(mirror image of x), not normalised, and lies on every device.
+  It is compiled once: all batches have one shape.
 
-  Args:
-    backbone: the network.
-    mesh: the devices.
-    scale: uint8 images -> what the network takes.
+  Attributes:
+    batch: images a step over all devices, a multiple of their number.
+    embedding_dim: d of the features.
   """
 
-  def embed(params, stats, images):
-    both = jnp.concatenate([images, images[:, :, ::-1]])
-    both = jax.lax.with_sharding_constraint(both, sharding.rows(mesh))
-    features, _ = backbone.apply(params, stats, scale(both), train=False)
-    return jnp.stack(jnp.split(features, 2), axis=1)
+  def __init__(
+    self,
+    backbone: backbones.Backbone,
+    mesh,
+    *,
+    batch: int,
+    image_size: int,
+    scale: Callable = backbones.scale_pixels,
+    threads: int = 0,
+  ):
+    """Takes the network, and how its images are made.
 
-  return jax.jit(embed, out_shardings=sharding.replicated(mesh))
+    Args:
+      backbone: the network.
+      mesh: the devices.
+      batch: images a step; filled up to a multiple of the devices.
+      image_size: pixels of a side.
+      scale: uint8 images -> what the network takes.
+      threads: that decode; 0 for as many as pay.
+    """
+    self.batch = sharding.pad_to(batch, mesh)
+    self.embedding_dim = backbone.embedding_dim
+    self._mesh, self._image_size, self._threads = mesh, image_size, threads
+
+    def embed(params, stats, images):
+      both = jnp.concatenate([images, images[:, :, ::-1]])
+      both = jax.lax.with_sharding_constraint(both, sharding.rows(mesh))
+      features, _ = backbone.apply(params, stats, scale(both), train=False)
+      return jnp.stack(jnp.split(features, 2), axis=1)
+
+    self._embed = jax.jit(embed, out_shardings=sharding.replicated(mesh))
+
+  def __call__(
+    self, params, stats, files, first: int = 0
+  ) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (row, features) of the images `first`, `first + 1` ..., in order.
+
+    A batch is on the devices while the one before is taken off them.
+
+    Args:
+      params: of the backbone.
+      stats: its running statistics.
+      files: has num_rows, read, name and path, as `files.ImageFiles` has.
+      first: the image to begin with.
+
+    Yields:
+      the number of the first image, and float32 [at most batch, 2, d] from it
+      on, f(x) and f(mirror image of x), not normalised; the same on every
+      process.
+
+    Raises:
+      UserError: if an image cannot be read; it is named.
+    """
+    parts, part = jax.process_count(), jax.process_index()
+    steps = -(-(files.num_rows - first) // self.batch)
+    # Whole batches, the last one filled up with the last image; of each batch,
+    # the part of this process.
+    rows = np.arange(first, first + steps * self.batch)
+    rows = np.minimum(rows, files.num_rows - 1).reshape(steps, parts, -1)
+    batches = pipeline.ordered_batches(
+      _Rows(files, rows[:, part].reshape(-1)),
+      batch=self.batch // parts,
+      image_size=self._image_size,
+      threads=self._threads,
+    )
+    before = None
+    for step, images in enumerate(batches):
+      images = jax.make_array_from_process_local_data(
+        sharding.rows(self._mesh), images['image']
+      )
+      now = first + step * self.batch, self._embed(params, stats, images)
+      if before:
+        yield before[0], np.asarray(before[1])
+      before = now
+    if before:
+      row, features = before
+      yield row, np.asarray(features)[: files.num_rows - row]
 
 
-class _Share:
-  """The images that one process embeds: its part of every batch.
+class _Rows:
+  """Some rows of files."""
 
-  Row i of the share is the image `first + step * batch + part * size + i mod
-  size` of all, with size = batch / parts and step = i div size; after the last
-  image it is the last one again.
-  """
-
-  def __init__(self, files, first: int, batch: int, part: int, parts: int):
-    self._files, self._first, self._batch = files, first, batch
-    self._size = batch // parts
-    self._offset = part * self._size
-    self.num_batches = -(-(files.num_rows - first) // batch)
-    self.num_rows = self.num_batches * self._size
-
-  def _row(self, rows):
-    step, within = np.divmod(np.asarray(rows), self._size)
-    found = self._first + step * self._batch + self._offset + within
-    return np.minimum(found, self._files.num_rows - 1)
+  def __init__(self, files, rows: np.ndarray):
+    self._files, self._rows, self.num_rows = files, rows, len(rows)
 
   def read(self, rows):
-    return self._files.read(self._row(rows))
+    return self._files.read(self._rows[rows])
 
   def name(self, row):
-    return self._files.name(int(self._row(row)))
+    return self._files.name(int(self._rows[row]))
 
   def path(self, row):
-    return self._files.path(int(self._row(row)))
-
-
-def embed_batches(
-  embed: Callable,
-  params,
-  stats,
-  files,
-  *,
-  batch: int,
-  image_size: int,
-  mesh,
-  threads: int = 0,
-  first: int = 0,
-) -> Iterator[tuple[int, np.ndarray]]:
-  """Yields (row, features) of the images `first`, `first + 1` ..., in order.
-
-  All batches have one shape, so `embed` is compiled once. A batch is on the
-  devices while the one before is taken off them.
-
-  Args:
-    embed: from `make_embed`.
-    params: of the backbone.
-    stats: its running statistics.
-    files: has num_rows, read, name and path, as `files.ImageFiles` has.
-    batch: images a step over all devices; divisible by their number.
-    image_size: pixels of a side.
-    mesh: the devices.
-    threads: that decode; 0 for as many as pay.
-    first: the image to begin with.
-
-  Yields:
-    the number of the first image, and float32 [at most batch, 2, d] from it
-    on; the same on every process.
-
-  Raises:
-    UserError: if an image cannot be read; it is named.
-  """
-  parts = jax.process_count()
-  share = _Share(files, first, batch, jax.process_index(), parts)
-  batches = pipeline.ordered_batches(
-    share, batch=batch // parts, image_size=image_size, threads=threads
-  )
-  before = None
-  for step, images in enumerate(batches):
-    images = jax.make_array_from_process_local_data(
-      sharding.rows(mesh), images['image']
-    )
-    now = first + step * batch, embed(params, stats, images)
-    if before:
-      yield before[0], np.asarray(before[1])
-    before = now
-  if before:
-    row, features = before
-    yield row, np.asarray(features)[: files.num_rows - row]
-
-
-def embed_files(
-  embed: Callable,
-  params,
-  stats,
-  files,
-  *,
-  progress: str = '',
-  **options,
-) -> np.ndarray:
-  """Embeds every image of `files`, in order.
-
-  Args:
-    embed: from `make_embed`.
-    params: of the backbone.
-    stats: its running statistics.
-    files: as in `embed_batches`.
-    progress: what a progress bar is headed; '' for none.
-    **options: batch, image_size, mesh and threads of `embed_batches`.
-
-  Returns:
-    float32 [num_rows, 2, d], on every process.
-
-  Raises:
-    UserError: if an image cannot be read; it is named.
-  """
-  features = []
-  with bar(files.num_rows, progress) as shown:
-    for _, found in embed_batches(embed, params, stats, files, **options):
-      features.append(found)
-      shown.update(len(found))
-  return np.concatenate(features)
+    return self._files.path(int(self._rows[row]))
 
 
 def bar(

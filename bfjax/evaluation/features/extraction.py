@@ -1,12 +1,13 @@
 """Features of a whole set of images, computed into a store or a tree."""
 
+import functools
 import hashlib
 import os
 import pathlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,44 +16,14 @@ from jax.experimental import multihost_utils
 from bfjax import errors, model, sharding
 from bfjax.evaluation.features import (
   embed,
+  forms,
   imagesets,
   rowtable,
   store,
   storewriter,
 )
-from bfjax.evaluation.protocols import fusion
-from bfjax.evaluation.verification import verification
-from bfjax.text import printable
 
-FLIPS = (*fusion.FLIPS, 'both')
-LAYOUTS = ('rows', 'tree')
-DTYPES = ('float32', 'float16')
 _OF_MODEL = ('backbone', 'image_size', 'colour_order', 'input_scaling')
-
-
-class Form(NamedTuple):
-  """What the features are to look like.
-
-  Attributes:
-    flip: one of FLIPS, see `store`.
-    normalised: whether each is divided by its Euclidean length.
-    dtype: one of DTYPES.
-    layout: 'rows' for a store, 'tree' for one .npy an image.
-    table: of rows, 'tsv' or 'parquet'.
-  """
-
-  flip: str = 'sum'
-  normalised: bool = False
-  dtype: str = 'float32'
-  layout: str = 'rows'
-  table: str = 'tsv'
-
-  def check(self) -> None:
-    """Raises UserError if a value is none of those there are."""
-    errors.choose('flip', self.flip, dict.fromkeys(FLIPS))
-    errors.choose('type of features', self.dtype, dict.fromkeys(DTYPES))
-    errors.choose('layout', self.layout, dict.fromkeys(LAYOUTS))
-    errors.choose('row table', self.table, dict.fromkeys(rowtable.KINDS))
 
 
 def compute(
@@ -61,7 +32,7 @@ def compute(
   out: pathlib.Path,
   *,
   checkpoint: str = 'last',
-  form: Form,
+  form: forms.Form,
   batch: int = 256,
   threads: int = 0,
   flush_secs: float = 10.0,
@@ -86,34 +57,26 @@ def compute(
     raise errors.UserError(f'A batch of {batch} images: give 1 or more.')
   loaded = model.load_model(path, checkpoint, with_centres=False)
   mesh = sharding.make_mesh()
-  batch = sharding.pad_to(batch, mesh)
-  compiled = embed.make_embed(loaded.backbone, mesh, loaded.scale)
-  on_devices = jax.device_put(
+  embedder = embed.Embedder(
+    loaded.backbone,
+    mesh,
+    batch=batch,
+    image_size=loaded.image_size,
+    scale=loaded.scale,
+    threads=threads,
+  )
+  weights = jax.device_put(
     (loaded.params, loaded.stats), sharding.replicated(mesh)
   )
-
-  def embed_batches(files, first):
-    return embed.embed_batches(
-      compiled,
-      *on_devices,
-      files,
-      batch=batch,
-      image_size=loaded.image_size,
-      mesh=mesh,
-      threads=threads,
-      first=first,
-    )
-
   extract(
-    embed_batches,
-    images.files,
-    images.label,
+    functools.partial(embedder, *weights),
+    images,
     out,
     form=form,
-    batch=batch,
-    flush_secs=flush_secs,
-    embedding_dim=loaded.backbone.embedding_dim,
+    batch=embedder.batch,
+    embedding_dim=embedder.embedding_dim,
     settings=_settings(loaded),
+    flush_secs=flush_secs,
   )
 
 
@@ -154,10 +117,9 @@ def kept(
         shutil.rmtree(other)
   extract(
     embed_batches,
-    files,
-    lambda row: '',
+    imagesets.ImageSet(files),
     place,
-    form=Form('both'),
+    form=forms.Form('both'),
     batch=batch,
     embedding_dim=loaded.backbone.embedding_dim,
     settings=settings,
@@ -185,15 +147,13 @@ def _digest(weights) -> str:
 
 def extract(
   embed_batches: Callable,
-  files,
-  label: Callable[[int], str],
+  images: imagesets.ImageSet,
   out: pathlib.Path,
   *,
-  form: Form,
+  form: forms.Form,
   batch: int,
   embedding_dim: int,
   settings: Mapping[str, Any],
-  progress: str = 'Embedding',
   flush_secs: float = 10.0,
 ) -> None:
   """Computes the features of all images, or the rest of them.
@@ -202,16 +162,14 @@ def extract(
   computed after a kill is what would have been without it, bit for bit.
 
   Args:
-    embed_batches: (files, first row) -> as `embed.embed_batches`.
-    files: the images.
-    label: row -> the label as the user writes it, or ''.
+    embed_batches: (files, first=row) -> as `embed.Embedder`.
+    images: the images.
     out: the folder; of the first process.
     form: what the features are to look like.
     batch: of `embed_batches`.
     embedding_dim: of the network.
     settings: JSON values that say what else the features depend on: the
       weights, above all. What is under 'about' is only told.
-    progress: what the progress bar is headed.
     flush_secs: how often what is done is noted; a kill costs what was not.
 
   Raises:
@@ -219,15 +177,18 @@ def extract(
       features are not finite (the image is named), or the disk is full.
   """
   form.check()
+  files = images.files
   writes = jax.process_index() == 0
   done = 0
   if writes:
-    writer = _open(files, label, out, form, batch, embedding_dim, settings)
-    done = files.num_rows if writer.is_finished else writer.done
+    writer = _open(images, out, form, batch, embedding_dim, settings)
+    done = writer.done
   if jax.process_count() > 1:
     done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
   first = done - done % batch
-  batches = embed_batches(files, first) if done < files.num_rows else ()
+  batches = ()
+  if done < files.num_rows:
+    batches = embed_batches(files, first=first)
   if not writes:
     for _ in batches:
       pass
@@ -235,9 +196,10 @@ def extract(
   if writer.is_finished:
     return
   flushed = time.monotonic()
-  with writer, embed.bar(files.num_rows, progress, first, always=True) as bar:
+  bar = embed.bar(files.num_rows, 'Embedding', first, always=True)
+  with writer, bar:
     for row, found in batches:
-      features = _formed(found, files, row, form)
+      features = form.of(found, files, row)
       writer.write(row, features)
       bar.update(len(features))
       if time.monotonic() - flushed >= flush_secs:
@@ -246,10 +208,12 @@ def extract(
     writer.finish()
 
 
-def _open(files, label, out, form, batch, embedding_dim, settings):
+def _open(images, out, form, batch, embedding_dim, settings):
   """The writer, with the table of rows beside it."""
+  files = images.files
+  lines = (files.num_rows, files.name, images.label)
   digest = hashlib.sha256()
-  for text in rowtable.lines(files.num_rows, files.name, label):
+  for text in rowtable.lines(*lines):
     digest.update(text)
   width = embedding_dim * (2 if form.flip == 'joined' else 1)
   shape = (2, width) if form.flip == 'both' else (width,)
@@ -259,7 +223,7 @@ def _open(files, label, out, form, batch, embedding_dim, settings):
     'dim': width,
     'images_sha256': digest.hexdigest(),
     'batch': batch,
-    'rows': f'rows.{form.table}',
+    'rows': rowtable.NAME,
     **form._asdict(),
     **settings,
   }
@@ -269,33 +233,5 @@ def _open(files, label, out, form, batch, embedding_dim, settings):
   else:
     sink = storewriter.Rows((files.num_rows, *shape), form.dtype)
   writer = storewriter.Writer(out, known, sink)
-  table = out / known['rows']
-  if not table.exists():
-    rowtable.write(table, files.num_rows, files.name, label)
+  writer.write_table(rowtable.lines(*lines))
   return writer
-
-
-def _formed(found, files, first, form) -> np.ndarray:
-  """Features as asked for; refused if they are not finite."""
-  _check_finite(found, files, first, 'The network has diverged or overflowed.')
-  if form.flip == 'both':
-    features = found
-    if form.normalised:
-      flat = found.reshape(-1, found.shape[-1])
-      flat = fusion.fuse(flat, flip='none', normalise=True)
-      features = flat.reshape(found.shape)
-  else:
-    features = fusion.fuse(found, flip=form.flip, normalise=form.normalised)
-  with np.errstate(over='ignore'):
-    features = features.astype(form.dtype)
-  _check_finite(features, files, first, f'Too large for {form.dtype}.')
-  return features
-
-
-def _check_finite(features, files, first, why) -> None:
-  row = verification.first_not_finite(features)
-  if row is not None:
-    name = printable(files.name(first + row))
-    raise errors.UserError(
-      f'The features of the image {name} are not finite: NaN or infinity. {why}'
-    )

@@ -4,11 +4,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.data import files, folders, labelled, sources
-from bfjax.datasets import targets
+from bfjax.datasets import ondisk
 from bfjax.formats import packs
-from bfjax.text import printable
 
 
 class ImageSet(NamedTuple):
@@ -20,7 +19,7 @@ class ImageSet(NamedTuple):
   """
 
   files: Any
-  label: Callable[[int], str]
+  label: Callable[[int], str] = lambda row: ''
 
 
 def open_set(
@@ -38,16 +37,16 @@ def open_set(
     list: lines `path  label`, relative to `root` or to where the user is.
     dataset: of a data_dir of TFDS.
     split: of a TFDS set.
-    format: of `formats.FORMATS`; '' to find it out.
+    format: of `layouts.readable()`; '' to find it out.
 
   Raises:
     UserError: if it is none of these or cannot be read.
   """
   if os.path.isfile(root) and not list and packs.is_pack(root):
     pack = packs.read(root)
-    return ImageSet(packs.PackFiles(root, pack.images), _no_label)
-  found = targets.detect(root, list=list, dataset=dataset, format=format)
-  return _labelled(targets.open_source(found, split=split))
+    return ImageSet(packs.PackFiles(root, pack.images))
+  found = ondisk.detect(root, list=list, dataset=dataset, format=format)
+  return _labelled(ondisk.open_source(found, split=split))
 
 
 def open_source(name: str, options: Mapping[str, Any]) -> ImageSet:
@@ -73,27 +72,17 @@ def open_paths(paths: str, root: str = '') -> ImageSet:
       raise errors.UserError(
         f'There are no images ({", ".join(folders.SUFFIXES)}) below {paths}.'
       )
-    return ImageSet(found, _no_label)
-  try:
-    with open(paths, 'rb') as file:
-      lines = (line.strip(b' \t\r\n') for line in file)
-      found = files.ImageFiles(
-        (line for line in lines if line),
-        root or os.path.dirname(paths) or '.',
-      )
-  except OSError as error:
-    raise errors.UserError(
-      f'Cannot read the list of images {printable(paths)}: {error.strerror}.'
-    ) from error
+    return ImageSet(found)
+  lines = text.byte_lines(paths, 'the list of images')
+  found = files.ImageFiles(
+    (line.strip(b' \t') for _, line in lines),
+    root or os.path.dirname(paths) or '.',
+  )
   if not found.num_rows:
-    raise errors.UserError(f'{printable(paths)} lists no images.')
+    raise errors.UserError(f'{text.printable(paths)} lists no images.')
   found.check_exist()
-  return ImageSet(found, _no_label)
+  return ImageSet(found)
 
 
 def _labelled(source: labelled.Source) -> ImageSet:
   return ImageSet(source, lambda row: source.class_names[source.labels[row]])
-
-
-def _no_label(row: int) -> str:
-  return ''

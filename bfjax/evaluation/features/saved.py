@@ -1,22 +1,15 @@
 """Saved features of the images of a list: from a store or a tree of files."""
 
-import math
 import os
-import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tqdm
 
 from bfjax import errors
 from bfjax.evaluation.features import store
 from bfjax.evaluation.protocols import fusion
 from bfjax.text import first_lines, printable
-
-# A tree with more features than so many bytes is gathered into a file.
-_IN_MEMORY = 2**30
-_CHUNK = 4096
 
 
 class Saved(NamedTuple):
@@ -25,12 +18,12 @@ class Saved(NamedTuple):
   Attributes:
     features: [m, d] or [m, 2, d], float32 or float16; rows by a slice or by an
       array of row numbers.
-    rows: where in it the images are: a range or int [n].
+    rows: where in it the images are, int [n].
     in_words: how they were made.
   """
 
   features: Any
-  rows: Any
+  rows: np.ndarray
   in_words: str
 
 
@@ -60,8 +53,7 @@ def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
     rows = _rows(found.names, [os.path.join(folder, x) for x in names], root)
   else:
     found = _open_tree(root, folder, names)
-    found = found._replace(features=_gathered(found.features, place))
-    rows = range(len(names))
+    rows = np.arange(len(names))
   if found.features.ndim not in (2, 3) or found.features.dtype.kind != 'f':
     raise errors.UserError(
       f'The features of {printable(names[0])} in {place} are '
@@ -89,10 +81,7 @@ def _rows(there: Sequence[str], names: Sequence[str], place: str):
       f'{len(missing)} of {len(names)} images have no features in {place}:\n'
       f'{first_lines(missing)}\nAre these the features of this list?'
     )
-  rows = np.array([row_of[name] for name in names])
-  if (np.diff(rows) == 1).all():
-    return range(int(rows[0]), int(rows[-1]) + 1)
-  return rows
+  return np.array([row_of[name] for name in names])
 
 
 def _open_tree(root, folder, names):
@@ -106,27 +95,3 @@ def _open_tree(root, folder, names):
   if any(os.path.exists(os.path.join(root, x)) for x in made_as_one):
     return store.open_tree(root, [os.path.join(folder, x) for x in names])
   return store.open_tree(place, names)
-
-
-def _gathered(tree, place) -> np.ndarray:
-  """The features of all files in one array."""
-  out = _array(tree.shape, tree.dtype)
-  with tqdm.tqdm(
-    total=len(tree),
-    desc=f'Features of {place}',
-    unit='file',
-    unit_scale=True,
-    disable=len(tree) < 10_000,
-  ) as bar:
-    for start in range(0, len(tree), _CHUNK):
-      block = tree[start : start + _CHUNK]
-      out[start : start + _CHUNK] = block
-      bar.update(len(block))
-  return out
-
-
-def _array(shape, dtype) -> np.ndarray:
-  if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
-    return np.empty(shape, dtype)
-  with tempfile.TemporaryFile() as file:
-    return np.memmap(file, dtype, 'w+', shape=shape)

@@ -3,7 +3,7 @@
 A store is a folder with
 
     features.npy   [n, d], or [n, 2, d] for flip 'both'; float32 or float16
-    rows.tsv       which image each row is of; or rows.parquet, see `rowtable`
+    rows.tsv       which image each row is of, see `rowtable`
     meta.json      how the features were made
 
 A tree, the layout of the MegaFace scripts, has one .npy an image instead, of
@@ -16,12 +16,15 @@ its mirror image: 'none' f(x), 'sum' f(x) + f(x'), 'joined' f(x) then f(x'),
 
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tqdm
 
 from bfjax import errors
 from bfjax.data import files
@@ -29,7 +32,10 @@ from bfjax.evaluation.features import rowtable
 from bfjax.text import printable
 
 FEATURES, META, UNFINISHED = 'features.npy', 'meta.json', 'unfinished.json'
-_THREADS = 16
+# Threads that read the files of a tree, and how many it is asked for at once.
+_THREADS, _CHUNK = 16, 4096
+# More features than so many bytes are kept in a file.
+_IN_MEMORY = 2**30
 
 
 class Store(NamedTuple):
@@ -64,7 +70,7 @@ def open_store(path: str | os.PathLike) -> Store:
     raise errors.UserError(
       f'Cannot read the features {path / FEATURES}: {error}.'
     ) from error
-  names, labels = rowtable.read(path / meta.get('rows', 'rows.tsv'))
+  names, labels = rowtable.read(path / meta.get('rows', rowtable.NAME))
   if len(names) != len(features):
     raise errors.UserError(
       f'{path / FEATURES} has {len(features)} rows, but its table of rows '
@@ -74,7 +80,7 @@ def open_store(path: str | os.PathLike) -> Store:
 
 
 def open_tree(root: str | os.PathLike, names: Sequence[str]) -> Store:
-  """Opens features in the layout of the MegaFace scripts.
+  """Reads features in the layout of the MegaFace scripts, all of them.
 
   Args:
     root: the folder.
@@ -83,83 +89,83 @@ def open_tree(root: str | os.PathLike, names: Sequence[str]) -> Store:
 
   Raises:
     UserError: if files are missing (the message names the first and tells how
-      many), or if the folder is unfinished. Reading rows raises it where a
-      file is no array of the shape of the first; the message names it.
+      many), if a file is no array of the shape of the first (the message names
+      it), or if the folder is unfinished.
   """
   root = pathlib.Path(root)
   meta = _read_meta(root) if (root / META).exists() else {}
   _check_finished(root)
+  if not names:
+    raise errors.UserError(f'No features are asked for of {root}.')
   stems = [os.path.splitext(name)[0] for name in names]
-  if not (stems and (root / f'{stems[0]}.npy').exists()):
+  if not (root / f'{stems[0]}.npy').exists():
     stems = names
-  features = Tree(files.ImageFiles((f'{stem}.npy' for stem in stems), root))
-  return Store(features, names, [''] * len(names), meta)
+  paths = files.ImageFiles((f'{stem}.npy' for stem in stems), root)
+  paths.check_exist()
+  return Store(_gathered(paths), names, [''] * len(names), meta)
 
 
-class Tree:
-  """An array-like of files: rows by a slice, a number or an array of them.
+def _gathered(paths: files.ImageFiles) -> np.ndarray:
+  """The features of all files in one array."""
+  first = _load(paths.path(0))
+  out = scratch((len(paths), *first.shape), first.dtype)
 
-  Attributes:
-    shape: (n, d) or (n, 2, d).
-    dtype: of the first file.
-    ndim: 2 or 3.
+  def fill(row):
+    found = _load(paths.path(row))
+    if found.dtype.kind != 'f' or found.shape != first.shape:
+      raise errors.UserError(
+        f'{printable(paths.path(row))} holds {found.dtype} of shape '
+        f'{found.shape}; expected are floating-point numbers of shape '
+        f'{first.shape}, as of the first image: all of one model.'
+      )
+    out[row] = found
+
+  with (
+    concurrent.futures.ThreadPoolExecutor(_THREADS) as pool,
+    tqdm.tqdm(
+      total=len(paths),
+      desc=f'Features of {paths.root}',
+      unit='file',
+      unit_scale=True,
+      disable=len(paths) < 10_000,
+    ) as bar,
+  ):
+    for start in range(0, len(paths), _CHUNK):
+      some = range(start, min(start + _CHUNK, len(paths)))
+      for _ in pool.map(fill, some):
+        bar.update()
+  return out
+
+
+def _load(path: str) -> np.ndarray:
+  try:
+    return np.load(path)
+  except (OSError, ValueError, EOFError) as error:
+    raise errors.UserError(
+      f'Cannot read the features {printable(path)}: {error}.'
+    ) from error
+
+
+def scratch(shape: tuple[int, ...], dtype) -> np.ndarray:
+  """An array for features; in a file that goes with it if it is large.
+
+  Raises:
+    UserError: if there is no room for the file.
   """
-
-  def __init__(self, paths: files.ImageFiles):
-    """Looks the files up; `paths` of the .npy files, in order.
-
-    Raises:
-      UserError: if a file is missing, or there are none.
-    """
-    self._paths = paths
-    if not paths.num_rows:
-      raise errors.UserError(f'No features are asked for of {paths.root}.')
-    paths.check_exist()
-    first = self._load(0)
-    self.shape, self.dtype = (paths.num_rows, *first.shape), first.dtype
-    self.ndim = len(self.shape)
-
-  def __len__(self) -> int:
-    return self.shape[0]
-
-  def __getitem__(self, rows) -> np.ndarray:
-    wanted = np.arange(len(self))[rows]
-    out = np.empty((wanted.size, *self.shape[1:]), self.dtype)
-
-    def fill(i):
-      out[i] = self._checked(wanted.flat[i])
-
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-      for _ in pool.map(fill, range(wanted.size)):
-        pass
-    return out.reshape(wanted.shape + self.shape[1:])
-
-  def __array__(self, dtype=None, copy=None) -> np.ndarray:
-    return np.asarray(self[:], dtype)
-
-  def _load(self, row):
-    path = self._paths.path(int(row))
+  size = math.prod(shape) * np.dtype(dtype).itemsize
+  if size <= _IN_MEMORY:
+    return np.empty(shape, dtype)
+  with tempfile.TemporaryFile() as file:
     try:
-      return np.load(path)
-    except (OSError, ValueError, EOFError) as error:
+      # Or else a disk that is full later kills the process.
+      os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
       raise errors.UserError(
-        f'Cannot read the features {printable(path)}: {error}.'
+        f'No room for {size / 1e9:.1f} GB of features in '
+        f'{tempfile.gettempdir()}: {error.strerror}. TMPDIR names another '
+        'folder.'
       ) from error
-
-  def _checked(self, row):
-    found = self._load(row)
-    if found.dtype.kind != 'f':
-      raise errors.UserError(
-        f'{printable(self._paths.path(int(row)))} holds numbers of type '
-        f'{found.dtype}; features are float32 or float16.'
-      )
-    if found.shape != self.shape[1:]:
-      raise errors.UserError(
-        f'{printable(self._paths.path(int(row)))} holds an array of '
-        f'shape {found.shape}; that of the first image has {self.shape[1:]}. '
-        'All features must be of one model.'
-      )
-    return found
+    return np.memmap(file, dtype, 'r+', shape=shape)
 
 
 def _read_meta(path: pathlib.Path) -> dict[str, Any]:

@@ -5,19 +5,24 @@ how many rows are known to be on disk. What was written after that is written
 again.
 """
 
+import contextlib
 import errno
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from bfjax import atomic, errors
-from bfjax.evaluation.features import store
+from bfjax.evaluation.features import rowtable, store
 from bfjax.text import printable
+
+# Settings that may change on the way: what is only told, and the table of rows
+# that earlier versions wrote.
+_MAY_CHANGE = ('about', 'rows')
 
 
 class Writer:
@@ -25,6 +30,7 @@ class Writer:
 
   Attributes:
     done: how many rows are on disk; those from there on are wanted.
+    is_finished: whether all are, and the folder is a store.
   """
 
   def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], sink):
@@ -42,38 +48,39 @@ class Writer:
     """
     self._folder, self._sink = folder, sink
     self._settings = json.loads(json.dumps(settings))
-    self.done = self._begin()
-
-  @property
-  def is_finished(self) -> bool:
-    return (self._folder / store.META).exists() and not (
-      self._folder / store.UNFINISHED
-    ).exists()
-
-  def _begin(self) -> int:
-    for name in (store.UNFINISHED, store.META):
-      path = self._folder / name
-      if path.exists():
-        known = _read(path)
-        self._check_same(known)
-        return known.get('done', known['num_rows'])
-    try:
-      self._folder.mkdir(parents=True, exist_ok=True)
-      if any(self._folder.iterdir()):
+    unfinished, whole = folder / store.UNFINISHED, folder / store.META
+    self.is_finished = whole.exists() and not unfinished.exists()
+    if unfinished.exists() or self.is_finished:
+      known = _read(whole if self.is_finished else unfinished)
+      self._check_same(known)
+      self._settings['rows'] = known.get('rows', self._settings['rows'])
+      self.done = known.get('done', known['num_rows'])
+      return
+    with _writing(folder):
+      folder.mkdir(parents=True, exist_ok=True)
+      if any(folder.iterdir()):
         raise errors.UserError(
-          f'{self._folder} is not empty and holds no features in the making. '
-          'Give a new folder, or empty this one first.'
+          f'{folder} is not empty and holds no features in the making. Give a '
+          'new folder, or empty this one first.'
         )
       self._note(0)
-    except OSError as error:
-      raise self._cannot_write(error) from error
-    return 0
+
+  def write_table(self, lines: Iterator[bytes]) -> None:
+    """Writes the table of rows, see `rowtable`, where it is not there."""
+    path = self._folder / self._settings['rows']
+    if not path.exists():
+      with (
+        _writing(self._folder),
+        atomic.writing(self._folder / rowtable.NAME) as draft,
+        draft.open('wb') as file,
+      ):
+        file.writelines(lines)
 
   def _check_same(self, known: Mapping[str, Any]) -> None:
     changed = [
       f'{key} was {known.get(key)!r}, now {value!r}'
       for key, value in self._settings.items()
-      if key != 'about' and known.get(key) != value
+      if key not in _MAY_CHANGE and known.get(key) != value
     ]
     if changed:
       raise errors.UserError(
@@ -87,16 +94,9 @@ class Writer:
     text = json.dumps(self._settings | {'done': done}, indent=1)
     atomic.write_text(self._folder / store.UNFINISHED, text + '\n')
 
-  def _cannot_write(self, error: OSError) -> errors.UserError:
-    return errors.UserError(
-      f'Cannot write features to {self._folder}: {error.strerror}.'
-    )
-
   def __enter__(self):
-    try:
+    with _writing(self._folder):
       self._sink.open(self._folder, self.done)
-    except OSError as error:
-      raise self._cannot_write(error) from error
     return self
 
   def __exit__(self, *exception):
@@ -108,18 +108,14 @@ class Writer:
     Raises:
       UserError: if the disk is full, say.
     """
-    try:
+    with _writing(self._folder):
       self._sink.write(row, features)
-    except OSError as error:
-      raise self._cannot_write(error) from error
 
   def flush(self, done: int) -> None:
     """Sees to it that the first `done` rows are on disk, and notes it."""
-    try:
+    with _writing(self._folder):
       self._sink.flush()
       self._note(done)
-    except OSError as error:
-      raise self._cannot_write(error) from error
 
   def finish(self) -> None:
     """Notes that all rows are there."""
@@ -129,6 +125,16 @@ class Writer:
     (self._folder / store.UNFINISHED).unlink()
     for draft in self._folder.glob(f'.{store.UNFINISHED}.*'):  # left by a kill
       draft.unlink()
+
+
+@contextlib.contextmanager
+def _writing(folder) -> Iterator[None]:
+  try:
+    yield
+  except OSError as error:
+    raise errors.UserError(
+      f'Cannot write features to {folder}: {error.strerror}.'
+    ) from error
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -146,22 +152,17 @@ class Rows:
     self._shape, self._dtype = shape, np.dtype(dtype)
 
   def open(self, folder: pathlib.Path, done: int) -> None:
-    path = folder / store.FEATURES
     row_bytes = int(np.prod(self._shape[1:])) * self._dtype.itemsize
-    free = shutil.disk_usage(folder).free
-    if free < (self._shape[0] - done) * row_bytes:
+    if shutil.disk_usage(folder).free < (self._shape[0] - done) * row_bytes:
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    path = folder / store.FEATURES
+    self._file = path.open('r+b' if done else 'wb')
     header = {
       'descr': np.lib.format.dtype_to_descr(self._dtype),
       'fortran_order': False,
       'shape': self._shape,
     }
-    if not done:
-      with path.open('wb') as file:
-        np.lib.format.write_array_header_1_0(file, header)
-    self._file = path.open('r+b')
-    np.lib.format.read_magic(self._file)
-    np.lib.format.read_array_header_1_0(self._file)
+    np.lib.format.write_array_header_1_0(self._file, header)
     self._file.truncate(self._file.tell() + done * row_bytes)
     self._file.seek(0, os.SEEK_END)
 
@@ -209,7 +210,7 @@ def tree_name(name: str) -> str:
 
 def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
   """Raises UserError if a tree cannot have a file for each image of its own."""
-  hashes = np.empty(num_rows, np.int64)
+  taken = {}
   for row in range(num_rows):
     given = name(row)
     if os.path.isabs(given) or '..' in given.split('/'):
@@ -217,12 +218,9 @@ def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
         f'The features of {printable(given)} would lie outside of the '
         'folder: give the images relative to a root, or the layout `rows`.'
       )
-    hashes[row] = hash(tree_name(given))
-  order = np.argsort(hashes, kind='stable')
-  for i in np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]]):
-    first, second = (name(int(order[k])) for k in (i, i + 1))
-    if tree_name(first) == tree_name(second):
+    first = taken.setdefault(hash(tree_name(given)), row)
+    if first != row and tree_name(name(first)) == tree_name(given):
       raise errors.UserError(
-        f'{printable(first)} and {printable(second)} would have '
-        'their features in one file: rename one, or give the layout `rows`.'
+        f'{printable(name(first))} and {printable(given)} would have their '
+        'features in one file: rename one, or give the layout `rows`.'
       )

@@ -40,10 +40,37 @@ def fuse(features: np.ndarray, *, flip: str, normalise: bool) -> np.ndarray:
     else:
       features = features.reshape(len(features), -1)
   if normalise:
-    features = features.astype(np.float64)
-    length = np.sqrt(np.sum(np.square(features), axis=1, keepdims=True))
-    features = features / np.where(length > 0, length, 1.0)
+    features = normalised(features.astype(np.float64))
   return features.astype(np.float32)
+
+
+def normalised(vectors: np.ndarray) -> np.ndarray:
+  """Vectors, float64 [n, d], divided by their lengths; zero ones stay."""
+  length = np.sqrt(np.sum(np.square(vectors), axis=1, keepdims=True))
+  return vectors / np.where(length > 0, length, 1.0)
+
+
+def check_finite(
+  features: np.ndarray,
+  name: Callable[[int], str],
+  why: str = 'The network has diverged or overflowed.',
+) -> None:
+  """Refuses features that are not finite.
+
+  Args:
+    features: float [n, ...].
+    name: row -> the image, for the message.
+    why: what explains it, a sentence.
+
+  Raises:
+    UserError: if there is a NaN or an infinity; it names the first row.
+  """
+  finite = np.isfinite(features).reshape(len(features), -1).all(axis=1)
+  if not finite.all():
+    raise errors.UserError(
+      f'The features of the image {printable(name(int(np.argmin(finite))))} '
+      f'are not finite: NaN or infinity. {why}'
+    )
 
 
 def in_words(flip: str, normalise: bool) -> str:
@@ -80,7 +107,7 @@ class Fused:
       normalise: likewise.
       zeros: which of the n are the zero vector instead.
     """
-    self._features, self._rows, self._name = features, rows, name
+    self._features, self._rows, self._name = features, np.asarray(rows), name
     self._how = {'flip': flip, 'normalise': normalise}
     self._is_zero = np.zeros(len(rows), bool)
     self._is_zero[np.asarray(zeros, int)] = True
@@ -102,20 +129,10 @@ class Fused:
     return found
 
   def _read(self, wanted):
-    rows = self._rows
-    if isinstance(rows, range) and len(wanted):
-      where = wanted + rows.start
-      # Consecutive rows of a memory-mapped array are read as one piece.
-      if where[-1] - where[0] == len(where) - 1:
-        where = slice(where[0], where[-1] + 1)
-    else:
-      where = np.asarray(rows)[wanted]
+    where = self._rows[wanted]
+    # Consecutive rows of a memory-mapped array are read as one piece.
+    if len(where) and (np.diff(where) == 1).all():
+      where = slice(where[0], where[-1] + 1)
     found = np.asarray(self._features[where])
-    finite = np.isfinite(found).reshape(len(found), -1).all(axis=1)
-    if not finite.all():
-      name = self._name(int(wanted[np.argmin(finite)]))
-      raise errors.UserError(
-        f'The features of the image {printable(name)} are not finite: '
-        'NaN or infinity. The network has diverged or overflowed.'
-      )
+    check_finite(found, lambda i: self._name(int(wanted[i])))
     return fuse(found, **self._how)

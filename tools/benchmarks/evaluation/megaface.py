@@ -94,7 +94,7 @@ def _ours(folder):
   from bfjax import runtime
 
   runtime.start()
-  from bfjax.evaluation.search import search
+  from bfjax.evaluation import search
 
   probes, gallery = _load(folder)
   return _leaving(folder, 'ours', lambda: search.top_k(probes, gallery, K)[1])

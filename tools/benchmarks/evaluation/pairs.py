@@ -9,7 +9,7 @@ import numpy as np
 import scipy.interpolate
 
 from benchmarks import timing
-from bfjax.evaluation.verification import thresholds, verification
+from bfjax.evaluation.protocols import thresholds, verification
 
 FOLDS = 10
 

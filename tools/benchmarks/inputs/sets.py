@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from bfjax.data import labelled, sources
-from bfjax.datasets import writers
+from bfjax.datasets import layouts, packing
 
 IMAGE_SIZE = 112
 _CLASSES = 8
@@ -39,9 +39,7 @@ def write_all(
   """Returns the sources by name; all of them hold the same images."""
   listed = write_list(folder / 'images', num_images)
   records = _convert(listed, 'recordio', folder / 'records')
-  tfds = _convert(
-    listed, 'tfds', folder / 'faces/1.0.0', dataset='faces', version='1.0.0'
-  )
+  tfds = _convert(listed, 'tfds', folder / 'faces/1.0.0')
   return {
     'list': listed,
     'folder': sources.build('imagelist', root=listed.files.root),
@@ -50,13 +48,7 @@ def write_all(
   }
 
 
-def _convert(source, name, folder, **options) -> str:
-  folder.mkdir(parents=True)
-  writer = writers.build(name, **options)
-  order = writer.order(source)
-  with writer.open(folder, source, order, {}) as sink:
-    for encoded in source.read(order):
-      sink.add(encoded)
-    sink.save()
-    sink.finish()
+def _convert(source, name, folder) -> str:
+  writer = layouts.build(name, out=folder)
+  packing.pack(source, writer, command={}, check='none', progress=False)
   return os.fspath(folder)

@@ -9,11 +9,13 @@ under a name of your own, and goes on after an interruption.
 """
 
 import dataclasses
+import functools
 
 import tensorflow_datasets as tfds
 
 from bfjax.data import labelled, sources
-from bfjax.datasets import packing, tfds_builders
+from bfjax.datasets import packing
+from bfjax.datasets.layouts import tfds as layout
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -36,21 +38,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   url_infos = None  # nothing is downloaded
   builder_config_cls = SourceConfig
 
-  def __init__(self, **kwargs):
-    self._source = None
-    super().__init__(**kwargs)
-
-  def _open(self) -> labelled.Source:
-    if self._source is None:
-      config = self.builder_config
-      self._source = sources.build(config.source, **config.options)
-    return self._source
+  @functools.cached_property
+  def _source(self) -> labelled.Source:
+    config = self.builder_config
+    return sources.build(config.source, **config.options)
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
       builder=self,
-      description=tfds_builders.DESCRIPTION,
-      features=tfds_builders.features(self._open()),
+      description=layout.DESCRIPTION,
+      features=layout.features(self._source),
       supervised_keys=('image', 'label'),
       # TFDS would shuffle; rows are known by their numbers here.
       disable_shuffling=True,
@@ -61,6 +58,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     return {'train': self._generate_examples()}
 
   def _generate_examples(self):
-    source = self._open()
+    source = self._source
     for row, encoded in packing.read_ahead(source, range(source.num_rows)):
-      yield row, tfds_builders.example(source, row, encoded)
+      yield row, layout.example(source, row, encoded)

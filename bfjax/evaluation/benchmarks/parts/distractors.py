@@ -1,0 +1,246 @@
+"""Identification among distractors: people among very many strangers.
+
+Probes are images of known people; each is searched among its mates, one at a
+time, and all distractors: a pair of one person has the rank among distractors
+that `bfjax.evaluation.protocols.identification` defines.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bfjax.evaluation import benchmarks, search
+from bfjax.evaluation.benchmarks.parts import people_search
+from bfjax.evaluation.features import saved as saved_lib
+from bfjax.evaluation.protocols import (
+  explanations,
+  fusion,
+  identification,
+  products,
+  roc,
+)
+from bfjax.report import results
+
+_RANKS = 10
+_CMC_RANKS = 1000
+_ROC_NEGATIVES = 1_000_000
+
+
+class Found(NamedTuple):
+  """The outcome of a search.
+
+  Attributes:
+    scores: float64 [pairs], of all pairs of one person.
+    ranks: int [pairs].
+    strangers: float64 [probes, k], the highest scores with distractors.
+    rows: int [probes, k], these distractors.
+    negatives: float64 [m], the highest scores of all, descending.
+    tar: the true accept rate at the false accept rate aimed at.
+  """
+
+  scores: np.ndarray
+  ranks: np.ndarray
+  strangers: np.ndarray
+  rows: np.ndarray
+  negatives: np.ndarray
+  tar: roc.Rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distractors:
+  """The protocol of MegaFace.
+
+  Images are numbered: first the probes, then the distractors. See
+  `benchmarks.Benchmark` for what a benchmark has.
+
+  Attributes:
+    images: all of them.
+    pictures: the same, for those who look at examples; None if there are none.
+    labels: int [probes], the person of each probe.
+    saved: the features of the probes and of the distractors, or None.
+    noisy: bool [probes] and bool [distractors], the images that refined scores
+      replace; None for no refined scores.
+    flip: see `fusion.fuse`.
+    normalise: likewise.
+    sizes: evaluate with the first so many distractors, too.
+    far: false accept rate of the verification.
+    num_examples: how many probes an analysis explains.
+  """
+
+  images: benchmarks.Files
+  pictures: benchmarks.Files | None
+  labels: np.ndarray
+  saved: tuple[saved_lib.Saved, saved_lib.Saved] | None
+  noisy: tuple[np.ndarray, np.ndarray] | None
+  flip: str
+  normalise: bool
+  sizes: Sequence[int]
+  far: float
+  num_examples: int
+  files = property(lambda self: None if self.saved else self.images)
+
+  @property
+  def num_distractors(self) -> int:
+    return self.images.num_rows - len(self.labels)
+
+  @functools.cached_property
+  def _mates(self) -> tuple[np.ndarray, np.ndarray]:
+    """The probe and the other image of all ordered pairs of one person."""
+    pairs = identification.mates(self.labels, self.labels)
+    return tuple(x[pairs[0] != pairs[1]] for x in pairs)
+
+  @property
+  def protocol(self) -> str:
+    """The protocol and its flags, in words."""
+    how = fusion.in_words(self.flip, self.normalise)
+    if self.saved:
+      how = '; '.join(dict.fromkeys(x.in_words for x in self.saved))
+      how += ', normalised' if self.normalise else ', as they are'
+    text = (
+      f'MegaFace: {len(self.labels)} probes of {len(np.unique(self.labels))} '
+      f'people, {len(self._mates[0])} ordered pairs of one person, '
+      f'{self.num_distractors} distractors; features: {how}; score: inner '
+      'product; hit at rank N: the score of the pair is at least the N-th '
+      'highest of the probe with the distractors; verification of the pairs of '
+      'one person against all probes with all distractors: tar@far=x: TAR '
+      'where the FAR is nearest to x, of the corners of the ROC; tar@far<=x: '
+      'the highest TAR whose FAR is at most x'
+    )
+    if self.noisy:
+      probes, distractors = (int(x.sum()) for x in self.noisy)
+      text += (
+        f'; refined: {probes} noisy probes replaced by the normalised sum of '
+        f"their person's clean features, {distractors} noisy distractors by "
+        'the zero vector'
+      )
+    return text
+
+  @property
+  def headline(self) -> tuple[str, ...]:
+    prefix = 'refined/' if self.noisy else ''
+    return f'{prefix}rank1', f'{prefix}{roc.score_names(self.far)[0]}'
+
+  def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
+    """Searches all probes; see `benchmarks.Benchmark.evaluate`.
+
+    Returns:
+      'rank1' .. 'rank10', 'tar@far=1e-6' and 'tar@far<=1e-6', as fractions;
+      of fewer distractors with their number before, '1000/rank1';
+      with noise removed with 'refined/' before.
+    """
+    scores = {}
+    for prefix, size, found in self._searches(features, _RANKS):
+      scores |= self._scores(prefix, size, found)
+    return scores
+
+  def analyse(self, features: np.ndarray | None) -> results.Analysis:
+    """The same, with CMC and ROC curves, and which distractors won."""
+    scores, charts, histograms, outcomes = {}, {}, {}, {}
+    for prefix, size, found in self._searches(
+      features, _CMC_RANKS, _ROC_NEGATIVES
+    ):
+      scores |= self._scores(prefix, size, found)
+      if size < self.num_distractors:
+        continue
+      title = ', refined' if prefix else ''
+      charts[f'CMC{title}'] = people_search.cmc_curve(
+        found.ranks, found.strangers.shape[1]
+      )
+      charts[f'ROC{title}'] = explanations.thinned_roc(
+        found.scores, found.negatives, len(found.strangers) * size
+      )
+      groups = {
+        'pairs of one person': found.scores,
+        'the best distractor of each probe': found.strangers[:, 0],
+      }
+      histograms[f'scores{title}'] = explanations.histogram(groups, 'score')
+      outcomes[f'{prefix}rank1'] = results.outcomes(found.ranks <= 1)
+      outcomes[f'{prefix}{roc.score_names(self.far)[0]}'] = results.outcomes(
+        found.scores >= found.tar.nearest.threshold
+      )
+    nearest, count = self._nearest(found), self.num_examples
+    examples = people_search.examples(
+      nearest, lambda row: (row, self.images.name(row)), count, 'distractor'
+    )
+    return results.Analysis(scores, charts, histograms, examples, outcomes)
+
+  def _searches(
+    self, features, max_rank: int, min_negatives: int = 0
+  ) -> Iterator[tuple[str, int, Found]]:
+    """Yields (prefix of scores, distractors, what is found among them).
+
+    Ranks up to `max_rank` are told, and so many of the highest scores with
+    distractors kept, or more.
+    """
+    num_probes, num_all = len(self.labels), self.images.num_rows
+    if self.saved is None and len(features) != num_all:
+      raise ValueError(f'{len(features)} features, {num_all} images')
+    saved = self.saved or (
+      saved_lib.Saved(features, np.arange(num_probes), ''),
+      saved_lib.Saved(features, np.arange(num_probes, num_all), ''),
+    )
+
+    def fused(part, first, zeros=()):
+      return fusion.Fused(
+        saved[part].features,
+        saved[part].rows,
+        lambda i: self.images.name(first + i),
+        flip=self.flip,
+        normalise=self.normalise,
+        zeros=zeros,
+      )
+
+    probes = fused(0, 0)[:]
+    variants = [('', probes, fused(1, num_probes))]
+    if self.noisy:
+      clean = identification.without_noise(probes, self.labels, self.noisy[0])
+      gallery = fused(1, num_probes, zeros=np.flatnonzero(self.noisy[1]))
+      variants.append(('refined/', clean, gallery))
+    for prefix, probes, gallery in variants:
+      for size in sorted({*self.sizes, self.num_distractors}):
+        found = self._search(probes, gallery, size, max_rank, min_negatives)
+        yield prefix, size, found
+
+  def _search(self, probes, gallery, size, max_rank, min_negatives) -> Found:
+    """Searches probes among their mates and the first `size` distractors."""
+    num_negatives = len(probes) * size
+    needed = identification.num_negatives_needed(num_negatives, self.far)
+    count = min(max(needed, min_negatives), num_negatives)
+    nearest = search.TopK(probes, gallery, min(max_rank, size))
+    highest = search.Highest(probes, gallery, count)
+    both, what = (nearest, highest), f'{size} distractors'
+    search.scan(probes, gallery, both, slice(0, size), progress=what)
+    strangers, rows = nearest.result()
+    negatives = highest.result()
+    scores = products.exact(probes, probes, *self._mates)
+    return Found(
+      scores,
+      identification.ranks(scores, self._mates[0], strangers),
+      strangers,
+      rows,
+      negatives,
+      identification.tar_at_far(scores, negatives, num_negatives, self.far),
+    )
+
+  def _nearest(self, found: Found) -> people_search.Nearest:
+    """What decides for each probe, by numbers of images."""
+    best = identification.best(*self._mates, found.scores)
+    probe, mate = (x[best] for x in self._mates)
+    return people_search.Nearest(
+      probe,
+      mate,
+      found.scores[best],
+      len(self.labels) + found.rows[probe, 0],
+      found.strangers[probe, 0],
+    )
+
+  def _scores(self, prefix: str, size: int, found: Found) -> dict[str, float]:
+    if size < self.num_distractors:
+      prefix += f'{size}/'
+    cmc = identification.cmc(found.ranks, _RANKS)
+    scores = {f'{prefix}rank{i}': float(x) for i, x in enumerate(cmc, 1)}
+    points = found.tar.points().items()
+    return scores | {f'{prefix}{name}': point.tar for name, point in points}

@@ -1,1 +1,0 @@
-"""Who is this, among a million? MegaFace and TinyFace."""

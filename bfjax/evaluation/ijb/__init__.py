@@ -1,1 +1,0 @@
-"""IJB-B and IJB-C: templates of images, verified and searched."""

@@ -1,0 +1,97 @@
+"""What a list or a pack of pairs holds, and whether it can be evaluated on."""
+
+import dataclasses
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from bfjax.data import files, folders
+from bfjax.datasets.inspection import looking
+from bfjax.evaluation import pairlist
+from bfjax.formats import packs
+
+_FOLDS, _SUFFIX = 10, '.jpg'  # of the field's lists
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairInspection(looking.Looks):
+  """What was found, all of it JSON values.
+
+  Attributes:
+    pairs: how many.
+    pairs_of_one_person: of these.
+    images: different ones.
+    options: what a benchmark of these pairs must be told, as its keys: how
+      the images end, and what there is where 10 equal folds, as in the field's
+      lists, cannot be.
+  """
+
+  pairs: int
+  pairs_of_one_person: int
+  images: int
+  options: dict[str, str]
+
+
+class Opened(NamedTuple):
+  """Pairs that have been read.
+
+  Attributes:
+    images: of all pairs, each once: `files.ImageFiles` or `packs.PackFiles`.
+    same: bool [n], whether a pair is one person.
+    suffix: of images that a list names by number.
+  """
+
+  images: files.ImageFiles | packs.PackFiles
+  same: np.ndarray
+  suffix: str = _SUFFIX
+
+
+def open_pairs(path: str, root: str) -> Opened:
+  """Reads a list, see `pairlist`, or a pack.
+
+  Args:
+    path: of the list or pack.
+    root: the folder that the paths of a list are relative to.
+
+  Raises:
+    UserError: as `pairlist.read` and `packs.read`.
+  """
+  if packs.is_pack(path):
+    pack = packs.read(path)
+    return Opened(packs.PackFiles(path, pack.images), pack.same)
+  for suffix in (*folders.SUFFIXES, _SUFFIX):
+    found = pairlist.read(path, suffix=suffix)
+    if os.path.exists(os.path.join(root, found[0].left)):
+      break
+  names = dict.fromkeys(name for pair in found for name in pair[1:3])
+  images = files.ImageFiles(names, root)
+  return Opened(images, np.array([x.same for x in found]), suffix)
+
+
+def inspect(opened: Opened, *, sample: int) -> PairInspection:
+  """Looks through pairs.
+
+  Args:
+    opened: what `open_pairs` returned.
+    sample: how many images to decode; 0 for all.
+  """
+  images, same, suffix = opened
+  looks = looking.look(images, sample=sample, compare=True).looks
+  return PairInspection(
+    **vars(looks),
+    pairs=len(same),
+    pairs_of_one_person=int(same.sum()),
+    images=images.num_rows,
+    options=_options(len(same), suffix),
+  )
+
+
+def _options(num_pairs: int, suffix: str) -> dict[str, str]:
+  options = {} if suffix == _SUFFIX else {'suffix': suffix}
+  folds = next((k for k in range(_FOLDS, 1, -1) if num_pairs % k == 0), 0)
+  if not folds:
+    options['protocols'] = "('insightface',)"  # whose folds need not be equal
+  elif folds != _FOLDS:
+    options['folds'] = str(folds)
+  return options

@@ -1,1 +1,0 @@
-"""1:1 verification: protocols, thresholds and ROC curves."""
