@@ -1,22 +1,18 @@
 """The parts that a config names, built without its data: network and head."""
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
 
-from bfjax import backbones, errors, optim, scalings, sharding, step
+from bfjax import backbones, errors, optim, scalings, step
 from bfjax.config import settings
-from bfjax.heads import corrections, margins, softmax
+from bfjax.heads import margins, penalties, rules, softmax, subcentres
 from bfjax.logbook import collapse
 
 _SCHEDULE_KEYS = (
-  'lr',
-  'lr_batch',
   'schedule',
   'warmup_epochs',
   'milestones',
@@ -40,7 +36,7 @@ def check_parts(config) -> None:
   """The same for the config of one run."""
   open_backbone(config)
   open_margin(config.head)
-  corrections.build_rule(config.head.rule)
+  rules.build(config.head.rule)
 
 
 def open_backbone(config) -> backbones.Backbone:
@@ -70,36 +66,27 @@ def open_margin(head) -> margins.Margin:
 
 
 def open_head(
-  head, mesh: jax.sharding.Mesh, *, num_classes: int, steps_per_epoch: int
-) -> tuple[Any, Callable]:
-  """The head of `config.head`, and () -> its state in a new run.
+  head, mesh: jax.sharding.Mesh, *, num_classes: int, calls_per_epoch: int
+) -> softmax.Head:
+  """The head of `config.head`, that is called so often in an epoch.
 
   Raises:
     UserError: as `open_margin`, or if there is no such rule or penalty.
   """
-  margin, rule = open_margin(head), corrections.build_rule(head.rule)
   sub_centres = None
   if head.sub_centres > 1:
-    sub_centres = softmax.SubCentres(head.sub_centres, head.drop_angle)
-  made = softmax.make_head(
+    sub_centres = subcentres.SubCentres(head.sub_centres, head.drop_angle)
+  return softmax.Head(
     mesh,
-    margin=margin,
-    rule=rule,
-    penalty=errors.choose('penalty', head.penalty, corrections.PENALTIES),
+    margin=open_margin(head),
+    rule=rules.build(head.rule),
+    penalty=errors.choose('penalty', head.penalty, penalties.PENALTIES),
     num_classes=num_classes,
     scale=head.s,
-    kept=0.5 ** (1 / steps_per_epoch),  # rows of an epoch ago count half
+    kept=0.5 ** (1 / calls_per_epoch),  # rows of an epoch ago count half
     sub_centres=sub_centres,
     visits=head.visits,
   )
-  init_state = functools.partial(
-    softmax.init_state,
-    margin,
-    rule,
-    sharding.pad_to(num_classes, mesh),
-    sub_centres,
-  )
-  return made, init_state
 
 
 def open_task(
@@ -138,7 +125,7 @@ def open_learning_rate(
     UserError: if there is no such schedule.
   """
   return optim.make_schedule(
-    batch=batch,
+    peak=optimizer.lr * batch / optimizer.lr_batch,
     total_steps=total_steps,
     steps_per_epoch=steps_per_epoch,
     **{k: optimizer[k] for k in _SCHEDULE_KEYS},
@@ -171,10 +158,10 @@ def open_recipe(
     carry=config.labels.carry,
     epoch_start=own.epoch_start,
     penalty_start=settings.penalty_start(own),
-    penalty_weight=step.scheduled(
+    penalty_weight=optim.scheduled(
       'head.lambda_schedule', own.lambda_schedule or own.lambda_
     ),
-    rule_margin=step.scheduled('head.rule_margin', own.rule_margin),
+    rule_margin=optim.scheduled('head.rule_margin', own.rule_margin),
     drop_start=math.inf if own.drop_start is None else own.drop_start,
     accumulate=config.accumulate,
     dropout_seed=config.seed,

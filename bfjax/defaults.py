@@ -76,7 +76,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.head = h = ml_collections.ConfigDict()
   h.margin = 'arcface'  # see heads/margins.py
   h.filter = 0.0  # other classes with a larger cosine do not count; 0: none
-  h.rule = 'boundary'  # 'none', 'posterior', 'repface': heads/corrections.py
+  h.rule = 'boundary'  # 'none', 'posterior', 'repface': heads/rules.py
   h.penalty = 'boundary'  # 'none' or 'boundary'
   h.s = 32.0  # scale of the logits
   h.m = 0.5  # margin, of all margins but 'combined'; radians

@@ -3,7 +3,8 @@
 A table is int32 [rows padded to the devices], sharded over them. It starts as
 the given labels; the training step writes into it the label that each sample
 was trained with. Where it differs from the given label, the sample has been
-corrected. The padding is 0 and never read.
+corrected. The padding is 0 and never read. What else is remembered of each row
+lies in tables of the same kind, see `Past`.
 """
 
 import functools
@@ -74,6 +75,35 @@ def _place(shard, rows):
   place = rows - jax.lax.axis_index(sharding.AXIS) * len(shard)
   is_mine = (place >= 0) & (place < len(shard))
   return jnp.clip(place, 0, len(shard) - 1), is_mine
+
+
+class Past(NamedTuple):
+  """What earlier visits have left of rows: int32, one for each row.
+
+  Attributes:
+    label: that the row was trained with at the last one; of all rows, it is the
+      label table.
+    proposed: that the rule proposed then; of a rule that remembers visits, the
+      nearest class. None, as `times`, where visits are not remembered.
+    times: how often in a row that has been so.
+  """
+
+  label: jax.Array
+  proposed: jax.Array | None = None
+  times: jax.Array | None = None
+
+
+def settle(past: Past, proposed: jax.Array, visits: int) -> Past:
+  """Changes labels, there and back, where enough visits in a row agree.
+
+  Args:
+    past: of n rows, before this visit.
+    proposed: int32 [n], by the rule, now.
+    visits: how many have to agree; with 1 what is proposed is the label.
+  """
+  times = jnp.where(proposed == past.proposed, past.times + 1, 1)
+  changes = times >= visits
+  return Past(jnp.where(changes, proposed, past.label), proposed, times)
 
 
 class CorrectionScores(NamedTuple):

@@ -1,23 +1,12 @@
 """Which classes of a data set are which of a model, for their centres."""
 
-import pathlib
-from collections.abc import Sequence
-
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.data import labelled
 
-Pairs = tuple[np.ndarray, np.ndarray]
 
-
-def in_order(
-  names: Sequence[str] | None,
-  count: int,
-  source: labelled.Source,
-  *,
-  origin: str,
-) -> Pairs:
+def in_order(names, count: int, source: labelled.Source, *, origin: str):
   """All classes, in the order that both have.
 
   Args:
@@ -37,9 +26,8 @@ def in_order(
       f"init_centres='all', but {origin} has {count} classes and this data set"
       f" {source.num_classes}. Give init_centres='by_name' or 'none'."
     )
-  for index, (there, here) in enumerate(
-    zip(names or (), source.class_names, strict=names is not None)
-  ):
+  pairs = zip(names or source.class_names, source.class_names, strict=True)
+  for index, (there, here) in enumerate(pairs):
     if there != here:
       raise errors.UserError(
         f"init_centres='all', but class {index} is {there!r} in {origin} and"
@@ -49,17 +37,11 @@ def in_order(
   return every, every
 
 
-def by_name(
-  names: Sequence[str] | None,
-  source: labelled.Source,
-  *,
-  origin: str,
-  renamed: str = '',
-) -> Pairs:
-  """The classes that have the same name, or are renamed.
+def by_name(names, source: labelled.Source, *, origin: str, renamed: str = ''):
+  """The classes that have the same name, or are renamed; see `in_order`.
 
   Args:
-    names: of the model's classes.
+    names: of the model's classes; None where they are not known.
     source: the data set; its other classes are left out.
     origin: the model, for messages.
     renamed: a file of lines `name here<TAB>name there`; '' for none.
@@ -73,40 +55,26 @@ def by_name(
       f"init_centres='by_name', but {origin} has no classes.tsv that says the"
       ' names of its classes: lines `class<TAB>name`.'
     )
-  there = {name: index for index, name in enumerate(names)}
   other_name = _read_renamed(renamed) if renamed else {}
-  pairs = [
-    (there[name], index)
-    for index, name in enumerate(
-      other_name.get(here, here) for here in source.class_names
-    )
-    if name in there
-  ]
+  theirs = {name: index for index, name in enumerate(names)}
+  sought = [other_name.get(here, here) for here in source.class_names]
+  pairs = [(theirs[x], index) for index, x in enumerate(sought) if x in theirs]
   if not pairs:
     raise errors.UserError(
       f'No class of this data set ({source.class_names[0]!r}, ...) has a name'
       f' that {origin} knows ({names[0]!r}, ...). Give init_renamed, or'
       " init_centres='none'."
     )
-  found = np.array(pairs, np.int32)
-  return found[:, 0], found[:, 1]
+  return np.array(pairs, np.int32).T
 
 
 def _read_renamed(path):
   """Name here -> name there."""
-  try:
-    text = pathlib.Path(path).read_text('utf-8', 'surrogateescape')
-  except OSError as error:
-    raise errors.UserError(
-      f'init_renamed={path} cannot be read: {error.strerror}.'
-    ) from error
   renamed = {}
-  for number, line in enumerate(text.splitlines(), 1):
+  for number, line in text.lines(path, 'the file of init_renamed,'):
     here, tab, there = line.partition('\t')
     if not tab or here in renamed:
-      raise errors.UserError(
-        f'{path}:{number}: expected `name here<TAB>name there`, each name here'
-        f' once, not {line!r}.'
-      )
+      expected = '`name here<TAB>name there`, each name here once'
+      raise text.bad_line(path, number, line, expected)
     renamed[here] = there
   return renamed

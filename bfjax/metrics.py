@@ -53,10 +53,8 @@ class MetricsFile(metric_writers.MetricWriter):
     self._file = path.open('a')
 
   def write_scalars(self, step, scalars):
-    values = {
-      name: value if math.isfinite(value) else None
-      for name, value in ((n, float(v)) for n, v in sorted(scalars.items()))
-    }
+    values = {name: float(value) for name, value in sorted(scalars.items())}
+    values = {k: v if math.isfinite(v) else None for k, v in values.items()}
     self._file.write(json.dumps({'step': int(step), **values}) + '\n')
     self._file.flush()
 
@@ -82,20 +80,15 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
   if not path.exists():
     return []
   lines = path.read_text(errors='replace').split('\n')
-  return [
-    _parsed(path, number, line)
-    for number, line in enumerate(lines[:-1], 1)
-    if line
-  ]
-
-
-def _parsed(path, number, line) -> dict:
-  try:
-    return json.loads(line)
-  except ValueError as error:
-    raise errors.UserError(
-      f'{path}:{number} is damaged. Remove that line: it is a log alone.'
-    ) from error
+  found = []
+  for number, line in enumerate(lines[:-1], 1):
+    try:
+      found += [json.loads(line)] if line else []
+    except ValueError as error:
+      raise errors.UserError(
+        f'{path}:{number} is damaged. Remove that line: it is a log alone.'
+      ) from error
+  return found
 
 
 def make_writer(
@@ -110,9 +103,6 @@ def make_writer(
   """
   if not is_first_process:
     return metric_writers.MultiWriter([])
-  return metric_writers.MultiWriter(
-    [
-      MetricsFile(workdir / 'metrics.jsonl', last_step),
-      metric_writers.SummaryWriter(str(workdir / 'tensorboard')),
-    ]
-  )
+  lines = MetricsFile(workdir / 'metrics.jsonl', last_step)
+  tensorboard = metric_writers.SummaryWriter(str(workdir / 'tensorboard'))
+  return metric_writers.MultiWriter([lines, tensorboard])

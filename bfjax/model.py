@@ -22,12 +22,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bfjax import atomic, backbones, errors, scalings
+from bfjax import atomic, backbones, errors, modelcard, scalings
 from bfjax.data import labelled
 from bfjax.storage import arrays, digests, diskerrors, wholeness
-
-FORMAT = 'bfjax-model'
-VERSION = 1
 
 
 class Model(NamedTuple):
@@ -55,54 +52,6 @@ class Model(NamedTuple):
   description: Mapping[str, Any]
 
 
-def describe(
-  *,
-  backbone: Mapping[str, Any],
-  image_size: int,
-  scaling: scalings.Scaling = scalings.STANDARD,
-  embedding_dim: int,
-  num_classes: int | None,
-  source: Mapping[str, Any],
-) -> dict[str, Any]:
-  """What model.json says.
-
-  Args:
-    backbone: 'name' and its options, but for the image size.
-    image_size: pixels of a side.
-    scaling: of the pixels.
-    embedding_dim: length of an embedding.
-    num_classes: of the centres; None without them.
-    source: what the model was made from; JSON values.
-  """
-  return {
-    'format': FORMAT,
-    'version': VERSION,
-    'backbone': dict(backbone),
-    'image_size': image_size,
-    'colour_order': 'RGB',
-    'input_scaling': {'formula': scaling.formula, **scaling._asdict()},
-    'embedding_dim': embedding_dim,
-    'num_classes': num_classes,
-    'source': dict(source),
-  }
-
-
-def scaling_of(description: Mapping[str, Any]) -> scalings.Scaling:
-  """The scaling that a description names."""
-  scaling = description['input_scaling']
-  return scalings.Scaling(float(scaling['mean']), float(scaling['std']))
-
-
-def build_backbone(description: Mapping[str, Any]) -> backbones.Backbone:
-  """The backbone that a description names.
-
-  Raises:
-    UserError: if there is no such backbone, or it has no such option.
-  """
-  options = {k: _tuples(v) for k, v in description['backbone'].items()}
-  return backbones.build(**options, image_size=description['image_size'])
-
-
 def save_model(
   path: str | os.PathLike,
   description: Mapping[str, Any],
@@ -116,7 +65,7 @@ def save_model(
 
   Args:
     path: a new or an empty folder.
-    description: from `describe`; the number of classes is that of the centres.
+    description: see `modelcard`; its number of classes is set to the centres'.
     params: of the backbone.
     stats: its running statistics.
     centres: float32 [num_classes, embedding_dim].
@@ -128,10 +77,10 @@ def save_model(
   path = pathlib.Path(path)
   check_free(path)
   state = {'params': {'backbone': params}, 'stats': stats}
-  num_classes = None
+  written = {**description, 'num_classes': None}
   if centres is not None:
     state['params']['centres'] = centres
-    num_classes = len(centres)
+    written['num_classes'] = len(centres)
   with (
     diskerrors.writing_to(path.parent, also=(ValueError,)),  # of TensorStore
     atomic.writing_folder(path) as draft,
@@ -139,9 +88,8 @@ def save_model(
     arrays.save(draft / 'arrays', jax.device_get(state))
     if class_names is not None:
       labelled.save_class_names(draft / 'classes.tsv', class_names)
-    written = {**description, 'num_classes': num_classes}
-    text = json.dumps(written, indent=2)
-    atomic.write_text(draft / 'model.json', text + '\n')
+    text = json.dumps(written, indent=2) + '\n'
+    atomic.write_text(draft / 'model.json', text)
     digests.write(draft)
 
 
@@ -175,84 +123,58 @@ def load_model(
       raise errors.UserError(
         f'{path} holds a model, not a run: it has no step {step!r}.'
       )
-    description = _read_description(path / 'model.json')
+    description = modelcard.read(path / 'model.json')
     wholeness.check(path, 'Convert or copy the model again.')
-    folder, sub_centres = path / 'arrays', 1
+    folder, centres_each = path / 'arrays', 1
   elif (path / 'run.json').exists():
-    description, folder, sub_centres = _open_run(path, str(step))
+    description, folder, centres_each = _open_run(path, str(step))
   else:
     raise errors.UserError(
       f'{path} holds no model: there is neither a model.json (a converted'
       ' model) nor a run.json (the workdir of a run).'
     )
-  backbone = build_backbone(description)
-  params, stats = jax.eval_shape(backbone.init, jax.random.key(0))
-  num_classes = description['num_classes'] if with_centres else None
-  params, stats, centres = _read(
-    folder, params, stats, 0 if num_classes is None else sub_centres
-  )
-  names = path / 'classes.tsv'
+  if not with_centres or description['num_classes'] is None:
+    centres_each = 0
+  backbone = modelcard.build_backbone(description)
+  like = jax.eval_shape(backbone.init, jax.random.key(0))
+  params, stats, centres = _read(folder, *like, centres_each)
+  class_names, names = None, path / 'classes.tsv'
+  if centres is not None:
+    centres = centres[: description['num_classes']]
+    if names.exists():
+      class_names = labelled.read_class_names(names)
+  scaling = description['input_scaling']
   return Model(
     backbone=backbone,
     params=params,
     stats=stats,
-    scale=scaling_of(description),
+    scale=scalings.Scaling(float(scaling['mean']), float(scaling['std'])),
     image_size=description['image_size'],
-    centres=None if centres is None else centres[:num_classes],
-    class_names=(
-      None
-      if centres is None or not names.exists()
-      else labelled.read_class_names(names)
-    ),
+    centres=centres,
+    class_names=class_names,
     description=description,
   )
 
 
-def _read_json(path):
-  try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'{path} cannot be read: {error}.') from error
-
-
-_KEYS = ('backbone', 'image_size', 'input_scaling', 'num_classes')
-
-
-def _read_description(path):
-  description = _read_json(path)
-  if not isinstance(description, dict) or description.get('format') != FORMAT:
-    raise errors.UserError(f'{path} is not the description of a model.')
-  if description.get('version') != VERSION:
-    raise errors.UserError(
-      f'{path} has version {description.get("version")!r}; this program reads'
-      f' version {VERSION}.'
-    )
-  missing = [key for key in _KEYS if key not in description]
-  if missing:
-    raise errors.UserError(f'{path} lacks {", ".join(missing)}.')
-  return description
-
-
 def _open_run(path, step):
   """A run's checkpoint: description, folder of its state, centres a class."""
-  settings = path / 'config.json'
-  best_metric = ''
+  best_metric, settings = '', path / 'config.json'
   if step == 'best' and settings.exists():
-    best_metric = _read_json(settings)['checkpoint']['best_metric']
+    settings = modelcard.read_json(settings)
+    best_metric = settings['checkpoint']['best_metric']
   done = wholeness.choose_step(path, step, best_metric)
   folder = wholeness.folder_of(path, done)
-  fixed = _read_json(folder / 'record' / 'metadata')['fixed']
+  fixed = modelcard.read_json(folder / 'record' / 'metadata')['fixed']
   backbone = {
     name.removeprefix('backbone.'): value
     for name, value in fixed.items()
     if name.startswith('backbone.')
   }
-  description = describe(
+  scaling = fixed.get('data.input_scaling', scalings.STANDARD)
+  description = modelcard.describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
-    scaling=scalings.from_config(
-      fixed.get('data.input_scaling', scalings.STANDARD)
-    ),
+    scaling=scalings.from_config(scaling),
     embedding_dim=backbone['embedding_dim'],
     num_classes=fixed['number of classes'],
     source={'workdir': str(path), 'step': done},
@@ -260,39 +182,38 @@ def _open_run(path, step):
   return description, folder / 'state', fixed.get('head.sub_centres', 1)
 
 
-def _read(folder, params, stats, of_class):
+def _read(folder, params, stats, centres_each):
   """Reads (params, stats, centres or None), once the names are right.
 
   Args:
     folder: of the arrays.
     params: shapes of the backbone's.
     stats: likewise.
-    of_class: how many centres a class has there; 0: they are not read.
+    centres_each: how many centres a class has there; of several the dominant
+      one is read. 0: none is.
   """
   saved = arrays.saved(folder)
   found = saved.get('params', {})
-  arrays.check_same_shapes(
-    {'params': found.get('backbone', {}), 'stats': saved.get('stats', {})},
-    {'params': params, 'stats': stats},
-    str(folder),
-  )
   like = {'params': {'backbone': params}, 'stats': stats}
-  if of_class:
+  arrays.check_same_shapes(
+    {
+      'params': {'backbone': found.get('backbone', {})},
+      'stats': saved.get('stats', {}),
+    },
+    like,
+    f'The arrays of {folder} do not fit the backbone:',
+  )
+  if centres_each:
     if 'centres' not in found:
       raise errors.UserError(f'{folder} holds no class centres.')
     like['params']['centres'] = found['centres']
-  if of_class > 1:
+  if centres_each > 1:
     use = saved['head_state']['sub_centre_use']
     like['head_state'] = {'sub_centre_use': use}
   state = arrays.read(folder, like)
-  params, centres = state['params'], state['params'].get('centres')
-  if of_class > 1:
-    use = state['head_state']['sub_centre_use'].reshape(-1, of_class)
+  centres = state['params'].get('centres')
+  if centres_each > 1:
+    use = state['head_state']['sub_centre_use'].reshape(-1, centres_each)
     each = centres.reshape(*use.shape, -1)
     centres = each[np.arange(len(use)), use.argmax(1)]
-  return params['backbone'], state['stats'], centres
-
-
-def _tuples(value):
-  """JSON's lists as the tuples that options are."""
-  return tuple(map(_tuples, value)) if isinstance(value, list) else value
+  return state['params']['backbone'], state['stats'], centres

@@ -1,4 +1,4 @@
-"""SGD as in the reference, and its learning-rate schedules.
+"""SGD as in the reference, gradients of micro-batches, schedules.
 
 Epochs are counted from 1 in every setting of this project: a drop at epoch 6
 holds from the first step of the sixth epoch.
@@ -6,6 +6,7 @@ holds from the first step of the sixth epoch.
 
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -13,44 +14,45 @@ from bfjax import errors
 from bfjax.config import limits
 
 
-def multistep(total_steps, steps_per_epoch, *, milestones, factor):
-  """x`factor` at the start of each epoch in `milestones` (from 1)."""
-  del total_steps
-  drops = {round((epoch - 1) * steps_per_epoch): factor for epoch in milestones}
-  return optax.piecewise_constant_schedule(1.0, drops)
+def scheduled(key: str, value: float | Sequence | None) -> Callable:
+  """Returns epoch -> value: constant, or piecewise linear.
+
+  Args:
+    key: of the config, for the message.
+    value: a number, None, or pairs (epoch, number), epochs (from 1, fractions
+      allowed) ascending; constant before the first and after the last.
+
+  Raises:
+    UserError: if it is none of these.
+  """
+  limits.check(key, value)
+  if not isinstance(value, Sequence):
+    return lambda epoch: value
+  epochs, values = zip(*value, strict=True)
+  return lambda epoch: jnp.interp(
+    epoch, jnp.array(epochs, jnp.float32), jnp.array(values, jnp.float32)
+  )
 
 
-def polynomial(total_steps, steps_per_epoch, *, power):
-  """(1 - step / total_steps) ^ power."""
-  del steps_per_epoch
-  return optax.polynomial_schedule(1.0, 0.0, power, total_steps)
-
-
-def cosine(total_steps, steps_per_epoch):
-  """(1 + cos(pi step / total_steps)) / 2."""
-  del steps_per_epoch
-  return optax.cosine_decay_schedule(1.0, total_steps)
-
-
-def constant(total_steps, steps_per_epoch):
-  """1 throughout."""
-  del total_steps, steps_per_epoch
-  return optax.constant_schedule(1.0)
-
-
+# Shapes of the learning rate: (steps, drops, power) -> step -> factor.
 SCHEDULES = {
-  'constant': constant,
-  'multistep': multistep,
-  'polynomial': polynomial,
-  'cosine': cosine,
+  'constant': lambda steps, drops, power: optax.constant_schedule(1.0),
+  # Falls at the steps of `drops`, by their factors.
+  'multistep': lambda steps, drops, power: optax.piecewise_constant_schedule(
+    1.0, drops
+  ),
+  # (1 - step / steps) ^ power.
+  'polynomial': lambda steps, drops, power: optax.polynomial_schedule(
+    1.0, 0.0, power, steps
+  ),
+  # (1 + cos(pi step / steps)) / 2.
+  'cosine': lambda steps, drops, power: optax.cosine_decay_schedule(1.0, steps),
 }
 
 
 def make_schedule(
   *,
-  lr: float,
-  batch: int,
-  lr_batch: int,
+  peak: float,
   schedule: str,
   total_steps: int,
   steps_per_epoch: int,
@@ -61,19 +63,14 @@ def make_schedule(
 ) -> Callable:
   """Returns step -> learning rate.
 
-  The peak is `lr * batch / lr_batch` (linear scaling). For `warmup_epochs`
-  the rate rises linearly, peak * (step + 1) / warmup_steps. Milestones are
-  epochs of the run; the smooth schedules begin after the warm-up.
-
   Args:
-    lr: learning rate at a batch of `lr_batch` samples.
-    batch: samples an update, over all devices and accumulated batches.
-    lr_batch: the batch that `lr` was chosen for.
-    schedule: 'constant', 'multistep', 'polynomial' or 'cosine'.
+    peak: the learning rate once it is warm.
+    schedule: one of SCHEDULES. The smooth ones begin when it is warm.
     total_steps: updates in the whole run.
     steps_per_epoch: updates in an epoch.
-    warmup_epochs: length of the warm-up, fractions allowed.
-    milestones: epochs (from 1) at which a multistep schedule drops.
+    warmup_epochs: for so long, fractions allowed, it rises linearly, as
+      peak * (step + 1) / warmup_steps.
+    milestones: epochs (from 1) at whose first step 'multistep' drops.
     factor: what a drop multiplies the rate by.
     power: of the polynomial.
 
@@ -81,23 +78,16 @@ def make_schedule(
     UserError: for an unknown schedule or one that cannot be.
   """
   decay = errors.choose('schedule', schedule, SCHEDULES)
+  limits.check('optim.milestones', milestones)
   warmup_steps = round(warmup_epochs * steps_per_epoch)
   if warmup_steps >= total_steps:
     raise errors.UserError(
       f'optim.warmup_epochs={warmup_epochs} is {warmup_steps} steps, but the'
       f' whole run has {total_steps}. Shorten the warm-up or train longer.'
     )
-  limits.check('optim.milestones', milestones)
-  if schedule == 'multistep':
-    begin = 0
-    shape = decay(
-      total_steps, steps_per_epoch, milestones=milestones, factor=factor
-    )
-  else:
-    begin = warmup_steps
-    options = {'power': power} if schedule == 'polynomial' else {}
-    shape = decay(total_steps - warmup_steps, steps_per_epoch, **options)
-  peak = lr * batch / lr_batch
+  drops = {round((epoch - 1) * steps_per_epoch): factor for epoch in milestones}
+  begin = 0 if schedule == 'multistep' else warmup_steps
+  shape = decay(total_steps - begin, drops, power)
 
   def learning_rate(step):
     rise = jnp.minimum(1.0, (step + 1) / max(warmup_steps, 1))
@@ -119,12 +109,8 @@ def sgd(
       g <- clip(grad) + weight_decay p;   v <- momentum v + g
       p <- p - lr (g + momentum v)   (Nesterov; else p - lr v)
 
-  Args:
-    learning_rate: step -> learning rate.
-    momentum: of the velocity v.
-    nesterov: whether to look ahead.
-    weight_decay: added to the gradient before the momentum.
-    clip_norm: the gradient's global norm is clipped to this; 0 for none.
+  The gradient's global norm is clipped to `clip_norm`; 0 for none.
+  `learning_rate` is step -> lr.
   """
   clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
   return optax.chain(
@@ -140,20 +126,54 @@ def freeze(
 ) -> optax.GradientTransformation:
   """The optimiser for all but one part of the parameters.
 
-  The part keeps no momentum, has no weight decay and does not count in the
-  norm that is clipped.
-
-  Args:
-    optimizer: of the parameters {'backbone': ..., 'centres': ...}.
-    frozen: 'backbone' or 'centres'; '' returns the optimiser as it is.
+  That part, 'backbone' or 'centres', keeps no momentum, has no weight decay and
+  does not count in the norm that is clipped; with '' nothing is frozen.
   """
   limits.check('freeze', frozen)
   if not frozen:
     return optimizer
-  kinds = {'trained': optimizer, 'frozen': optax.set_to_zero()}
-  return optax.partition(
-    kinds,
-    lambda params: {
-      name: 'frozen' if name == frozen else 'trained' for name in params
-    },
-  )
+
+  def kinds(params):
+    return {k: 'frozen' if k == frozen else 'trained' for k in params}
+
+  each = {'trained': optimizer, 'frozen': optax.set_to_zero()}
+  return optax.partition(each, kinds)
+
+
+def accumulated_gradient(objective: Callable, k: int) -> Callable:
+  """The gradient of a sum over k micro-batches, one after another.
+
+  Micro-batch j takes the rows j, j + k, j + 2k, ..., so that each has its
+  share of rows on every device and nothing moves between them.
+
+  Args:
+    objective: (params, carried, j, rows) -> (scalar, (carried, out)): what is
+      carried goes from one micro-batch to the next, and `out` is of each row.
+    k: how many there are.
+
+  Returns:
+    (params, carried, rows) -> (gradient, (carried, out)).
+  """
+  gradient = jax.grad(objective, has_aux=True)
+
+  def split(x):
+    return jnp.moveaxis(x.reshape(-1, k, *x.shape[1:]), 1, 0)
+
+  def join(x):
+    return jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:])
+
+  def accumulated(params, carried, rows):
+    if k == 1:
+      return gradient(params, carried, 0, rows)
+
+    def body(done, micro):
+      total, carried = done
+      grads, (carried, out) = gradient(params, carried, *micro)
+      return (jax.tree.map(jnp.add, total, grads), carried), out
+
+    begin = jax.tree.map(jnp.zeros_like, params), carried
+    micros = jnp.arange(k), jax.tree.map(split, rows)
+    (total, carried), out = jax.lax.scan(body, begin, micros)
+    return total, (carried, jax.tree.map(join, out))
+
+  return accumulated

@@ -15,11 +15,12 @@ from bfjax import declared, errors, plugins
 from bfjax.config import identity, keys, settings
 from bfjax.evaluation import fieldsets
 
-_MARGINS, _CORRECTIONS, _OPTIM = (
-  'bfjax.heads.margins',
-  'bfjax.heads.corrections',
-  'bfjax.optim',
-)
+_MARGINS, _OPTIM = 'bfjax.heads.margins', 'bfjax.optim'
+# Key of the head -> the dict of what it names.
+_CORRECTIONS = {
+  'rule': ('bfjax.heads.rules', 'RULES'),
+  'penalty': ('bfjax.heads.penalties', 'PENALTIES'),
+}
 _BENCHMARKS = 'bfjax.evaluation.benchmarks'
 # Keys of a benchmark in a config that are not options of its `build`.
 _OF_ALL_BENCHMARKS = ('kind', 'optional')
@@ -81,9 +82,8 @@ def _check_names(config, whole):
   plugins.check('backbone', settings.BACKBONES, backbone.pop('name'), backbone)
   margins = declared.functions(_MARGINS, 'MARGINS')
   errors.choose('margin', config.head.margin, margins)
-  corrections = {'rule': 'RULES', 'penalty': 'PENALTIES'}
-  for key, table in corrections.items():
-    known = declared.functions(_CORRECTIONS, table)
+  for key, table in _CORRECTIONS.items():
+    known = declared.functions(*table)
     errors.choose(key, config.head[key], known)
   schedules = declared.functions(_OPTIM, 'SCHEDULES')
   errors.choose('schedule', config.optim.schedule, schedules)

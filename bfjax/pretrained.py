@@ -33,14 +33,6 @@ _log = logging.getLogger(__name__)
 # Random images that two backbones are compared on, and how close they must be.
 _IMAGES = 2
 _TOLERANCE = 1e-4
-# Options of backbones that change nothing in inference: the new run's affair.
-_OF_TRAINING = (
-  'batch_norm_momentum',
-  'batch_norm_rows',
-  'drop_path',
-  'dropout',
-  'mask_ratio',
-)
 
 
 class Start(NamedTuple):
@@ -68,39 +60,50 @@ def load(config, run: setup.Run) -> Start:
       and shapes that differ are listed) or takes other images, or its centres
       cannot be had as asked for.
   """
-  wanted = config.init_centres
   loaded = model.load_model(
-    config.init_from, str(config.init_step), with_centres=wanted != 'none'
+    config.init_from,
+    str(config.init_step),
+    with_centres=config.init_centres != 'none',
   )
   if config.init_backbone:
     _check_images(loaded, config)
     _check_backbone(loaded, config, run.recipe.backbone)
-  theirs = ours = np.zeros(0, np.int32)
-  if wanted != 'none':
-    _check_centres(loaded, config, run.recipe.backbone.embedding_dim)
-    theirs, ours = _matched(loaded, config, run.source)
+  theirs, ours = _matched(loaded, config, run)
   _log.info(
     'Starting from %s; %d of %d classes start from a centre of it.',
     *(config.init_from, len(ours), run.source.num_classes),
   )
-  description = loaded.description
   return Start(
     weights=(loaded.params, loaded.stats) if config.init_backbone else None,
     centres=loaded.centres[theirs] if len(theirs) else np.zeros((0, 0)),
     classes=ours,
     origin={
-      'source': description['source'],
-      'backbone': description['backbone'],
+      'source': loaded.description['source'],
+      'backbone': loaded.description['backbone'],
       'classes_with_centres': len(ours),
     },
   )
 
 
-def _matched(loaded, config, source):
+def _matched(loaded, config, run):
   """Classes of the model, and the same of the data set: int32 [n] each."""
-  names, origin = loaded.class_names, config.init_from
-  if config.init_centres == 'all':
-    return matching.in_order(names, len(loaded.centres), source, origin=origin)
+  origin, wanted = config.init_from, config.init_centres
+  if wanted == 'none':
+    return np.zeros((2, 0), np.int32)
+  if loaded.centres is None:
+    raise errors.UserError(
+      f'init_centres={wanted!r}, but {origin} holds no class centres. Give'
+      " init_centres='none'."
+    )
+  count, dim = loaded.centres.shape
+  if dim != run.recipe.backbone.embedding_dim:
+    raise errors.UserError(
+      f'The class centres of {origin} have {dim} numbers, embeddings of this'
+      f' run {run.recipe.backbone.embedding_dim}.'
+    )
+  names, source = loaded.class_names, run.source
+  if wanted == 'all':
+    return matching.in_order(names, count, source, origin=origin)
   return matching.by_name(
     names, source, origin=origin, renamed=config.init_renamed
   )
@@ -134,22 +137,16 @@ def fill(
 
 def _set_rows(centres, start):
   """Each device sets those rows that it has."""
-  order = np.argsort(start.classes)
-  classes, values = start.classes[order], start.centres[order]
+  place = np.full(len(centres), -1)
+  place[start.classes] = np.arange(len(start.classes))
 
-  def part(data, index):
-    rows = range(len(centres))[index[0]]
-    begin, end = np.searchsorted(classes, [rows.start, rows.stop])
-    mine = np.array(data)
-    mine[classes[begin:end] - rows.start] = values[begin:end]
-    return mine
+  def part(shard):
+    mine = place[shard.index[0]]
+    values = np.where(mine[:, None] < 0, shard.data, start.centres[mine])
+    return jax.device_put(values, shard.device)
 
-  shards = [
-    jax.device_put(part(shard.data, shard.index), shard.device)
-    for shard in centres.addressable_shards
-  ]
   return jax.make_array_from_single_device_arrays(
-    centres.shape, centres.sharding, shards
+    centres.shape, centres.sharding, [*map(part, centres.addressable_shards)]
   )
 
 
@@ -171,22 +168,22 @@ def _check_images(loaded, config):
 def _check_backbone(loaded, config, backbone):
   theirs = _options(loaded.description['backbone'])
   ours = _options(settings.backbone_options(config))
-  different = [
-    k for k in theirs if theirs[k] != ours.get(k) and k not in _OF_TRAINING
-  ]
+  different = {k: v for k, v in theirs.items() if v != ours.get(k)}
   remedy = 'To have the same: ' + ' '.join(
-    f'--config.backbone.{k}="{_in_config(theirs[k])}"' for k in different
+    f'--config.backbone.{k}="{tuple(v) if isinstance(v, list) else v}"'
+    for k, v in different.items()
   )
   params, stats = jax.eval_shape(backbone.init, jax.random.key(0))
   try:
     arrays.check_same_shapes(
       {'params': loaded.params, 'stats': loaded.stats},
       {'params': params, 'stats': stats},
-      config.init_from,
+      f'The arrays of {config.init_from} do not fit the backbone:',
     )
   except errors.UserError as error:
     raise errors.UserError(f'{error}\n{remedy}') from error
-  # Options may differ and the function be the same: `blocks`, for a `depth`.
+  # Options may differ and the function be the same: those of training, or
+  # `blocks` for a `depth`.
   if different and not _same_function(loaded, backbone):
     raise errors.UserError(
       f'The backbone of {config.init_from} has the same arrays as this one, but'
@@ -201,32 +198,13 @@ def _options(given):
   return json.loads(json.dumps(defaults | dict(given)))
 
 
-def _in_config(value):
-  return tuple(value) if isinstance(value, list) else value
-
-
 def _same_function(loaded, backbone):
-  size = loaded.image_size
-  shape = (_IMAGES, size, size, 3)
+  shape = (_IMAGES, loaded.image_size, loaded.image_size, 3)
   images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-  ours, theirs = (
-    np.asarray(infer(loaded.params, loaded.stats, images)[0])
-    for infer in (
-      jax.jit(functools.partial(net.apply, train=False))
-      for net in (backbone, loaded.backbone)
-    )
-  )
+
+  def embedded(net):
+    infer = jax.jit(functools.partial(net.apply, train=False))
+    return np.asarray(infer(loaded.params, loaded.stats, images)[0])
+
+  ours, theirs = embedded(backbone), embedded(loaded.backbone)
   return np.abs(ours - theirs).max() <= _TOLERANCE * np.abs(theirs).max()
-
-
-def _check_centres(loaded, config, embedding_dim):
-  if loaded.centres is None:
-    raise errors.UserError(
-      f'init_centres={config.init_centres!r}, but {config.init_from} holds no'
-      " class centres. Give init_centres='none'."
-    )
-  if loaded.centres.shape[1] != embedding_dim:
-    raise errors.UserError(
-      f'The class centres of {config.init_from} have {loaded.centres.shape[1]}'
-      f' numbers, embeddings of this run {embedding_dim}.'
-    )

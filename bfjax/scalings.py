@@ -1,4 +1,4 @@
-"""From pixels to what a backbone takes: `(x - mean) / std`."""
+"""Scalings of pixels."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

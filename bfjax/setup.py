@@ -16,7 +16,6 @@ from bfjax import (
   errors,
   labels,
   metrics,
-  scalings,
   sharding,
   step,
 )
@@ -30,7 +29,7 @@ from bfjax.data import (
   selection,
   sources,
 )
-from bfjax.heads import corrections
+from bfjax.heads import rules
 from bfjax.logbook import collapse
 
 
@@ -49,7 +48,6 @@ class Run:
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
     rule: the rule's; None without one.
-    init_head_state: () -> the state of a new head.
     task: what the training is about, for whoever watches it.
     seed: of the run.
     epochs: that it has.
@@ -67,8 +65,7 @@ class Run:
   steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
-  rule: corrections.Rule | None
-  init_head_state: Callable
+  rule: rules.Rule | None
   task: collapse.Task
   seed: int
   epochs: int
@@ -86,38 +83,20 @@ def open_source(
 ) -> tuple[labelled.Source, np.ndarray]:
   """Returns the data set and the labels that training is given.
 
-  With data.labels='true' these are the true ones, and images of nobody in the
-  set are left out; with 'right' all rows are whose given label is not the true
-  one.
-
   Args:
     config: see `defaults.get_config`.
     workdir: where an index that the source has to make is kept, unless
       `config.data.index_dir` says where.
 
   Raises:
-    UserError: if the source cannot be opened, or true labels are asked for
-      and not known.
+    UserError: if the source cannot be opened, and as `selection.to_train_on`.
   """
   options = settings.source_options(config.data)
   if 'index_dir' in options:
     options['index_dir'] = options['index_dir'] or os.fspath(workdir)
   limits.check('data.labels', config.data.labels)
   source = sources.build(config.data.source, **options)
-  if config.data.labels == 'given':
-    return source, source.labels
-  true = source.true_labels
-  if true is None:
-    raise errors.UserError(
-      f'data.labels={config.data.labels!r}, but this data set does not say what'
-      ' its true labels are. Give data.truth, or train on the given labels.'
-    )
-  kept = true != labelled.NOBODY
-  if config.data.labels == 'right':
-    kept = true == source.labels
-  if not kept.all():
-    source = selection.Selection(source, rows=np.flatnonzero(kept))
-  return source, source.true_labels
+  return selection.to_train_on(source, config.data.labels)
 
 
 def open_run(
@@ -149,11 +128,12 @@ def open_run(
     )
   steps_per_epoch = order.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
-  head, init_head_state = builders.open_head(
+  head = builders.open_head(
     config.head,
     mesh,
     num_classes=source.num_classes,
-    steps_per_epoch=steps_per_epoch,
+    # Once a micro-batch.
+    calls_per_epoch=steps_per_epoch * config.accumulate,
   )
   learning_rate = builders.open_learning_rate(
     config.optim,
@@ -162,12 +142,19 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
   )
   optimizer = builders.open_optimizer(config, learning_rate)
+  recipe = builders.open_recipe(config, head, optimizer, mesh, steps_per_epoch)
+  of_data = (
+    source.num_classes,
+    source.num_rows,
+    source.fingerprint,
+    hashlib.sha256(given.tobytes()).hexdigest(),
+  )
   return Run(
     source=source,
     given=given,
     augment=augment.Augment(**config.data.augment),
     mesh=mesh,
-    recipe=builders.open_recipe(config, head, optimizer, mesh, steps_per_epoch),
+    recipe=recipe,
     batch=batch,
     steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
@@ -184,16 +171,15 @@ def open_run(
       math.inf if config.head.rule == 'none' else config.head.epoch_start
     ),
     config_json=config.to_json_best_effort(indent=2, sort_keys=True),
-    rule=corrections.build_rule(config.head.rule),
-    init_head_state=init_head_state,
-    record=_record(config, source, given),
+    rule=head.rule,
+    record=identity.record(config, of_data, recipe.scale.formula),
   )
 
 
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
   no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
-  remembers = config.head.visits > 1 or (run.rule and run.rule.remembers)
+  head = run.recipe.head
   num_centres = config.head.sub_centres * run.source.num_classes
   padded = sharding.pad_to(run.source.num_classes, run.mesh)
 
@@ -210,10 +196,10 @@ def make_state(run: Run, config) -> step.TrainState:
       params=params,
       stats=stats,
       opt_state=run.recipe.optimizer.init(params),
-      head_state=run.init_head_state(),
+      head_state=head.init_state(),
       table=no_rows,
       metrics=metrics.TrainMetrics.empty(),
-      past=dict(proposed=no_rows, times=no_rows) if remembers else {},
+      past=dict(proposed=no_rows, times=no_rows) if head.remembers else {},
     )
 
   key = jax.random.key(config.seed)
@@ -258,22 +244,3 @@ def _check_devices(batch, mesh):
       f'config.batch={batch} rows cannot be split over {devices} devices'
       f' ({processes} processes): give a multiple of {devices}.'
     )
-
-
-def _record(config, source, given):
-  """Fixed: what would make another run. Free: what may change on the way."""
-  of_data = (
-    source.num_classes,
-    source.num_rows,
-    source.fingerprint,
-    hashlib.sha256(given.tobytes()).hexdigest(),
-  )
-  data = dict(zip(identity.OF_DATA, of_data, strict=True))
-  fixed = identity.fixed(config) | data
-  head = {f'head.{k}': v for k, v in config.head.items()}
-  optimizer = {f'optim.{k}': v for k, v in config.optim.items()}
-  free = {'epochs': config.epochs, **head, **optimizer}
-  free = {name: value for name, value in free.items() if name not in fixed}
-  scaling = scalings.from_config(config.data.input_scaling)
-  about = {'colour_order': 'RGB', 'input_scaling': scaling.formula}
-  return {'fixed': fixed, 'free': free, 'about': about}

@@ -41,6 +41,28 @@ def test_a_checkpoint_of_8_devices_restores_on_any_number(
   )
 
 
+def test_a_state_of_another_version_is_refused_with_all_that_differs(tmp_path):
+  state = state_on(1, 5)
+  with checkpoint.open_manager(tmp_path) as manager:
+    checkpoint.save(manager, 5, {**state, 'old': {'t': state['step']}}, {}, {})
+    checkpoint.wait(manager)
+    other = {
+      **state,
+      'centres': state['centres'][:, :2],
+      'past': {'times': state['step']},
+      'old': {},
+    }
+    with pytest.raises(errors.UserError) as caught:
+      checkpoint.restore(manager, 5, other)
+  first, *lines = str(caught.value).splitlines()
+  assert 'step 5' in first and 'another version' in first
+  assert lines == [
+    '  centres: (11, 3), expected (11, 2)',
+    '  old/t: (), expected nothing of this name',
+    '  past/times: not there, expected ()',
+  ]
+
+
 def test_the_latest_and_the_best_are_kept(tmp_path):
   with checkpoint.open_manager(
     tmp_path, max_to_keep=2, best_metric='lfw'

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import errors, model, scalings
+from bfjax import errors, model, modelcard, scalings
 from bfjax.convert import exports, mapping, proof, torch_in
 from bfjax.convert import names as names_lib
 
@@ -82,7 +82,7 @@ def test_a_training_step_between_in_and_out_is_the_originals(case, converted):
   backbone = dict(description['backbone'])
   if backbone['name'] == 'iresnet':
     backbone['dropout'] = 0.0
-  net = model.build_backbone({**description, 'backbone': backbone})
+  net = modelcard.build_backbone({**description, 'backbone': backbone})
   generator = np.random.default_rng(3)
   pixels = proof.images(torch_files.SIZE)[:6]
   weight = generator.normal(size=(6, torch_files.DIM)).astype(np.float32)

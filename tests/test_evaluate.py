@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import backbones, errors, evaluate, model, scalings, sharding, train
+from bfjax import (
+  backbones,
+  errors,
+  evaluate,
+  model,
+  modelcard,
+  scalings,
+  sharding,
+  train,
+)
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, suite
 from bfjax.evaluation.features import distinct, embed, store
@@ -381,7 +390,7 @@ def test_a_model_folder_is_evaluated_as_it_says(root, tmp_path):
   backbone = backbones.build(**options, image_size=SIZE)
   params, stats = jax.jit(backbone.init)(jax.random.key(0))
   scaling = scalings.Scaling(100.0, 50.0)
-  description = model.describe(
+  description = modelcard.describe(
     backbone=options,
     image_size=SIZE,
     scaling=scaling,

@@ -18,7 +18,7 @@ import pytest
 from pyarrow import parquet
 
 import tiny
-from bfjax import backbones, errors, model, setup, sharding
+from bfjax import backbones, errors, model, modelcard, setup, sharding
 from bfjax.data import files
 from bfjax.evaluation.features import (
   embed,
@@ -302,7 +302,7 @@ def saved(tmp_path_factory):
   options = tiny_backbone()
   backbone = backbones.build(**options, image_size=16)
   params, stats = jax.jit(backbone.init)(jax.random.key(0))
-  description = model.describe(
+  description = modelcard.describe(
     backbone=options,
     image_size=16,
     embedding_dim=8,

@@ -103,8 +103,8 @@ def test_state_is_float32_scalars():
   'name, numbers, message',
   [
     ('arc', {}, "No margin called 'arc'. There are: adaface, arcface,"),
-    ('arcface', {'margin': 1}, "no option 'margin'. It has: m."),
-    ('softmax', {'m': 1}, "no option 'm'. It has: none."),
+    ('arcface', {'margin': 1}, "'arcface' called 'margin'. There are: m."),
+    ('softmax', {'m': 1}, "'softmax' called 'm'. There are: none."),
     ('arcface', {'m': 28.6}, 'radians, not 28.6'),
     ('combined', {'m1': 0.5}, 'm1 must be at least 1, not 0.5'),
     ('cosface', {'m': -0.1}, 'm must be at least 0, not -0.1'),

@@ -10,7 +10,7 @@ import pytest
 
 import damages
 import tiny
-from bfjax import backbones, errors, model, scalings, setup, train
+from bfjax import backbones, errors, model, modelcard, scalings, setup, train
 from bfjax.storage import checkpoint, digests, wholeness
 
 NET = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,), 'embedding_dim': 4}
@@ -29,7 +29,7 @@ def random_arrays(seed=0):
 def save(path, scaling=scalings.STANDARD, **changes):
   params, stats = random_arrays()
   centres = np.arange(12, dtype=np.float32).reshape(3, 4)
-  description = model.describe(
+  description = modelcard.describe(
     backbone=NET,
     image_size=SIZE,
     scaling=scaling,

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bfjax import backbones, errors, model, scalings
+from bfjax import backbones, errors, model, modelcard, scalings
 from bfjax.convert import embedding, exports, onnx_fusion, proof
 
 onnx = pytest.importorskip('onnx')
@@ -41,7 +41,7 @@ def make(name, **options):
   params, stats = jax.tree.map(
     leaf, jax.eval_shape(net.init, jax.random.key(0))
   )
-  description = model.describe(
+  description = modelcard.describe(
     backbone=backbone,
     image_size=SIZE,
     embedding_dim=DIM,

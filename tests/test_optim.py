@@ -10,9 +10,7 @@ from bfjax import errors, optim
 def schedule(name, **options):
   return optim.make_schedule(
     **{
-      'lr': 0.1,
-      'batch': 128,
-      'lr_batch': 64,
+      'peak': 0.2,
       'schedule': name,
       'total_steps': 100,
       'steps_per_epoch': 10,
@@ -105,3 +103,16 @@ def test_smooth_schedules_go_from_the_peak_to_zero(name, middle):
 def test_an_impossible_schedule_is_refused(options, message):
   with pytest.raises(errors.UserError, match=message):
     schedule(options.pop('schedule', 'multistep'), **options)
+
+
+def test_lambda_follows_its_schedule():
+  weight = optim.scheduled('head.lambda_schedule', ((2, 0.0), (4, 1.0)))
+  found = [float(weight(jnp.float32(epoch))) for epoch in (1, 2, 3, 4, 9)]
+  np.testing.assert_allclose(found, [0, 0, 0.5, 1, 1])
+  assert optim.scheduled('head.lambda_schedule', 3.0)(jnp.float32(5)) == 3
+
+
+@pytest.mark.parametrize('schedule', [(1, 2), ((3, 1.0), (2, 1.0)), (), 'x'])
+def test_a_schedule_that_is_none_is_refused(schedule):
+  with pytest.raises(errors.UserError, match='rule_margin'):
+    optim.scheduled('head.rule_margin', schedule)

@@ -9,8 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from bfjax import backbones, labels, metrics, sharding, step
-from bfjax.heads import corrections, margins, softmax
+from bfjax import backbones, labels, metrics, optim, sharding, step
+from bfjax.heads import margins, penalties, rules, softmax
 
 oracle = pytest.importorskip('oracle_step', reason='it is written in PyTorch')
 torch = pytest.importorskip('torch')
@@ -66,11 +66,11 @@ def prepared(head, devices):
   margin = margins.build(MARGIN.get(head, head))
   recipe = step.Recipe(
     backbone=linear_backbone(),
-    head=softmax.make_head(
+    head=softmax.Head(
       mesh,
       margin=margin,
-      rule=corrections.build_rule('boundary' if corrects else 'none'),
-      penalty=corrections.PENALTIES['boundary' if penalises else 'none'],
+      rule=rules.build('boundary' if corrects else 'none'),
+      penalty=penalties.PENALTIES['boundary' if penalises else 'none'],
       num_classes=CLASSES,
       scale=S,
     ),
@@ -187,7 +187,7 @@ def test_a_penalty_with_a_start_and_a_schedule_of_its_own():
     recipe = dataclasses.replace(
       recipe,
       penalty_start=1,
-      penalty_weight=step.scheduled(
+      penalty_weight=optim.scheduled(
         'head.lambda_schedule', ((1, 0.0), (5, 8.0))
       ),
     )
@@ -243,7 +243,7 @@ def test_the_rule_may_have_a_margin_of_its_own_that_follows_the_epochs():
   with jax.enable_x64(True):
     recipe, start, batch = prepared('boundary_f1', 4)
     recipe = dataclasses.replace(
-      recipe, rule_margin=step.scheduled('head.rule_margin', schedule)
+      recipe, rule_margin=optim.scheduled('head.rule_margin', schedule)
     )
     take = step.compile_step(recipe, start)
     counts = []

@@ -9,8 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bfjax import errors, sharding
-from bfjax.heads import corrections, margins, posterior, softmax
+from bfjax import errors, labels, sharding
+from bfjax.heads import (
+  margins,
+  penalties,
+  posterior,
+  rules,
+  softmax,
+  subcentres,
+)
 
 ROWS, DIM, CLASSES, SCALE, WEIGHT = 16, 24, 61, 32.0, 3.14
 KEPT = 0.9
@@ -33,12 +40,19 @@ def build(name, options):
   return margins.filtered(margins.build(name, **numbers), threshold)
 
 
-def init_state(name, rule, padded=CLASSES):
+def init_state(name, rule, devices=1):
   """A new head's, but that rows have been counted already."""
-  rule = corrections.build_rule(rule)
-  state = softmax.init_state(margins.build(name), rule, padded)
+  rule = rules.build(rule)
+  state = softmax.Head(
+    mesh_of(devices),
+    margin=margins.build(name),
+    rule=rule,
+    penalty=None,
+    num_classes=CLASSES,
+    scale=SCALE,
+  ).init_state()
   if rule and rule.guarded:
-    counts = np.zeros((padded, 2))
+    counts = np.zeros(state['class_rows'].shape)
     counts[:CLASSES] = np.random.default_rng(6).uniform(0, 9, (CLASSES, 2))
     state['class_rows'] = counts
   if rule and rule.remembers:
@@ -55,17 +69,17 @@ def past_of(case, rule):
   nearest = (embedding @ unit.T).argmax(1).astype('i4')
   rows = np.arange(ROWS, dtype='i4')
   proposed = np.where(rows % 2, nearest, (nearest + 1) % CLASSES)
-  return corrections.Past(label, proposed, 1 + rows % 4)
+  return labels.Past(label, proposed, 1 + rows % 4)
 
 
 @functools.cache
 def compiled(devices, name, options, rule, penalty, dtype):
   """(arrays, state, correcting) -> (gradients, output), jitted."""
-  head = softmax.make_head(
+  head = softmax.Head(
     mesh_of(devices),
     margin=build(name, options),
-    rule=corrections.build_rule(rule),
-    penalty=corrections.PENALTIES[penalty],
+    rule=rules.build(rule),
+    penalty=penalties.PENALTIES[penalty],
     num_classes=CLASSES,
     scale=SCALE,
     kept=KEPT,
@@ -96,7 +110,7 @@ def run(
   # Padding that would win and explode if it were looked at.
   filled = np.full((padded, DIM), embedding[0] * 1e3)
   filled[:CLASSES] = centres
-  state = init_state(name, rule, padded)
+  state = init_state(name, rule, devices)
   function = compiled(devices, name, options, rule, penalty, dtype)
   (de, dw), out = function(
     embedding.astype(dtype),
@@ -290,8 +304,8 @@ def test_repface_heads_equal_the_oracle(name, devices):
 
 
 def test_noise_is_learned_from_some_rows_where_there_are_many(monkeypatch):
-  monkeypatch.setattr(corrections, '_CHEAP', 0)
-  monkeypatch.setattr(corrections, '_LEAST_ROWS', 4)
+  monkeypatch.setattr(rules, '_CHEAP', 0)
+  monkeypatch.setattr(rules, '_LEAST_ROWS', 4)
   embedding, centres, label = noisy_case()
   some = embedding.copy()
   some[4:] = -some[4:]
@@ -309,15 +323,15 @@ def test_noise_is_learned_from_some_rows_where_there_are_many(monkeypatch):
 @pytest.mark.parametrize('dropping', [False, True])
 def test_sub_centres_equal_the_oracle(devices, dropping):
   oracle = pytest.importorskip('oracle_heads')
-  sub_centres = softmax.SubCentres(count=3, drop_angle=1.2)
+  sub_centres = subcentres.SubCentres(count=3, drop_angle=1.2)
   mesh = mesh_of(devices)
   padded = sharding.pad_to(CLASSES, mesh)
-  margin, rule = margins.build('arcface'), corrections.build_rule('boundary')
-  head = softmax.make_head(
+  margin, rule = margins.build('arcface'), rules.build('boundary')
+  head = softmax.Head(
     mesh,
     margin=margin,
     rule=rule,
-    penalty=corrections.boundary_penalty,
+    penalty=penalties.boundary,
     num_classes=CLASSES,
     scale=SCALE,
     kept=KEPT,
@@ -432,12 +446,12 @@ def test_masked_rows_leave_no_trace_in_the_state():
 def lowered(rows, dim, classes, rule):
   """The gradient of a head for 8 devices, compiled, class-sharded."""
   mesh = mesh_of(8)
-  margin, rule = margins.build('curricularface'), corrections.build_rule(rule)
-  head = softmax.make_head(
+  margin, rule = margins.build('curricularface'), rules.build(rule)
+  head = softmax.Head(
     mesh,
     margin=margin,
     rule=rule,
-    penalty=corrections.PENALTIES['boundary'],
+    penalty=penalties.PENALTIES['boundary'],
     num_classes=classes - 1,
     scale=SCALE,
   )
@@ -456,8 +470,8 @@ def lowered(rows, dim, classes, rule):
     jax.ShapeDtypeStruct((classes, dim), 'f4'),
     numbers,
     jax.ShapeDtypeStruct((rows,), '?'),
-    jax.eval_shape(lambda: softmax.init_state(margin, rule, classes)),
-    corrections.Past(*[numbers] * 3) if rule.remembers else None,
+    jax.eval_shape(head.init_state),
+    labels.Past(*[numbers] * 3) if head.remembers else None,
   )
 
 
@@ -488,7 +502,7 @@ def test_start_of_correction_compiles_nothing():
 
 def test_one_class_is_refused():
   with pytest.raises(errors.UserError, match='at least 2 classes, not 1'):
-    softmax.make_head(
+    softmax.Head(
       mesh_of(1),
       margin=margins.build('arcface'),
       rule=None,

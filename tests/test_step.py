@@ -2,13 +2,12 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 import tiny
-from bfjax import errors, setup, sharding, step
+from bfjax import setup, sharding, step
 
 
 @pytest.fixture(scope='module')
@@ -243,14 +242,27 @@ def test_64_bit_mode_changes_no_type_of_the_state(cache_dir, changes):
   assert types(state) == plain
 
 
-def test_lambda_follows_its_schedule():
-  weight = step.scheduled('head.lambda_schedule', ((2, 0.0), (4, 1.0)))
-  found = [float(weight(jnp.float32(epoch))) for epoch in (1, 2, 3, 4, 9)]
-  np.testing.assert_allclose(found, [0, 0, 0.5, 1, 1])
-  assert step.scheduled('head.lambda_schedule', 3.0)(jnp.float32(5)) == 3
-
-
-@pytest.mark.parametrize('schedule', [(1, 2), ((3, 1.0), (2, 1.0)), (), 'x'])
-def test_a_schedule_that_is_none_is_refused(schedule):
-  with pytest.raises(errors.UserError, match='rule_margin'):
-    step.scheduled('head.rule_margin', schedule)
+def test_what_is_counted_of_an_epoch_halves_in_one(cache_dir):
+  """Also where a head runs several times an update."""
+  config = tiny.config(cache_dir)
+  config.head.rule, config.head.sub_centres = 'posterior', 2
+  config.batch, config.accumulate = 8, 2
+  run = setup.open_run(config, mesh_of(1))
+  assert run.recipe.head.kept ** (2 * run.steps_per_epoch) == pytest.approx(0.5)
+  # An epoch of batches that do not count leaves half of what was counted.
+  state = setup.make_state(run, config)
+  head_state = dict(
+    state.head_state,
+    class_rows=state.head_state['class_rows'] + 4,
+    sub_centre_use=state.head_state['sub_centre_use'] + 6,
+  )
+  state = jax.device_put(
+    state.replace(head_state=head_state),
+    step.state_shardings(state, run.mesh),
+  )
+  take = step.compile_step(run.recipe, state)
+  batch = next(batches(run, 1)) | {'mask': np.zeros(16, bool)}
+  for _ in range(run.steps_per_epoch):
+    state, _ = take(state, batch)
+  np.testing.assert_allclose(state.head_state['class_rows'], 2, rtol=1e-5)
+  np.testing.assert_allclose(state.head_state['sub_centre_use'], 3, rtol=1e-5)

@@ -1,7 +1,7 @@
 """What makes a run this one and no other: the values that it keeps for good."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bfjax import errors
@@ -71,6 +71,30 @@ def _penalty_begins(head):
     ' run of an older bfjax had it from its first epoch on: to go on with such'
     ' a run, give --config.head.penalty_start=0'
   }
+
+
+def record(config, of_data: Sequence, formula: str) -> dict[str, dict]:
+  """What a run keeps in its run.json.
+
+  Args:
+    config: of the run.
+    of_data: the values of `OF_DATA`.
+    formula: how pixels are scaled.
+
+  Returns:
+    'fixed', what would make another run; 'free', what may change on the way;
+    and 'about', what whoever uses the model has to know.
+
+  Raises:
+    UserError: if there is no such backbone.
+  """
+  all_fixed = fixed(config) | dict(zip(OF_DATA, of_data, strict=True))
+  head = {f'head.{k}': v for k, v in config.head.items()}
+  optimizer = {f'optim.{k}': v for k, v in config.optim.items()}
+  free = {'epochs': config.epochs, **head, **optimizer}
+  free = {name: value for name, value in free.items() if name not in all_fixed}
+  about = {'colour_order': 'RGB', 'input_scaling': formula}
+  return {'fixed': all_fixed, 'free': free, 'about': about}
 
 
 def differences(old: Mapping, new: Mapping) -> list[tuple[str, Any, Any]]:

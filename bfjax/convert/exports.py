@@ -2,7 +2,7 @@
 
 import pathlib
 
-from bfjax import model
+from bfjax import model, modelcard
 from bfjax.convert import embedding, onnx_out, stablehlo_out, torch_out
 
 FORMATS = (*torch_out.FORMATS, 'onnx', 'stablehlo')
@@ -53,5 +53,5 @@ def _in_float32(given):
   backbone = {**given.description['backbone'], 'dtype': 'float32'}
   description = {**given.description, 'backbone': backbone}
   return given._replace(
-    backbone=model.build_backbone(description), description=description
+    backbone=modelcard.build_backbone(description), description=description
   )

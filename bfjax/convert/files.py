@@ -4,7 +4,6 @@ A PyTorch file is a pickle, and a pickle from the internet is code: it is read
 with `weights_only`, which builds tensors and plain containers and nothing else.
 """
 
-import hashlib
 import pathlib
 import pickle
 import re
@@ -34,12 +33,6 @@ _DAMAGED = (
   ValueError,
   struct.error,
 )
-
-
-def digest(path: pathlib.Path) -> str:
-  """SHA-256 of a file, in hexadecimal."""
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def is_safetensors(path: pathlib.Path) -> bool:

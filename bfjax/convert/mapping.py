@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from bfjax import model
+from bfjax import modelcard
 from bfjax.convert import names as names_lib
 
 # What an array of a module is called here -> there.
@@ -91,7 +91,9 @@ class Table(NamedTuple):
 
 def make_table(architecture: str, backbone: Mapping, image_size: int) -> Table:
   """The table of a backbone of ours in an architecture of `names`."""
-  net = model.build_backbone({'backbone': backbone, 'image_size': image_size})
+  net = modelcard.build_backbone(
+    {'backbone': backbone, 'image_size': image_size}
+  )
   leaves = _leaves(jax.eval_shape(net.init, jax.random.key(0)))
   shapes = {path: leaf.shape for path, leaf in leaves.items()}
   names = names_lib.load(architecture).names(shapes, backbone)

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bfjax import errors, model, scalings
+from bfjax import errors, model, modelcard, scalings
 from bfjax.convert import contents, files, mapping, proof, torch_nets
 from bfjax.convert import names as names_lib
+from bfjax.storage import digests
 
 ORDERS = ('RGB', 'BGR')
 
@@ -73,7 +74,7 @@ def convert(
   params, stats = mapping.to_ours(table, found.state, swap=order == 'BGR')
   embedding_dim = options['embedding_dim']
   margin, origin = _margin(found, path, centres, module)
-  description = model.describe(
+  description = modelcard.describe(
     backbone=options,
     image_size=image_size,
     scaling=scaling,
@@ -81,7 +82,7 @@ def convert(
     num_classes=None,
     source={
       'file': path.name,
-      'sha256': files.digest(path),
+      'sha256': digests.of_file(path),
       'code_base': module.CODE_BASE,
       'layout': found.layout,
       'colour_order': order,
@@ -94,7 +95,7 @@ def convert(
     description['num_classes'] = len(placed)
     _check_class_names(class_names, len(placed))
   made = model.Model(
-    backbone=model.build_backbone(description),
+    backbone=modelcard.build_backbone(description),
     params=params,
     stats=stats,
     scale=scaling,
@@ -160,7 +161,7 @@ def _margin(found, path, centres, module):
   loaded, _ = files.read(centres)
   origin = {
     'centres_file': centres.name,
-    'centres_sha256': files.digest(centres),
+    'centres_sha256': digests.of_file(centres),
   }
   return contents.read_margin(loaded, centres), origin
 

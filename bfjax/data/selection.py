@@ -219,3 +219,30 @@ def read_names(path: str | os.PathLike) -> Names:
   if not found:
     raise errors.UserError(f'{path} names no images.')
   return Names.of(found)
+
+
+def to_train_on(
+  source: labelled.Source, kind: str
+) -> tuple[labelled.Source, np.ndarray]:
+  """Returns a source and int32 [num_rows], the labels that training is given.
+
+  Args:
+    source: of all rows.
+    kind: 'given', 'true' for the true ones without the rows of nobody in the
+      set, or 'right' for the rows alone whose given label is the true one.
+
+  Raises:
+    UserError: if true labels are asked for and not known.
+  """
+  if kind == 'given':
+    return source, source.labels
+  true = source.true_labels
+  if true is None:
+    raise errors.UserError(
+      f'data.labels={kind!r}, but this data set does not say what its true'
+      ' labels are. Give data.truth, or train on the given labels.'
+    )
+  kept = true == source.labels if kind == 'right' else true != labelled.NOBODY
+  if not kept.all():
+    source = Selection(source, rows=np.flatnonzero(kept))
+  return source, source.true_labels

@@ -7,7 +7,9 @@ angles are in radians.
 
 phi never decreases as the cosine grows, so that the largest phi over some
 classes is the phi of their largest cosine, and it never exceeds the cosine,
-so that no other class beats the nearest one. `softmax` relies on both.
+so that no other class beats the nearest one. `softmax` relies on both. Numbers
+for which that would not hold are refused with a UserError: an angle m or m2 is
+from 0 to pi / 2, a cosine m or m3 at least 0, a factor m1 at least 1.
 """
 
 import inspect
@@ -20,11 +22,7 @@ import jax.numpy as jnp
 
 from bfjax import errors
 from bfjax.config import limits
-
-
-def _keep(values, mask, state):
-  del values, mask
-  return state
+from bfjax.heads import angles
 
 
 class Margin(NamedTuple):
@@ -45,8 +43,8 @@ class Margin(NamedTuple):
   phi: Callable
   others: Callable | None = None
   init_state: Callable = dict
-  see_norms: Callable = _keep
-  see_targets: Callable = _keep
+  see_norms: Callable = lambda norm, mask, state: state
+  see_targets: Callable = lambda target_cosine, mask, state: state
 
 
 def softmax() -> Margin:
@@ -58,20 +56,13 @@ def arcface(*, m: float = 0.5) -> Margin:
   """Additive angle: phi(c) = cos(theta + m) (ArcFace, Deng et al. 2019).
 
   Where theta + m > pi it goes on as c - m sin(pi - m).
-
-  Raises:
-    UserError: if m is not an angle from 0 to pi / 2.
   """
   _check_angle('m', m)
   return combined(m1=1.0, m2=m, m3=0.0)
 
 
 def cosface(*, m: float = 0.35) -> Margin:
-  """Additive cosine: phi(c) = c - m (CosFace, Wang et al. 2018).
-
-  Raises:
-    UserError: if m is below 0.
-  """
+  """Additive cosine: phi(c) = c - m (CosFace, Wang et al. 2018)."""
   _check_least('m', m, 0)
   return combined(m1=1.0, m2=0.0, m3=m)
 
@@ -82,10 +73,6 @@ def combined(*, m1: float = 1.0, m2: float = 0.3, m3: float = 0.2) -> Margin:
   With m1 = 1 it goes on as ArcFace does beyond the angle pi; with any other
   m1 as SphereFace does: (-1)^k cos(a) - 2k, where a = m1 theta + m2 and
   k = floor(a / pi).
-
-  Raises:
-    UserError: if m1 is below 1, m2 not an angle from 0 to pi / 2, or m3
-      below 0: phi would exceed the cosine or fall as it grows.
   """
   _check_least('m1', m1, 1)
   _check_angle('m2', m2)
@@ -94,8 +81,8 @@ def combined(*, m1: float = 1.0, m2: float = 0.3, m3: float = 0.2) -> Margin:
   def phi(cosine, norm, state):
     del norm, state
     if m1 == 1:
-      return _add_angle(cosine, m2) - m3
-    angle = m1 * _angle(cosine) + m2
+      return angles.add(cosine, m2) - m3
+    angle = m1 * angles.angle(cosine) + m2
     turns = jax.lax.stop_gradient(jnp.floor(angle / math.pi))
     return (1 - 2 * (turns % 2)) * jnp.cos(angle) - 2 * turns - m3
 
@@ -107,19 +94,16 @@ def mv_arc_softmax(*, m: float = 0.5, t: float = 0.2) -> Margin:
 
   phi(c) = clip(cos(theta + m)); another class with c_j >= phi(c_y) gets
   c_j + t; all logits are clipped to [-1, 1].
-
-  Raises:
-    UserError: if m is not an angle from 0 to pi / 2.
   """
   _check_angle('m', m)
 
   def phi(cosine, norm, state):
     del norm, state
-    return clip(_add_angle(cosine, m), -1.0, 1.0)
+    return angles.clip(angles.add(cosine, m), -1.0, 1.0)
 
   def others(cosine, target_cosine, state):
     hard = cosine >= phi(target_cosine, None, state)[None]
-    return clip(jnp.where(hard, cosine + t, cosine), -1.0, 1.0)
+    return angles.clip(jnp.where(hard, cosine + t, cosine), -1.0, 1.0)
 
   return Margin(phi, others)
 
@@ -130,30 +114,22 @@ def curricularface(*, m: float = 0.5, t_alpha: float = 0.01) -> Margin:
   Another class with c_j > cos(theta_y + m) gets c_j (t + c_j), where t is the
   running mean of c_y, updated before it is used:
   t <- t_alpha mean(c_y) + (1 - t_alpha) t, from 0.
-
-  Raises:
-    UserError: if m is not an angle from 0 to pi / 2.
   """
-  _check_angle('m', m)
-
-  def phi(cosine, norm, state):
-    del norm, state
-    return _add_angle(cosine, m)
 
   def others(cosine, target_cosine, state):
     # The comparison alone has no continuation beyond the angle pi.
-    hard = cosine > _cos_of_sum(target_cosine, m)[None]
+    hard = cosine > angles.cos_of_sum(target_cosine, m)[None]
     return jnp.where(hard, cosine * (state['t'] + cosine), cosine)
-
-  def init_state():
-    return {'t': jnp.float32(0)}
 
   def see_targets(target_cosine, mask, state):
     mean = _mean(target_cosine, mask)
-    t = t_alpha * mean + (1 - t_alpha) * state['t']
-    return {'t': jnp.where(mask.any(), t, state['t'])}
+    return {'t': _follow(state['t'], mean, t_alpha, mask.any())}
 
-  return Margin(phi, others, init_state, see_targets=see_targets)
+  return arcface(m=m)._replace(
+    others=others,
+    init_state=lambda: {'t': jnp.float32(0)},
+    see_targets=see_targets,
+  )
 
 
 _LEAST_NORM, _GREATEST_NORM = 1e-3, 100.0
@@ -171,9 +147,6 @@ def adaface(
   Statistics are updated before they are used, over lengths clipped to
   [0.001, 100]; they start at mean 20 and std 100. A batch of one row has no
   (unbiased) standard deviation and leaves the running one alone.
-
-  Raises:
-    UserError: if m is not an angle from 0 to pi / 2.
   """
   _check_angle('m', m)
 
@@ -181,11 +154,9 @@ def adaface(
     norm = jnp.clip(norm, _LEAST_NORM, _GREATEST_NORM)
     quality = h * (norm - state['mean']) / (state['std'] + _EPS)
     quality = jax.lax.stop_gradient(jnp.clip(quality, -1, 1))
-    angle = clip(_angle(cosine) - m * quality, _EPS, math.pi - _EPS)
+    angle = angles.angle(cosine) - m * quality
+    angle = angles.clip(angle, _EPS, math.pi - _EPS)
     return jnp.cos(angle) - (m + m * quality)
-
-  def init_state():
-    return {'mean': jnp.float32(20), 'std': jnp.float32(100)}
 
   def see_norms(norm, mask, state):
     norm = jnp.clip(norm, _LEAST_NORM, _GREATEST_NORM)
@@ -193,14 +164,13 @@ def adaface(
     mean = _mean(norm, mask)
     spread = jnp.where(mask, norm - mean, 0) ** 2
     std = jnp.sqrt(spread.sum() / jnp.maximum(count - 1, 1))
-    new = {'mean': mean, 'std': std}
-    enough = {'mean': count > 0, 'std': count > 1}
     return {
-      k: jnp.where(
-        enough[k], t_alpha * new[k] + (1 - t_alpha) * state[k], state[k]
-      )
-      for k in state
+      'mean': _follow(state['mean'], mean, t_alpha, count > 0),
+      'std': _follow(state['std'], std, t_alpha, count > 1),
     }
+
+  def init_state():
+    return {'mean': jnp.float32(20), 'std': jnp.float32(100)}
 
   return Margin(phi, init_state=init_state, see_norms=see_norms)
 
@@ -208,13 +178,10 @@ def adaface(
 def filtered(margin: Margin, threshold: float) -> Margin:
   """The margin, with conflicting other classes left out (An et al. 2022).
 
-  Another class whose cosine is above the threshold gets the logit 0, without a
-  gradient: where labels are noisy, it may well be the row's own. (Partial FC's
-  filter of inter-class noise; its recipes for flipped labels have 0.4.)
-
-  Args:
-    margin: any.
-    threshold: a cosine, below 1; 0 for no filter.
+  Another class whose cosine is above the threshold, below 1, gets the logit 0,
+  without a gradient: where labels are noisy, it may well be the row's own.
+  (Partial FC's filter of inter-class noise; its recipes for flipped labels have
+  0.4.) A threshold of 0 is no filter.
 
   Raises:
     UserError: if it is out of range.
@@ -251,13 +218,9 @@ def build(name: str, **options: float) -> Margin:
       is out of range.
   """
   make = errors.choose('margin', name, MARGINS)
-  valid = sorted(inspect.signature(make).parameters)
-  wrong = sorted(set(options) - set(valid))
-  if wrong:
-    raise errors.UserError(
-      f'Margin {name!r} has no option {", ".join(map(repr, wrong))}. '
-      f'It has: {", ".join(valid) or "none"}.'
-    )
+  known = inspect.signature(make).parameters
+  for option in options:
+    errors.choose(f'option of the margin {name!r}', option, known)
   return make(**options)
 
 
@@ -276,48 +239,11 @@ def _check_least(name, number, least):
     )
 
 
-def clip(values, low, high):
-  """Clips, with derivative 0 at and beyond the ends (jnp.clip: 1/2 at them).
-
-  Args:
-    values: f32 or f64 of any shape; the result is of the same kind, in 64-bit
-      mode too.
-    low: a number.
-    high: a number.
-  """
-  return jax.lax.clamp(
-    jnp.asarray(low, values.dtype), values, jnp.asarray(high, values.dtype)
-  )
-
-
-def _sine(cosine):
-  """sqrt(1 - c^2), exact at |c| = 1, where its derivative is taken as 0."""
-  square = (1 - cosine) * (1 + cosine)
-  inside = square > 0
-  # The inner `where` keeps the infinite derivative at 0 out of the gradient,
-  # which the outer one would turn into 0 * inf.
-  return jnp.where(inside, jnp.sqrt(jnp.where(inside, square, 1)), 0)
-
-
-def _angle(cosine):
-  """arccos(c), whose derivative at |c| = 1 is taken as 0."""
-  return jnp.arctan2(_sine(cosine), cosine)
-
-
-def _cos_of_sum(cosine, m):
-  """cos(theta + m)."""
-  return cosine * math.cos(m) - _sine(cosine) * math.sin(m)
-
-
-def _add_angle(cosine, m):
-  """cos(theta + m), and c - m sin(pi - m) where theta + m >= pi."""
-  return jnp.where(
-    cosine > math.cos(math.pi - m),
-    _cos_of_sum(cosine, m),
-    cosine - m * math.sin(math.pi - m),
-  )
-
-
 def _mean(values, mask):
   """The mean of the rows with `mask`; 0 if there is none."""
   return jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
+
+
+def _follow(old, new, rate, is_known):
+  """The running mean `old` after `new`, where that is known."""
+  return jnp.where(is_known, rate * new + (1 - rate) * old, old)

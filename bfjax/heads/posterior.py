@@ -59,10 +59,9 @@ def log_likelihoods(given_cosine, log_sum_exp, mask, num_classes: int):
 
 
 def fit(log_likelihoods) -> Fit:
-  """The maximum of the likelihood, from its values on the grid.
+  """The maximum of the likelihood, from its values, [len(KAPPAS), len(RATES)].
 
-  Args:
-    log_likelihoods: [len(KAPPAS), len(RATES)], up to a constant.
+  They are those of `log_likelihoods`, up to a constant.
   """
   of_kappa = log_likelihoods.max(1)
   of_rate = log_likelihoods.max(0)

@@ -5,7 +5,6 @@ whoever wants some of its arrays, or those of a model folder, as they are.
 """
 
 import contextlib
-import os
 import pathlib
 
 import jax
@@ -15,26 +14,23 @@ import orbax.checkpoint as ocp
 from bfjax import errors
 
 
-def save(path: str | os.PathLike, tree) -> None:
+def save(path: pathlib.Path, tree) -> None:
   """Writes nested dicts of arrays to the new folder `path`."""
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-    checkpointer.save(
-      pathlib.Path(path).absolute(), args=ocp.args.PyTreeSave(tree)
-    )
+    checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
 
 
-def saved(path: str | os.PathLike):
+def saved(path: pathlib.Path):
   """Nested dict of what such a folder holds: leaves have shape and dtype.
 
   Raises:
     UserError: if the folder cannot be read.
   """
-  path = pathlib.Path(path).absolute()
   with _reading(path) as checkpointer:
-    return checkpointer.metadata(path).item_metadata.tree
+    return checkpointer.metadata(path.absolute()).item_metadata.tree
 
 
-def read(path: str | os.PathLike, like):
+def read(path: pathlib.Path, like):
   """Reads the arrays of such a folder that `like`, a part of it, names.
 
   Args:
@@ -53,9 +49,8 @@ def read(path: str | os.PathLike, like):
   arguments = ocp.args.PyTreeRestore(
     like, restore_args=restore_args, partial_restore=True
   )
-  path = pathlib.Path(path).absolute()
   with _reading(path) as checkpointer:
-    return checkpointer.restore(path, args=arguments)
+    return checkpointer.restore(path.absolute(), args=arguments)
 
 
 @contextlib.contextmanager
@@ -69,31 +64,36 @@ def _reading(path):
       ) from error
 
 
-def shapes(tree) -> dict[str, tuple[int, ...]]:
-  """'a/b/c' -> shape, of every leaf of nested dicts."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return {
-    '/'.join(str(key.key) for key in path): tuple(leaf.shape)
-    for path, leaf in leaves
-  }
-
-
-def check_same_shapes(given, wanted, origin: str) -> None:
+def check_same_shapes(given, wanted, error: str, *, padded: bool = False):
   """Raises UserError, with all that differs, unless two trees fit.
 
   Args:
     given: nested dicts of arrays or shapes.
     wanted: likewise.
-    origin: where those given are from, for the message.
+    error: what is wrong then, before the lines that tell what differs.
+    padded: whether the length of first axes may differ.
   """
-  given, wanted = shapes(given), shapes(wanted)
+  given, wanted = _shapes(given), _shapes(wanted)
+
+  def fits(name):
+    one, other = given.get(name), wanted.get(name)
+    if padded and one and other:
+      return one[1:] == other[1:]
+    return one == other
+
   lines = [
     f'  {name}: {given.get(name, "not there")}, expected'
     f' {wanted.get(name, "nothing of this name")}'
     for name in sorted(given.keys() | wanted.keys())
-    if given.get(name) != wanted.get(name)
+    if not fits(name)
   ]
   if lines:
-    raise errors.UserError(
-      f'The arrays of {origin} do not fit the backbone:\n' + '\n'.join(lines)
-    )
+    raise errors.UserError('\n'.join([error, *lines]))
+
+
+def _shapes(tree) -> dict[str, tuple[int, ...]]:
+  """'a/b/c' -> shape, of every leaf of a tree."""
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }

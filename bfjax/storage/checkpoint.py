@@ -23,7 +23,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from bfjax import atomic, errors
 from bfjax.config import identity
-from bfjax.storage import digests, diskerrors, wholeness
+from bfjax.storage import arrays, digests, diskerrors, wholeness
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 class _Draft(ocp.path.atomicity.AtomicRenameTemporaryPath):
   """The folder of a checkpoint under way: gets its name with its digests.
 
-  Orbax writes into it until it renames it, so that is let be a name of a
-  folder under way as well, of those that are swept away after a kill. Such a
-  name is what an old checkpoint gets before it is deleted, file by file.
+  Orbax renames it when all is written: to another name of a folder under way,
+  of those that are swept away after a kill. An old checkpoint gets such a name
+  too before it is deleted, file by file.
   """
 
   superseded: Callable[[], list[pathlib.Path]]  # given in `open_manager`
@@ -99,9 +99,7 @@ def open_manager(
 
   class Draft(_Draft):
     def superseded(self):
-      kept = wholeness.kept(workdir, max_to_keep, best_metric)
-      gone = set(wholeness.steps(workdir)) - kept
-      return [wholeness.folder_of(workdir, step) for step in gone]
+      return wholeness.superseded(workdir, max_to_keep, best_metric)
 
   options = ocp.CheckpointManagerOptions(
     preservation_policy=checkpoint_managers.EveryNSteps(1),  # the draft's
@@ -157,26 +155,20 @@ def save(manager, step: int, state, record: Mapping, scores: Mapping) -> None:
 
 
 def wait(manager) -> None:
-  """Waits for the save under way, if any.
-
-  Raises:
-    UserError: if it fails.
-  """
+  """Waits for the save under way, if any; raises UserError if it fails."""
   with _telling_failures(manager):
     manager.wait_until_finished()
 
 
-@contextlib.contextmanager
 def _telling_failures(manager):
   """Makes what Orbax and TensorStore raise on a save one message."""
   saved = wholeness.steps(pathlib.Path(manager.directory).parent)
-  with diskerrors.writing_to(
+  return diskerrors.writing_to(
     manager.directory,
     'Once that is put right, the same command goes on from step'
     f' {max(saved, default=0)}.',
     also=(ValueError, RuntimeError),
-  ):
-    yield
+  )
 
 
 def restore(manager, step: int, state):
@@ -185,23 +177,33 @@ def restore(manager, step: int, state):
   Args:
     manager: from `open_manager`.
     step: one of `manager.all_steps()`.
-    state: of the same run, such as a new one. Where only the padding of a
-      first axis differs (another number of devices), the saved array is cut
-      or filled up with zeros.
+    state: of the same run, such as a new one. Where the padding of a first
+      axis differs (another number of devices), the array is cut or filled up.
+
+  Raises:
+    UserError: if the state saved has other arrays, as that of another version.
   """
   like = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
   )
-  arrays = jax.tree.map(
+  restore_args = jax.tree.map(
     lambda x: ocp.ArrayRestoreArgs(
       sharding=x.sharding, global_shape=x.shape, dtype=x.dtype, strict=False
     ),
     like,
   )
+  arrays.check_same_shapes(
+    manager.item_metadata(step).state.tree,
+    like,
+    f'The checkpoint of step {step} in {manager.directory} holds another state'
+    ' than this bfjax has of such a run: it is of another version. Go on with'
+    ' that version, or train anew in another --workdir. What differs:',
+    padded=True,
+  )
   restored = manager.restore(
     step,
     args=ocp.args.Composite(
-      state=ocp.args.PyTreeRestore(like, restore_args=arrays)
+      state=ocp.args.PyTreeRestore(like, restore_args=restore_args)
     ),
   )
   return restored.state
@@ -221,32 +223,25 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
   """
   path = workdir / 'run.json'
   if jax.process_index() == 0 and not path.exists():
-    _write_record(workdir, path, record)
+    if (workdir / 'checkpoints').exists():
+      raise errors.UserError(
+        f'{workdir} has checkpoints but no run.json that says of which run.'
+        ' Give another --workdir.'
+      )
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise errors.UserError(
+        f'--workdir={workdir} cannot be made a folder: {error.strerror}.'
+      ) from error
+    text = json.dumps(record, indent=2, sort_keys=True) + '\n'
+    atomic.write_text(path, text)
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices('run.json')
   try:
     old = json.loads(path.read_text())
   except ValueError as error:
     raise errors.UserError(f'{path} cannot be read: {error}.') from error
-  _compare(path, old, record)
-
-
-def _write_record(workdir, path, record):
-  if (workdir / 'checkpoints').exists():
-    raise errors.UserError(
-      f'{workdir} has checkpoints but no run.json that says of which run.'
-      ' Give another --workdir.'
-    )
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.UserError(
-      f'--workdir={workdir} cannot be made a folder: {error.strerror}.'
-    ) from error
-  atomic.write_text(path, json.dumps(record, indent=2, sort_keys=True) + '\n')
-
-
-def _compare(path, old, new):
-  identity.refuse_other(path.parent, old['fixed'], new['fixed'])
-  for name, before, now in identity.differences(old['free'], new['free']):
+  identity.refuse_other(workdir, old['fixed'], record['fixed'])
+  for name, before, now in identity.differences(old['free'], record['free']):
     _log.warning('%s was %r, now %r.', name, before, now)

@@ -27,7 +27,7 @@ def write(folder: str | os.PathLike) -> None:
   folder = pathlib.Path(folder)
   listed, _ = _listed(folder)
   lines = [
-    f'{_sha256(folder / file)}  {file}\n'
+    f'{of_file(folder / file)}  {file}\n'
     for file in sorted(set(_files(folder)) - listed.keys())
   ]
   atomic.write_text(folder / LIST, ''.join(lines))
@@ -44,9 +44,9 @@ def problems(
 
   Args:
     folder: one that `write` was the last to write to.
-    share: of every `shares` files, the content of one is read, from this one
-      on: for several processes that share the work.
-    shares: how many processes there are.
+    share: which part of the files' contents is read, where several processes
+      share the work.
+    shares: into how many parts.
   """
   folder = pathlib.Path(folder)
   try:
@@ -65,10 +65,11 @@ def problems(
 
   def check(file):
     try:
-      same = _sha256(folder / file) == listed[file]
+      if of_file(folder / file) != listed[file]:
+        return f'{file}: not what was written'
     except OSError as error:
       return _unreadable(file, error)
-    return None if same else f'{file}: not what was written'
+    return None
 
   mine = sorted(there & listed.keys())[share::shares]
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -98,7 +99,8 @@ def _files(folder: pathlib.Path) -> Iterator[str]:
       yield path.relative_to(folder).as_posix()
 
 
-def _sha256(path: pathlib.Path) -> str:
+def of_file(path: pathlib.Path) -> str:
+  """SHA-256, in hexadecimal."""
   with path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 

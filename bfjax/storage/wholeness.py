@@ -11,7 +11,6 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterable
 
 import jax
 import numpy as np
@@ -133,16 +132,17 @@ def choose_step(
   return candidates[-1]
 
 
-def kept(workdir: pathlib.Path, latest: int, best_metric: str) -> set[int]:
-  """The steps that are still wanted.
+def superseded(
+  workdir: pathlib.Path, latest: int, best_metric: str
+) -> list[pathlib.Path]:
+  """The checkpoints that are not wanted any more.
 
-  Args:
-    workdir: of a run.
-    latest: how many of the last ones.
-    best_metric: the score by which the best is wanted too; '' for none.
+  Wanted are the `latest` ones, and the best by a score, if `best_metric` names
+  one.
   """
   there = steps(workdir)
-  return {*there[-latest:], *_best(workdir, there, best_metric)[-1:]}
+  wanted = {*there[-latest:], *_best(workdir, there, best_metric)[-1:]}
+  return [folder_of(workdir, step) for step in there if step not in wanted]
 
 
 def _best(workdir, steps, metric) -> list[int]:
@@ -197,14 +197,14 @@ def _problems(folder) -> list[str]:
   return found
 
 
-def _as_first_process(values: Iterable[int]) -> list[int]:
+def _as_first_process(values: list[int]) -> list[int]:
   """The integers that the first process has."""
-  values = np.array(list(values), np.int32)
   if jax.process_count() > 1:
     send = multihost_utils.broadcast_one_to_all
     length = int(send(np.int32(len(values))))
-    values = send(np.resize(values, length) if length else values[:0])
-  return [int(value) for value in values]
+    found = send(np.resize(np.array(values, np.int32), length))
+    values = found.tolist()
+  return values
 
 
 def _few(problems: list[str]) -> str:

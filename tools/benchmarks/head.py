@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import timing
 from bfjax import runtime, sharding
-from bfjax.heads import corrections, margins, softmax
+from bfjax.heads import margins, penalties, rules, softmax
 
 ROWS, DIM = 256, 512
 CLASSES = (10_000, 100_000)
@@ -98,16 +98,16 @@ def _arrays(classes):
 def _our_step(embedding, centres, label, rule='boundary') -> Callable:
   mesh = sharding.make_mesh(jax.devices('cpu')[:1])
   margin = margins.build('arcface', m=MARGIN)
-  rule = corrections.build_rule(rule)
-  state = softmax.init_state(margin, rule, len(centres))
-  head = softmax.make_head(
+  rule = rules.build(rule)
+  head = softmax.Head(
     mesh,
     margin=margin,
     rule=rule,
-    penalty=corrections.PENALTIES['boundary'],
+    penalty=penalties.PENALTIES['boundary'],
     num_classes=len(centres),
     scale=SCALE,
   )
+  state = head.init_state()
 
   def objective(embedding, centres, label, mask):
     out = head(embedding, centres, label, mask, state, softmax.Now(True))

@@ -1,13 +1,12 @@
-"""Label correction: when a label is replaced, and the term beside the loss.
+"""Rules: when a label is replaced, or a row counts less than others.
 
 A rule looks at a row's given label and its nearest class and says which of
-the two the row is trained with, or how much of each, and with what weight; a
-penalty looks at one number of the target class and one of the nearest other.
-Neither knows of devices or epochs. `None` stands for "do nothing of the kind".
+the two the row is trained with, or how much of each, and with what weight. It
+knows of neither devices nor epochs. None stands for "do nothing of the kind".
 
-Source of `boundary`: BoundaryFace, Wu and Xue, ECCV 2022 (arXiv 2210.04567),
-as its published code computes it: negative values count as 0 there. Of
-`posterior`: see `bfjax.posterior`. Of `repface`: RepFace, Zhang, Gong and Sun,
+`boundary` is BoundaryFace's, Wu and Xue, ECCV 2022 (arXiv 2210.04567), as its
+published code computes it: negative values count as 0 there. `posterior` is
+ours, see `bfjax.heads.posterior`. `repface` is RepFace's, Zhang, Gong and Sun,
 AAAI 2025 (arXiv 2412.12031), as far as its abstract says it.
 """
 
@@ -18,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from bfjax import errors
-from bfjax.heads import posterior
+from bfjax.heads import angles, posterior
 
 
 class Seen(NamedTuple):
@@ -27,9 +26,10 @@ class Seen(NamedTuple):
   Attributes:
     given: the given labels, int32 [n].
     given_cosine: cosine of the given label.
-    nearest_cosine: that of the nearest of all classes; where it is the given
-      label itself, whatever the rule says of it changes nothing.
-    nearest_phi: phi of the nearest class.
+    nearest: the nearest of all classes, int32 [n]; where it is the given label
+      itself, whatever the rule says of it changes nothing.
+    nearest_cosine: cosine of it.
+    nearest_phi: phi of it.
     margin: the rule's own margin at this epoch, a scalar; None: that of phi.
     mask: the rows that count in a state.
     log_sum_exp: (kappa, r) -> [r], log sum_j exp(kappa c_j) over all classes
@@ -41,6 +41,7 @@ class Seen(NamedTuple):
 
   given: jax.Array
   given_cosine: jax.Array
+  nearest: jax.Array
   nearest_cosine: jax.Array
   nearest_phi: jax.Array
   margin: jax.Array | None
@@ -66,34 +67,6 @@ class Decision(NamedTuple):
   mix: jax.Array | None = None
 
 
-class Past(NamedTuple):
-  """What earlier visits have left of n rows: int32 [n] each.
-
-  Attributes:
-    label: that the row was trained with at the last one.
-    proposed: that the rule proposed then; of a rule that remembers visits, the
-      nearest class.
-    times: how often in a row that has been so.
-  """
-
-  label: jax.Array
-  proposed: jax.Array
-  times: jax.Array
-
-
-def settle(past: Past, proposed: jax.Array, visits: int) -> Past:
-  """Changes labels, there and back, where enough visits in a row agree.
-
-  Args:
-    past: before this visit.
-    proposed: int32 [n], by the rule, now.
-    visits: how many have to agree; with 1 what is proposed is the label.
-  """
-  times = jnp.where(proposed == past.proposed, past.times + 1, 1)
-  changes = times >= visits
-  return Past(jnp.where(changes, proposed, past.label), proposed, times)
-
-
 class Rule(NamedTuple):
   """The functions a rule consists of.
 
@@ -103,7 +76,7 @@ class Rule(NamedTuple):
     init_state: () -> dict of float32 arrays that training carries along.
     tell: (state, number of classes) -> dict of scalars worth logging.
     guarded: whether corrections are refused by which a class would swallow
-      others or lose nearly all its rows; see `softmax`.
+      others or lose nearly all its rows; see `guard`.
     remembers: whether it looks at `times`.
   """
 
@@ -120,36 +93,30 @@ def boundary() -> Rule:
   max(phi(c_k), 0) > max(c_y, 0), where k is the nearest class other than the
   given label y: even with the margin against it, k is nearer than y. Then k
   is taken for the row's label. All rows count the same. A margin of the rule's
-  own, an angle, takes the place of phi's: see `add_angle`.
+  own, an angle, takes the place of phi's, as ArcFace's does.
   """
 
   def decide(seen, state, num_classes):
     del num_classes
     phi = seen.nearest_phi
     if seen.margin is not None:
-      phi = add_angle(seen.nearest_cosine, seen.margin)
+      phi = angles.add(seen.nearest_cosine, seen.margin)
     accept = jnp.maximum(phi, 0) > jnp.maximum(seen.given_cosine, 0)
     return Decision(accept, jnp.ones_like(seen.given_cosine)), state
 
   return Rule(decide)
 
 
-def add_angle(cosine, m):
-  """cos(theta + m), and c - m sin m where theta + m >= pi; has no gradient.
-
-  As ArcFace's phi, for an m that may be traced.
-  """
-  cosine = jax.lax.stop_gradient(cosine)
-  sine = jnp.sqrt(jnp.maximum(1 - cosine * cosine, 0))
-  straight = cosine * jnp.cos(m) - sine * jnp.sin(m)
-  return jnp.where(cosine > -jnp.cos(m), straight, cosine - m * jnp.sin(m))
-
-
-# The likelihood is that of about so many rows, the last ones ...
+# What rules learn is learned from about so many rows, the last ones ...
 _ROWS_REMEMBERED = 6400
-# ... of which so many a batch are looked at as keep it cheap: at least so many,
-# and more while rows x classes are below a number.
+# ... of which the posterior looks at as many a batch as keep it cheap: at least
+# so many, and more while rows x classes are below a number.
 _LEAST_ROWS, _CHEAP = 4, 2**18
+
+
+def _kept(count):
+  """What is left of a sum over the rows remembered when so many are added."""
+  return jnp.maximum(1 - count / _ROWS_REMEMBERED, 0)
 
 
 def posterior_rule() -> Rule:
@@ -171,8 +138,7 @@ def posterior_rule() -> Rule:
     new = posterior.log_likelihoods(
       seen.given_cosine[:rows], jnp.stack(sums), mask, num_classes
     )
-    kept = jnp.maximum(1 - mask.sum() / _ROWS_REMEMBERED, 0)
-    total = kept * state['likelihood'] + new
+    total = _kept(mask.sum()) * state['likelihood'] + new
     total = total - total.max()  # of no consequence, but small numbers
     found = posterior.fit(total)
     of_given, of_nearest = posterior.probabilities(
@@ -222,7 +188,7 @@ def repface() -> Rule:
     wrong = jnp.roll(seen.given, 1)
     real = (seen.mask & (wrong != seen.given)).astype(seen.given_cosine.dtype)
     gap = seen.nearest_cosine - seen.cosine_of(wrong)
-    kept = jnp.maximum(1 - real.sum() / _ROWS_REMEMBERED, 0)
+    kept = _kept(real.sum())
     state = {
       'gap': kept * state['gap'] + (real * gap).sum(),
       'rows': kept * state['rows'] + real.sum(),
@@ -246,33 +212,15 @@ def repface() -> Rule:
   return Rule(decide, init_state, tell, guarded=True, remembers=True)
 
 
-def boundary_penalty(other_cosine, target_phi):
-  """How far a row is from its own side of the boundary.
-
-  relu(max(c_k, 0) - max(phi(c_y), 0)), where y is the label after correction
-  and k the nearest class other than it.
-
-  Args:
-    other_cosine: f32 or f64 [n], cosine of the nearest other class.
-    target_phi: [n], phi of the label's cosine.
-
-  Returns:
-    [n], not below 0. Has a gradient; at a kink it is that of the flat side.
-  """
-  relu = jax.nn.relu  # derivative 0 at 0, where jnp.maximum's is 1/2
-  return relu(relu(other_cosine) - relu(target_phi))
-
-
 RULES = {
   'none': lambda: None,
   'boundary': boundary,
   'posterior': posterior_rule,
   'repface': repface,
 }
-PENALTIES = {'none': None, 'boundary': boundary_penalty}
 
 
-def build_rule(name: str) -> Rule | None:
+def build(name: str) -> Rule | None:
   """The rule called `name`; None for 'none'.
 
   Raises:

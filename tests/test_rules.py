@@ -4,17 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bfjax.heads import corrections
+from bfjax import labels
+from bfjax.heads import penalties, rules
 
 
 def test_rule_counts_negative_values_as_zero():
-  decide = corrections.build_rule('boundary').decide
+  decide = rules.build('boundary').decide
   other_phi = jnp.float32([0.3, 0.2, 0.3, -0.1, 0.1, 0.0])
   target_cosine = jnp.float32([0.2, 0.3, 0.3, -0.5, -0.5, -0.5])
   want = [True, False, False, False, True, False]
-  seen = corrections.Seen(
+  seen = rules.Seen(
     given=None,
     given_cosine=target_cosine,
+    nearest=None,
     nearest_cosine=other_phi,
     nearest_phi=other_phi,
     margin=None,
@@ -30,27 +32,28 @@ def test_rule_counts_negative_values_as_zero():
 
 
 def test_labels_change_there_and_back_after_agreeing_visits():
-  past = corrections.Past(*jnp.int32([[7] * 2, [0, 0], [0, 0]]))
+  past = labels.Past(*jnp.int32([[7] * 2, [0, 0], [0, 0]]))
   seen = []
   # The second row's visits do not agree until the end.
   for proposed in ([3, 3], [3, 4], [7, 4], [7, 9], [9, 9]):
-    past = corrections.settle(past, jnp.int32(proposed), 2)
+    past = labels.settle(past, jnp.int32(proposed), 2)
     seen.append(past.label.tolist())
   assert seen == [[7, 7], [3, 7], [3, 4], [7, 4], [7, 9]]
-  past = corrections.settle(past, jnp.int32([5, 5]), 1)
+  past = labels.settle(past, jnp.int32([5, 5]), 1)
   assert past.label.tolist() == [5, 5]
 
 
 def test_repface_splits_rows_by_the_gap_of_generated_noise():
-  rule = corrections.build_rule('repface')
+  rule = rules.build('repface')
 
   def cosine_of(label):
     assert label.tolist() == [8, 4, 5, 6, 6, 7]  # of the rows before
     return np.float32([0.1, 0.2, 0, 9, 0.1, 9])
 
-  seen = corrections.Seen(
+  seen = rules.Seen(
     given=np.int32([4, 5, 6, 6, 7, 8]),
     given_cosine=np.float32([0.7, 0.1, 0.5, 0.5, 0.6, 0.0]),
+    nearest=None,
     nearest_cosine=np.float32([0.7, 0.7, 0.6, 0.6, 0.6, 0.7]),
     nearest_phi=None,
     margin=None,
@@ -73,7 +76,7 @@ def test_repface_splits_rows_by_the_gap_of_generated_noise():
 
 
 def test_penalty_is_the_gap_of_the_positive_parts():
-  penalty = corrections.PENALTIES['boundary']
+  penalty = penalties.PENALTIES['boundary']
   other_cosine = jnp.float32([0.5, 0.5, 0.2, -0.3, -0.3])
   target_phi = jnp.float32([0.2, -0.4, 0.5, -0.8, 0.4])
   want = [0.3, 0.5, 0, 0, 0]
@@ -81,12 +84,12 @@ def test_penalty_is_the_gap_of_the_positive_parts():
 
 
 def test_penalty_has_no_gradient_at_its_kinks():
-  gradient = jax.grad(corrections.boundary_penalty, (0, 1))
+  gradient = jax.grad(penalties.boundary, (0, 1))
   assert gradient(jnp.float32(0), jnp.float32(0)) == (0, 0)
   assert gradient(jnp.float32(0.4), jnp.float32(0.4)) == (0, 0)
   assert gradient(jnp.float32(0.5), jnp.float32(0.4)) == (1, -1)
 
 
 def test_none_is_nothing():
-  assert corrections.build_rule('none') is None
-  assert corrections.PENALTIES['none'] is None
+  assert rules.build('none') is None
+  assert penalties.PENALTIES['none'] is None
