@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 
 import jax
-import optax
 
 from bfjax import backbones, errors, optim, scalings, step
 from bfjax.config import settings
@@ -132,27 +131,24 @@ def open_learning_rate(
   )
 
 
-def open_optimizer(
-  config, learning_rate: Callable
-) -> optax.GradientTransformation:
-  """SGD of `config.optim`, that leaves alone what `config.freeze` names."""
-  sgd = optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS})
-  return optim.freeze(sgd, config.freeze)
-
-
 def open_recipe(
-  config, head, optimizer, mesh: jax.sharding.Mesh, steps_per_epoch: int
+  config,
+  head: softmax.Head,
+  learning_rate: Callable,
+  mesh: jax.sharding.Mesh,
+  steps_per_epoch: int,
 ) -> step.Recipe:
-  """What the training step needs, with the head and optimizer given.
+  """What the training step needs; the optimizer leaves alone what is frozen.
 
   Raises:
     UserError: as `open_backbone`.
   """
   own = config.head
+  sgd = optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS})
   return step.Recipe(
     backbone=open_backbone(config),
     head=head,
-    optimizer=optimizer,
+    optimizer=optim.freeze(sgd, config.freeze),
     mesh=mesh,
     steps_per_epoch=steps_per_epoch,
     carry=config.labels.carry,

@@ -11,14 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bfjax import (
-  builders,
-  errors,
-  labels,
-  metrics,
-  sharding,
-  step,
-)
+from bfjax import builders, errors, labels, metrics, sharding, step
 from bfjax.config import identity, limits, settings
 from bfjax.data import (
   augment,
@@ -29,7 +22,6 @@ from bfjax.data import (
   selection,
   sources,
 )
-from bfjax.heads import rules
 from bfjax.logbook import collapse
 
 
@@ -47,7 +39,6 @@ class Run:
     steps_per_epoch: updates in an epoch.
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
-    rule: the rule's; None without one.
     task: what the training is about, for whoever watches it.
     seed: of the run.
     epochs: that it has.
@@ -65,7 +56,6 @@ class Run:
   steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
-  rule: rules.Rule | None
   task: collapse.Task
   seed: int
   epochs: int
@@ -119,7 +109,6 @@ def open_run(
   _check_devices(config.batch, mesh)
   builders.check_parts(config)
   source, given = open_source(config, workdir)
-  true = source.true_labels
   batch = config.batch * config.accumulate
   if batch > source.num_rows:
     raise errors.UserError(
@@ -141,13 +130,8 @@ def open_run(
     total_steps=total_steps,
     steps_per_epoch=steps_per_epoch,
   )
-  optimizer = builders.open_optimizer(config, learning_rate)
-  recipe = builders.open_recipe(config, head, optimizer, mesh, steps_per_epoch)
-  of_data = (
-    source.num_classes,
-    source.num_rows,
-    source.fingerprint,
-    hashlib.sha256(given.tobytes()).hexdigest(),
+  recipe = builders.open_recipe(
+    config, head, learning_rate, mesh, steps_per_epoch
   )
   return Run(
     source=source,
@@ -163,7 +147,7 @@ def open_run(
       config,
       num_classes=source.num_classes,
       steps_per_epoch=steps_per_epoch,
-      noise=None if true is None else float(np.mean(given != true)),
+      noise=_share_wrong(given, source.true_labels),
     ),
     seed=config.seed,
     epochs=config.epochs,
@@ -171,8 +155,7 @@ def open_run(
       math.inf if config.head.rule == 'none' else config.head.epoch_start
     ),
     config_json=config.to_json_best_effort(indent=2, sort_keys=True),
-    rule=head.rule,
-    record=identity.record(config, of_data, recipe.scale.formula),
+    record=_record(config, source, given, recipe.scale.formula),
   )
 
 
@@ -244,3 +227,17 @@ def _check_devices(batch, mesh):
       f'config.batch={batch} rows cannot be split over {devices} devices'
       f' ({processes} processes): give a multiple of {devices}.'
     )
+
+
+def _share_wrong(given, true):
+  return None if true is None else float(np.mean(given != true))
+
+
+def _record(config, source, given, formula):
+  of_data = (
+    source.num_classes,
+    source.num_rows,
+    source.fingerprint,
+    hashlib.sha256(given.tobytes()).hexdigest(),
+  )
+  return identity.record(config, of_data, formula)

@@ -89,27 +89,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       elif start is not None:
         state = pretrained.fill(state, start, run)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
-    return final_scores(workdir)
-
-
-def final_scores(workdir: pathlib.Path) -> dict[str, float]:
-  """What the metrics file says of the last step, and of the whole training."""
-  lines = metrics.read_metrics(workdir / 'metrics.jsonl')
-  last = max((line['step'] for line in lines), default=0)
-  return collapse.verdicts(lines) | {
-    name: value
-    for line in lines
-    if line['step'] == last
-    for name, value in line.items()
-    if _is_score(name, line)
-  }
-
-
-def _is_score(name, line):
-  if 'train/loss' in line:
-    return name.startswith('rule/')
-  # Not what it took; verdicts are on any line.
-  return not name.startswith(('eval/', 'verdict/'))
+    return journal.final_scores(workdir)
 
 
 _STOPPED = (

@@ -152,7 +152,7 @@ def test_a_run_leaves_its_records(cache_dir, finished):
   # What cannot be before the correction begins is not told.
   ends = [line for line in lines if 'corrections/wrong_labels' in line]
   assert ['corrections/recall' in line for line in ends] == [False, True]
-  at_end = train.final_scores(finished)
+  at_end = journal.final_scores(finished)
   assert 0 <= at_end['unseen/boundaryface/accuracy'] <= 1
   assert at_end['corrections/wrong_labels'] > 0
   assert json.loads((finished / 'config.json').read_text())['batch'] == 16
@@ -182,7 +182,7 @@ def test_a_checkpoint_is_evaluated_afterwards_as_it_was_in_training(
   cache_dir, finished, capsys
 ):
   scores = evaluate.evaluate(tiny.config(cache_dir), finished)
-  in_training = train.final_scores(finished)
+  in_training = journal.final_scores(finished)
   for name, value in scores.items():
     np.testing.assert_allclose(value, in_training[name], atol=1e-12)
   shown = capsys.readouterr().out

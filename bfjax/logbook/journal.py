@@ -103,7 +103,7 @@ class Journal:
     means = jax.device_get(state.metrics.compute())
     means = {name: float(mean) for name, mean in means.items()}
     means['kept'] = 1 - means['corrected'] - means['unsure']
-    rule, classes = self._run.rule, self._run.source.num_classes
+    rule, classes = self._run.recipe.head.rule, self._run.source.num_classes
     told = rule.tell(state.head_state['rule'], classes) if rule else {}
     scalars = {f'train/{name}': mean for name, mean in means.items()}
     scalars |= {f'rule/{name}': float(x) for name, x in told.items()}
@@ -152,7 +152,7 @@ class Journal:
         scores = {'wrong_labels': known.wrong_labels}
     if corrects:
       scores = {'share': num_corrected / source.num_rows, **scores}
-    if self._writes and self._run.rule:
+    if self._writes and self._run.recipe.head.rule:
       path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
       correctionlog.write(path, source, given, table)
       if num_corrected:
@@ -217,3 +217,23 @@ class Journal:
 
   def flush(self) -> None:
     self._writer.flush()
+
+
+def final_scores(workdir: pathlib.Path) -> dict[str, float]:
+  """What the metrics file says of the last step, and of the whole training."""
+  lines = metrics.read_metrics(workdir / 'metrics.jsonl')
+  last = max((line['step'] for line in lines), default=0)
+  return collapse.verdicts(lines) | {
+    name: value
+    for line in lines
+    if line['step'] == last
+    for name, value in line.items()
+    if _is_score(name, line)
+  }
+
+
+def _is_score(name, line):
+  if 'train/loss' in line:
+    return name.startswith('rule/')
+  # Not what it took; verdicts are on any line.
+  return not name.startswith(('eval/', 'verdict/'))
