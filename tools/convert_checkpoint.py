@@ -21,8 +21,7 @@ import math
 import pathlib
 
 from bfjax import command, errors, model, scalings
-from bfjax.convert import embedding, exports, torch_in, torch_out
-from bfjax.convert import names as names_lib
+from bfjax.convert import embedding, exports, naming, torch_in, torch_out
 from bfjax.data import labelled
 
 _SOURCES = ('torch', 'safetensors')
@@ -95,7 +94,7 @@ def _add_out(group):
     '--as',
     dest='code_base',
     default='',
-    choices=['', *names_lib.code_bases()],
+    choices=['', *naming.CODE_BASES],
     help='whose names (those of the code base that has such nets)',
   )
   add(

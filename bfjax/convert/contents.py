@@ -40,7 +40,7 @@ class Contents(NamedTuple):
 
 
 def unpack(loaded: Any, path: pathlib.Path) -> Contents:
-  """Finds the state dict in what `files.read` gave.
+  """Finds the state dict in what `weights.read` gave.
 
   Raises:
     UserError: if there is none, or its head has what is not known.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bfjax import errors, model
-from bfjax.convert import proof
+from bfjax.convert import proof, written
 
 INPUTS = {'uint8': np.uint8, 'float': np.float32}
 LAYOUTS = ('nchw', 'nhwc')
@@ -52,6 +52,12 @@ class Signature(NamedTuple):
     colours_first = self.layout == 'nchw'
     return (batch, 3, size, size) if colours_first else (batch, size, size, 3)
 
+  def images(self, size: int) -> jax.ShapeDtypeStruct:
+    """What a function for a batch of any size is traced with."""
+    [batch] = jax.export.symbolic_shape('batch')
+    shape = self.shape(batch, size)
+    return jax.ShapeDtypeStruct(shape, INPUTS[self.pixels])
+
 
 USUAL = Signature()
 
@@ -73,9 +79,7 @@ def make(given: model.Model, signature: Signature) -> Callable:
   return embed
 
 
-def feed(
-  given: model.Model, signature: Signature, pixels: np.ndarray
-) -> np.ndarray:
+def _feed(given, signature, pixels) -> np.ndarray:
   """What the file's function is given for uint8 RGB images [n, h, w, 3]."""
   images = pixels
   if signature.scaling == 'outside':
@@ -84,14 +88,6 @@ def feed(
   if signature.layout == 'nchw':
     images = images.transpose(0, 3, 1, 2)
   return np.ascontiguousarray(images)
-
-
-def expect(embeddings: np.ndarray, signature: Signature) -> np.ndarray:
-  """What it is to give where the model gives these embeddings [n, d]."""
-  if signature.output == 'raw':
-    return embeddings
-  lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-  return embeddings / np.maximum(lengths, _TINY)
 
 
 def prove(
@@ -105,32 +101,29 @@ def prove(
   Args:
     given: the model.
     signature: of the file.
-    embed: takes what `feed` makes, gives embeddings.
+    embed: takes images as the signature has them, gives embeddings.
     what: the two sides, for the message.
 
   Raises:
     UserError: if the two are not the same function.
   """
   pixels = proof.images(given.image_size)
-  parts = np.split(feed(given, signature, pixels), [1, 6])  # 1, 5 and 26
+  parts = np.split(_feed(given, signature, pixels), [1, 6])  # 1, 5 and 26
   found = np.concatenate([np.asarray(embed(part)) for part in parts])
-  return proof.check(found, expect(proof.ours(given, pixels), signature), what)
+  wanted = proof.ours(given, pixels)
+  if signature.output == 'normalised':
+    lengths = np.linalg.norm(wanted, axis=1, keepdims=True)
+    wanted = wanted / np.maximum(lengths, _TINY)
+  return proof.check(found, wanted, what)
 
 
 def describe(given: model.Model, signature: Signature) -> dict[str, str]:
   """The metadata of a file."""
-  description = given.description
   return {
-    'architecture': ' '.join(
-      f'{name}={value}' for name, value in description['backbone'].items()
-    ),
-    'image_size': str(given.image_size),
+    **written.metadata(given),
     'colour_order': 'RGB',
     'input': f'{signature.pixels} {signature.layout}',
     'scaling': f'{given.scale.formula}, {signature.scaling} the graph',
-    'scaling_mean': repr(given.scale.mean),
-    'scaling_std': repr(given.scale.std),
     'output': signature.output,
-    'embedding_dim': str(description['embedding_dim']),
-    'num_classes': str(description['num_classes'] or 0),
+    'num_classes': str(given.description['num_classes'] or 0),
   }

@@ -2,10 +2,14 @@
 
 import pathlib
 
-from bfjax import model, modelcard
-from bfjax.convert import embedding, onnx_out, stablehlo_out, torch_out
+import jax
+from jax import export
+
+from bfjax import atomic, model, modelcard
+from bfjax.convert import embedding, onnx_out, torch_out, written
 
 FORMATS = (*torch_out.FORMATS, 'onnx', 'stablehlo')
+PLATFORMS = ('cpu', 'cuda')
 
 
 def write(
@@ -17,8 +21,8 @@ def write(
   colour_order: str = '',
   whole: bool = False,
   signature: embedding.Signature = embedding.USUAL,
-) -> torch_out.Written:
-  """Writes a model to a new file, which computes in float32.
+) -> written.Written:
+  """Writes a model to a new file, which computes in float32, and runs it.
 
   Args:
     given: from `model.load_model`.
@@ -27,25 +31,48 @@ def write(
     code_base: of a state dict, see `torch_out.write`; likewise the next two.
     colour_order: of a state dict.
     whole: of a state dict.
-    signature: of a graph: what goes in and comes out.
+    signature: of a graph: what goes in and comes out. It takes a batch of any
+      size.
 
   Raises:
-    UserError: if the model cannot be written so, or what was written is not
-      the same function; then nothing is left.
+    UserError: if the model cannot be written so, the file is there already, or
+      what was written is not the same function; then nothing is left.
   """
   given = _in_float32(given)
-  if file_format == 'onnx':
-    return onnx_out.write(given, path, signature)
-  if file_format == 'stablehlo':
-    return stablehlo_out.write(given, path, signature)
-  return torch_out.write(
-    given,
-    path,
-    file_format=file_format,
-    code_base=code_base,
-    colour_order=colour_order,
-    whole=whole,
+  if file_format in torch_out.FORMATS:
+    return torch_out.write(
+      given,
+      path,
+      file_format=file_format,
+      code_base=code_base,
+      colour_order=colour_order,
+      whole=whole,
+    )
+  signature.check()
+  written.check_free(path)
+  is_onnx = file_format == 'onnx'
+  write_graph = onnx_out.write if is_onnx else _write_stablehlo
+  with atomic.writing(path) as draft:
+    embed = write_graph(given, draft, signature)
+    what = f'The model and the {"ONNX" if is_onnx else "StableHLO"} graph'
+    shown = embedding.prove(given, signature, embed, what)
+  kind = f'opset {onnx_out.OPSET}' if is_onnx else f'for {", ".join(PLATFORMS)}'
+  shape = ', '.join(map(str, signature.shape('batch', given.image_size)))
+  notes = [
+    f'{kind}; input: {signature.pixels} [{shape}], RGB; embedding: float32'
+    f' [batch, {given.description["embedding_dim"]}], {signature.output}'
+  ]
+  return written.Written([path], shown, notes)
+
+
+def _write_stablehlo(given, path, signature):
+  """Writes the function, weights in it; returns it as it is read again."""
+  function = jax.jit(embedding.make(given, signature))
+  exported = export.export(function, platforms=PLATFORMS)(
+    signature.images(given.image_size)
   )
+  path.write_bytes(exported.serialize())
+  return export.deserialize(path.read_bytes()).call
 
 
 def _in_float32(given):
