@@ -6,7 +6,7 @@ mk-minchul/AdaFace: IR_18 to IR_200, IR_SE; Resnet of JDAI-CV/FaceX-Zoo.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bfjax.backbones import iresnet
@@ -144,7 +144,10 @@ def _names(
   block = nets.bottleneck if is_bottleneck else nets.block
   block = {**block, **nets.shortcut, **attention}
   modules = dict(nets.ends)
-  for index, (stage, number) in enumerate(_blocks(leaves)):
+  parts = {name.split('/')[1] for name in leaves}
+  blocks = (x.removeprefix('stage').split('_block') for x in parts)
+  blocks = sorted((int(x[0]), int(x[1])) for x in blocks if len(x) == 2)
+  for index, (stage, number) in enumerate(blocks):
     place = f'layer{stage}.{number - 1}' if nets.in_stages else f'body.{index}'
     modules |= naming.inside(place, block, f'stage{stage}_block{number}')
   return naming.Names(
@@ -153,13 +156,6 @@ def _names(
     pointwise=frozenset(modules[name] for name in modules if '/mlp/' in name),
     flattened={nets.ends['head_linear']: leaves['params/head_norm/bias'][0]},
   )
-
-
-def _blocks(leaves: Iterable[str]) -> list[tuple[int, int]]:
-  """The blocks (stage, number), from 1, in the paths of our iresnet."""
-  parts = {name.split('/')[1] for name in leaves}
-  blocks = (x.removeprefix('stage').split('_block') for x in parts)
-  return sorted((int(x[0]), int(x[1])) for x in blocks if len(x) == 2)
 
 
 def _recognise(nets: _Nets, shapes: naming.Shapes) -> naming.Options | None:
@@ -175,9 +171,9 @@ def _recognise(nets: _Nets, shapes: naming.Shapes) -> naming.Options | None:
     shapes, f'{first}.{nets.bottleneck["conv3"]}.'
   )
   *_, last = (nets.bottleneck if is_bottleneck else nets.block).values()
-  stages = _stages_of_layers if nets.in_stages else _stages_of_body
   stem = naming.width(shapes, nets.ends['stem_norm'], default=64)
-  widths, blocks = zip(*stages(shapes, last, stem), strict=True)
+  find_stages = _stages_of_layers if nets.in_stages else _stages_of_body
+  widths, blocks = zip(*find_stages(shapes, last, stem), strict=True)
   options = {
     'name': 'iresnet',
     'variant': nets.variants[0],
@@ -191,20 +187,12 @@ def _recognise(nets: _Nets, shapes: naming.Shapes) -> naming.Options | None:
 
 
 def _stages_of_layers(shapes, last, stem):
-  """(width, blocks) of the stages `layer1`, `layer2`, ...
-
-  Args:
-    shapes: of the state dict.
-    last: of the residual branch's last batch norm, in a block.
-    stem: channels of the stem.
-  """
+  """(width, blocks) of the stages; `last` is a block's last batch norm."""
+  stages = (f'layer{i}.' for i in range(1, 10))
   return [
-    (
-      naming.width(shapes, f'layer{i}.0.{last}', default=64),
-      naming.count(shapes, f'layer{i}.'),
-    )
-    for i in range(1, 10)
-    if naming.starts(shapes, f'layer{i}.')
+    (naming.width(shapes, f'{x}0.{last}', default=64), naming.count(shapes, x))
+    for x in stages
+    if naming.starts(shapes, x)
   ]
 
 

@@ -61,10 +61,7 @@ def convert(
   loaded, metadata = weights.read(path)
   found = contents.unpack(loaded, path)
   architecture, options, table = _recognise(found.state, path)
-  image_size, embedding_dim = (
-    options.pop('image_size'),
-    options['embedding_dim'],
-  )
+  image_size = options.pop('image_size')
   code_base = architectures.ARCHITECTURES[architecture].code_base
   habits = naming.CODE_BASES[code_base]
   order = colour_order or metadata.get('colour_order') or habits.colour_order
@@ -72,14 +69,18 @@ def convert(
   scaling = scaling or _scaling(metadata) or habits.scaling
   params, stats = mapping.to_ours(table, found.state, swap=order == 'BGR')
   margin, origin = _margin(found, path, centres, code_base)
-  placed = _place(margin, embedding_dim, habits, path)
-  _check_class_names(class_names, placed)
+  placed = _place(margin, options['embedding_dim'], habits, path)
+  num_classes = None if placed is None else len(placed)
+  if class_names and num_classes and len(class_names) != num_classes:
+    raise errors.UserError(
+      f'{len(class_names)} class names for {num_classes} class centres.'
+    )
   description = modelcard.describe(
     backbone=options,
     image_size=image_size,
     scaling=scaling,
-    embedding_dim=embedding_dim,
-    num_classes=None if placed is None else len(placed),
+    embedding_dim=options['embedding_dim'],
+    num_classes=num_classes,
     source={
       'file': path.name,
       'sha256': digests.of_file(path),
@@ -128,11 +129,8 @@ def _shown(options):
 
 
 def _scaling(metadata):
-  if {'scaling_mean', 'scaling_std'} <= metadata.keys():
-    return scalings.Scaling(
-      float(metadata['scaling_mean']), float(metadata['scaling_std'])
-    )
-  return None
+  values = [metadata.get(f'scaling_{x}') for x in ('mean', 'std')]
+  return scalings.Scaling(*map(float, values)) if all(values) else None
 
 
 def _margin(found, path, centres, code_base):
@@ -165,15 +163,6 @@ def _place(margin, embedding_dim, habits, path):
   habit = name == 'kernel' or habits.centres[1]
   transposed = habit if all(fits) else fits[0]
   return np.ascontiguousarray(value.T if transposed else value)
-
-
-def _check_class_names(class_names, centres):
-  if class_names is None or centres is None:
-    return
-  if len(class_names) != len(centres):
-    raise errors.UserError(
-      f'{len(class_names)} class names for {len(centres)} class centres.'
-    )
 
 
 def _counts(table, state):
