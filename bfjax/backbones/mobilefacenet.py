@@ -81,14 +81,7 @@ class _WholeMap(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-  """The network; see `build` for the attributes.
-
-  Names: `stem`, `stage1` and `last`, each with `conv`, `norm`, `prelu`;
-  `stage<i>_down` and `stage<i>_unit<j>` (from 1), each with `expand`,
-  `depthwise`, `project` that have such three (`project` without `prelu`);
-  `head_conv`, `head_norm`, `head_linear`, `embedding_norm`. Stage 1 has no
-  `stage1_down`, and where it has units there is no `stage1`.
-  """
+  """The network; `build` has the attributes, docs/backbones.md the names."""
 
   width: int
   scale: int

@@ -111,16 +111,8 @@ class Bottleneck(_Residual):
 class IResNet(nn.Module):
   """The network; see `iresnet.build` for the attributes.
 
-  Names: `stem_conv`, `stem_norm`, `stem_prelu`; `stage<i>_block<j>` (from 1)
-  with `norm1`, `conv1`, `norm2`, `prelu`, `conv2`, `norm3`, `attention`,
-  `shortcut_conv`, `shortcut_norm`; `head_norm`, `head_linear`,
-  `embedding_norm`. Bottlenecks have `norm1`, `conv1`, `norm2`, `prelu1`,
-  `conv2`, `norm3`, `prelu2`, `conv3`, `norm4`. Kernels are [height, width, in,
-  out] and [in, out].
-
-  The map is flattened in (height, width, channel) order. Torch flattens
-  (channel, height, width): its weight W [out, c * h * w] is this kernel as
-  `W.reshape(out, c, h, w).transpose(2, 3, 1, 0).reshape(h * w * c, out)`.
+  What its modules and arrays are called in files is in docs/backbones.md. The
+  map is flattened in (height, width, channel) order, as torch's is not.
   """
 
   variant: Variant
@@ -137,13 +129,11 @@ class IResNet(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
     variant = self.variant
+    kernel_init, width = variant.kernel_init, self.widths[0]
+    x = images.astype(self.dtype)
     x = convolution.Conv(
-      self.widths[0],
-      3,
-      self.stem_stride,
-      kernel_init=variant.kernel_init,
-      name='stem_conv',
-    )(images.astype(self.dtype))
+      width, 3, self.stem_stride, kernel_init=kernel_init, name='stem_conv'
+    )(x)
     x = self.norm(name='stem_norm')(x, train=train)
     x = layers.PReLU(name='stem_prelu')(x)
     for i, (features, blocks) in enumerate(
@@ -158,7 +148,7 @@ class IResNet(nn.Module):
           middle_norm=variant.middle_norm,
           attention=self.attention,
           norm=self.norm,
-          kernel_init=variant.kernel_init,
+          kernel_init=kernel_init,
           name=f'stage{i}_block{j}',
         )(x, train=train)
     return self._head(x, train)
