@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bfjax import errors, model
-from bfjax.convert import proof, written
+from bfjax.convert import proof
 
 INPUTS = {'uint8': np.uint8, 'float': np.float32}
 LAYOUTS = ('nchw', 'nhwc')
@@ -120,7 +120,7 @@ def prove(
 def describe(given: model.Model, signature: Signature) -> dict[str, str]:
   """The metadata of a file."""
   return {
-    **written.metadata(given),
+    **proof.metadata(given),
     'colour_order': 'RGB',
     'input': f'{signature.pixels} {signature.layout}',
     'scaling': f'{given.scale.formula}, {signature.scaling} the graph',

@@ -6,7 +6,7 @@ import jax
 from jax import export
 
 from bfjax import atomic, model, modelcard
-from bfjax.convert import embedding, onnx_out, torch_out, written
+from bfjax.convert import embedding, onnx_out, proof, torch_out
 
 FORMATS = (*torch_out.FORMATS, 'onnx', 'stablehlo')
 PLATFORMS = ('cpu', 'cuda')
@@ -21,22 +21,25 @@ def write(
   colour_order: str = '',
   whole: bool = False,
   signature: embedding.Signature = embedding.USUAL,
-) -> written.Written:
+) -> proof.Written:
   """Writes a model to a new file, which computes in float32, and runs it.
 
   Args:
     given: from `model.load_model`.
     file_format: one of `FORMATS`.
     path: of the file.
-    code_base: of a state dict, see `torch_out.write`; likewise the next two.
-    colour_order: of a state dict.
-    whole: of a state dict.
+    code_base: whose names a state dict has; '' for the one that has such nets.
+    colour_order: of the images that its net is to take; '' for what the code
+      base uses.
+    whole: write it as the code base's trainer does, with its keys and prefixes
+      and with the class centres, instead of the state dict alone.
     signature: of a graph: what goes in and comes out. It takes a batch of any
       size.
 
   Raises:
-    UserError: if the model cannot be written so, the file is there already, or
-      what was written is not the same function; then nothing is left.
+    UserError: if the model cannot be written so (the code base has no such
+      net, a whole file is to be safetensors), the file is there already or
+      cannot be written, or is not the same function; then nothing is left.
   """
   given = _in_float32(given)
   if file_format in torch_out.FORMATS:
@@ -49,7 +52,7 @@ def write(
       whole=whole,
     )
   signature.check()
-  written.check_free(path)
+  proof.check_free(path)
   is_onnx = file_format == 'onnx'
   write_graph = onnx_out.write if is_onnx else _write_stablehlo
   with atomic.writing(path) as draft:
@@ -62,7 +65,7 @@ def write(
     f'{kind}; input: {signature.pixels} [{shape}], RGB; embedding: float32'
     f' [batch, {given.description["embedding_dim"]}], {signature.output}'
   ]
-  return written.Written([path], shown, notes)
+  return proof.Written([path], shown, notes)
 
 
 def _write_stablehlo(given, path, signature):

@@ -1,5 +1,6 @@
-"""The proof of a conversion: both sides on the same images."""
+"""What was written, and its proof: both sides on the same images."""
 
+import pathlib
 from typing import NamedTuple
 
 import jax
@@ -30,6 +31,20 @@ class Proof(NamedTuple):
     )
 
 
+class Written(NamedTuple):
+  """What was written.
+
+  Attributes:
+    paths: the files.
+    proof: that they are the model's function.
+    notes: lines for the user.
+  """
+
+  paths: list[pathlib.Path]
+  proof: Proof
+  notes: list[str]
+
+
 def images(size: int) -> np.ndarray:
   """The images: half noise, half built-in faces; uint8 [32, h, w, 3], RGB.
 
@@ -58,33 +73,48 @@ def ours(given: model.Model, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(embed(given.params, given.stats, pixels))
 
 
-def compare(found: np.ndarray, wanted: np.ndarray) -> Proof:
-  """How far embeddings [n, d] are from those wanted."""
-  found, wanted = found.astype(np.float64), wanted.astype(np.float64)
-  scale = np.abs(wanted).max(1)
-  difference = np.abs(found - wanted).max(1) / np.where(scale > 0, scale, 1)
-  lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-  dots = (found * wanted).sum(1)
-  cosine = np.where(lengths > 0, dots / np.where(lengths > 0, lengths, 1), 1)
-  return Proof(float(difference.max()), float(cosine.min()))
-
-
 def check(found: np.ndarray, wanted: np.ndarray, what: str) -> Proof:
   """Compares, and refuses what is not the same function.
 
   Args:
-    found: embeddings of the one side, [n, d].
-    wanted: of the other.
+    found: embeddings of the one side, float [n, d].
+    wanted: those of the other.
     what: the two sides, for the message.
 
   Raises:
     UserError: if they differ by more than 1e-4 of an embedding's largest
       number, or one of them is not finite.
   """
-  proof = compare(found, wanted)
+  found, wanted = found.astype(np.float64), wanted.astype(np.float64)
+  scale = np.abs(wanted).max(1)
+  difference = np.abs(found - wanted).max(1) / np.where(scale > 0, scale, 1)
+  lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+  dots = (found * wanted).sum(1)
+  cosine = np.where(lengths > 0, dots / np.where(lengths > 0, lengths, 1), 1)
+  proof = Proof(float(difference.max()), float(cosine.min()))
   if not proof.difference <= TOLERANCE:
     raise errors.UserError(
       f'{what} are not the same function: {proof}. Allowed are'
       f' {TOLERANCE:.0e}. Nothing is written.'
     )
   return proof
+
+
+def check_free(path: pathlib.Path) -> None:
+  """Raises UserError if there is something at `path` already."""
+  if path.exists():
+    raise errors.UserError(f'{path} is there already. Give another name.')
+  if not path.parent.is_dir():
+    raise errors.UserError(f'There is no folder {path.parent} to write to.')
+
+
+def metadata(given: model.Model) -> dict[str, str]:
+  """What a file says of any model."""
+  backbone = given.description['backbone']
+  return {
+    'architecture': ' '.join(f'{k}={v}' for k, v in backbone.items()),
+    'image_size': str(given.image_size),
+    'scaling_mean': repr(given.scale.mean),
+    'scaling_std': repr(given.scale.std),
+    'embedding_dim': str(given.description['embedding_dim']),
+  }

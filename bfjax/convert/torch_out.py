@@ -14,7 +14,6 @@ from bfjax.convert import (
   torch_in,
   torch_nets,
   weights,
-  written,
 )
 
 FORMATS = ('torch', 'safetensors')
@@ -24,27 +23,14 @@ def write(
   given: model.Model,
   path: pathlib.Path,
   *,
-  file_format: str = 'torch',
-  code_base: str = '',
-  colour_order: str = '',
-  whole: bool = False,
-) -> written.Written:
+  file_format: str,
+  code_base: str,
+  colour_order: str,
+  whole: bool,
+) -> proof.Written:
   """Writes a state dict that the code base's net loads strictly.
 
-  Args:
-    given: from `model.load_model`.
-    path: of the new file.
-    file_format: 'torch' or 'safetensors'.
-    code_base: whose names; '' for the one that has such nets.
-    colour_order: of the images that the net is to take; '' for what the code
-      base uses.
-    whole: write the file as the code base's trainer does, with its keys and
-      prefixes and with the class centres, instead of the state dict alone.
-
-  Raises:
-    UserError: if the code base has no such net, a whole file is asked for as
-      safetensors, a file is there already or cannot be written, or the
-      written file is not the model's function; then nothing is left.
+  Args and errors are those of `exports.write`.
   """
   backbone, source = given.description['backbone'], given.description['source']
   architecture = architectures.choose(backbone, code_base)
@@ -65,10 +51,10 @@ def write(
         'A whole file has more than arrays in it: --whole goes with --to torch.'
       )
   for place in trees:
-    written.check_free(place)
+    proof.check_free(place)
   with atomic.writing(path) as draft:
     if file_format == 'safetensors':
-      about = written.metadata(given) | {
+      about = proof.metadata(given) | {
         'code_base': code_base,
         'colour_order': order,
         'input_scaling': given.scale.formula,
@@ -94,7 +80,7 @@ def write(
       f'{code_base} itself scales as {habits.scaling.formula}: give this model'
       ' the other scaling'
     )
-  return written.Written(list(trees), shown, notes)
+  return proof.Written(list(trees), shown, notes)
 
 
 def _whole(code_base, state, centres, path):

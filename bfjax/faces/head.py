@@ -98,8 +98,9 @@ def _beard(cheek_line: np.ndarray, mouth: float) -> np.ndarray:
     [0.72, mouth, mouth + 0.22, mouth + 0.20],
     [0.33, 0.33, 0.34, 0.36],
   )
-  left_inner = inner[:3] * [-1, 1, 1]
-  return np.concatenate([jaw, lib.mirrored(jaw)[1:], left_inner, inner[::-1]])
+  mirror = np.array([-1, 1, 1])
+  left = jaw[-2::-1] * mirror, inner[:3] * mirror
+  return np.concatenate([jaw, *left, inner[::-1]])
 
 
 def _hair(identity, draws, strength) -> features.Parts:

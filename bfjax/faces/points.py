@@ -17,11 +17,6 @@ def stack(x, y, z) -> np.ndarray:
   return np.stack(np.broadcast_arrays(x, y, z), -1)
 
 
-def mirrored(points: np.ndarray) -> np.ndarray:
-  """The points on the other side of the face, in the opposite order."""
-  return (points * [-1, 1, 1])[::-1]
-
-
 def outline(above: np.ndarray, below: np.ndarray) -> np.ndarray:
   """The polygon between two lines [n, k, 3] that run the same way."""
   return np.concatenate([above, below[:, ::-1]], 1)
