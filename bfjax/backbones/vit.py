@@ -233,10 +233,6 @@ def build(
     drop_path=drop_path,
     mask_ratio=mask_ratio,
     dtype=functional.choose_dtype('vit', dtype),
-    norm=functional.batch_norm(
-      'vit', rows=batch_norm_rows, momentum=batch_norm_momentum
-    ),
+    norm=functional.batch_norm('vit', batch_norm_rows, batch_norm_momentum),
   )
-  return functional.backbone(
-    net, image_size=image_size, embedding_dim=embedding_dim
-  )
+  return functional.backbone(net, image_size, embedding_dim)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import logging
 import pathlib
 import shutil
@@ -101,17 +102,20 @@ def write_lists(
   Args:
     root: the folder they are written to.
     names: the paths of the images.
-    true: int [images], their true labels.
+    true: int [images], their true labels; below 0 one of nobody in the set.
     given: int [images], the labels with flips.
     train: name of the list of all images with the given labels.
-    flips: name of the list of the flipped images with their true labels.
+    flips: name of the list of the flipped images, but those of nobody, with
+      their TRUE labels.
 
   Raises:
     UserError: if a list cannot be written.
   """
   names = list(names)
   write_text(root / train, sets.list_lines(names, given))
-  write_text(root / flips, sets.flip_lines(names, true, given))
+  flipped = (given != true) & (true >= 0)
+  lines = sets.list_lines(itertools.compress(names, flipped), true[flipped])
+  write_text(root / flips, lines)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -23,21 +23,13 @@ _GLINT_SIZE = 80
 
 
 class Scene(NamedTuple):
-  """What is painted in one image.
-
-  Attributes:
-    identity: the person.
-    draws: the draws of the image (`nuisances.Draws.image`).
-    difficulty: how strongly nuisances act.
-    mouth_open: in half head widths.
-    eye_open: as a share of the person's opening of the eyes.
-  """
+  """What is painted in one image."""
 
   identity: identities.Identity
-  draws: nuisances.Draws
+  draws: nuisances.Draws  # of this image, `nuisances.Draws.image`
   difficulty: nuisances.Difficulty
-  mouth_open: float
-  eye_open: float
+  mouth_open: float  # in half head widths
+  eye_open: float  # as a share of the person's opening of the eyes
 
 
 def paint(

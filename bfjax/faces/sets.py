@@ -18,23 +18,14 @@ _PAIRS_STREAM = 0x7061_6972
 
 
 class FaceSet(NamedTuple):
-  """Which images: the first ones of people with consecutive numbers.
+  """Which images: the first ones of people with consecutive numbers."""
 
-  Attributes:
-    seed: names the population.
-    first_identity: number of the first person.
-    identities: how many people.
-    images_per_identity: how many images of each.
-    size: height and width in pixels.
-    difficulty: 'normal' or 'hard'.
-  """
-
-  seed: int
-  first_identity: int
-  identities: int
-  images_per_identity: int
-  size: int
-  difficulty: str = 'normal'
+  seed: int  # names the population
+  first_identity: int  # number of the first person
+  identities: int  # how many people
+  images_per_identity: int  # how many images of each
+  size: int  # height and width in pixels
+  difficulty: str = 'normal'  # or 'hard'
 
   @property
   def num_images(self) -> int:
@@ -107,21 +98,6 @@ def list_lines(names: Iterable[str], labels: np.ndarray) -> str:
   """The text of an image list: a line `path<two spaces>label` an image."""
   pairs = zip(names, np.asarray(labels).tolist(), strict=True)
   return ''.join(f'{name}  {label}\n' for name, label in pairs)
-
-
-def flip_lines(
-  names: Iterable[str], true: np.ndarray, given: np.ndarray
-) -> str:
-  """The list of the images with a wrong label, with their TRUE label.
-
-  Args:
-    names: the paths of all images.
-    true: int [images], their true labels; below 0 an image of nobody in the
-      set, which has no line.
-    given: int [images], the labels with flips.
-  """
-  flipped = (given != true) & (true >= 0)
-  return list_lines(itertools.compress(names, flipped), true[flipped])
 
 
 class Pairs(NamedTuple):

@@ -34,7 +34,7 @@ def write_images(
 ) -> None:
   """Renders all images into the folder `root`, with a progress bar.
 
-  Processes that run when this one dies stop after some thousand images.
+  The others end at their next person if this process dies.
 
   Args:
     root: an existing folder without these people in it.
@@ -130,10 +130,12 @@ def _render_in_a_process(root: pathlib.Path, face_set: sets.FaceSet) -> int:
 
 def _main(root: str, face_set: str) -> None:
   cv2.setNumThreads(1)
+  parent = os.getppid()
   parsed = sets.FaceSet(**json.loads(face_set))
   try:
     for _ in _render_here(pathlib.Path(root), parsed):
-      pass
+      if os.getppid() != parent:
+        break
   except errors.UserError as error:
     print(error, file=sys.stderr)
     sys.exit(_USER_ERROR)

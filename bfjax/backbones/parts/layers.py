@@ -121,21 +121,14 @@ class BatchNorm(nn.Module):
   groups: `running = (1 - momentum) * running + momentum * batch`, where the
   batch variance is the unbiased one (divided by count - 1). Inference uses
   the running statistics.
-
-  Attributes:
-    group_rows: rows whose statistics are taken together; 0: all of them.
-    momentum: the weight of the batch in the running statistics.
-    epsilon: added to the variance.
-    scale_kind: 'trained'; 'fixed', kept with the statistics, 1 at first; or
-      'none', 1 for good.
-    use_bias: whether there is a trained bias; else it is 0.
   """
 
   group_rows: int = 0
-  momentum: float = 0.1
-  epsilon: float = EPSILON
+  momentum: float = 0.1  # the weight of the batch in the running statistics
+  epsilon: float = EPSILON  # added to the variance
+  # 'trained'; 'fixed', kept with the statistics, 1 at first; 'none', 1 for good
   scale_kind: str = 'trained'
-  use_bias: bool = True
+  use_bias: bool = True  # whether there is a trained one; else it is 0
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:

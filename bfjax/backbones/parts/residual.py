@@ -11,53 +11,33 @@ from bfjax.backbones.parts import convolution, layers
 
 
 class Variant(NamedTuple):
-  """One code base's IR-ResNets.
+  """One code base's IR-ResNets."""
 
-  Attributes:
-    blocks: depth -> blocks in each stage.
-    kernel_init: how the convolutions' kernels start.
-    linear_init: how the linear layer's does. Its bias starts at 0: batch norm
-      follows, and where it starts makes no difference.
-    dropout: the rate that it trains with.
-    pooled_shortcut: where a stage's channels are those before it, its first
-      shortcut is every second pixel (a max pool of size 1) and not conv - BN.
-    middle_norm: whether there is batch norm between a convolution and PReLU.
-    embedding_scale: of the last batch norm, as `layers.BatchNorm.scale_kind`.
-    embedding_bias: whether that norm's bias is trained; else it is 0.
-    bottlenecks: depths whose blocks are bottlenecks, four times as wide.
-  """
-
-  blocks: Mapping[int, tuple[int, ...]]
-  kernel_init: Callable
+  blocks: Mapping[int, tuple[int, ...]]  # depth -> blocks in each stage
+  kernel_init: Callable  # how the convolutions' kernels start
+  # How the linear layer's does. Its bias starts at 0: batch norm follows, and
+  # where it starts makes no difference.
   linear_init: Callable
-  dropout: float = 0.4
+  dropout: float = 0.4  # the rate that it trains with
+  # Where a stage's channels are those before it, its first shortcut is every
+  # second pixel (a max pool of size 1) and not conv - BN.
   pooled_shortcut: bool = False
-  middle_norm: bool = True
-  embedding_scale: str = 'trained'
-  embedding_bias: bool = True
-  bottlenecks: tuple[int, ...] = ()
+  middle_norm: bool = True  # is there one between a convolution and PReLU?
+  embedding_scale: str = 'trained'  # `scale_kind` of the last batch norm
+  embedding_bias: bool = True  # whether that norm's bias is trained; else 0
+  bottlenecks: tuple[int, ...] = ()  # depths with these, four times as wide
 
 
 class _Residual(nn.Module):
-  """What both blocks have; a block's `branch` is what is its own.
+  """What both blocks have; a block's `branch` is what is its own."""
 
-  Attributes:
-    features: channels of the result.
-    stride: of the block, 1 or 2.
-    shortcut_conv: whether the shortcut is conv1x1 (stride) - BN; else it is
-      every stride-th pixel of the input, whose channels have to fit.
-    middle_norm: whether there is batch norm between a convolution and the
-      PReLU after it.
-    attention: makes what ends the branch, see `attention`; None for nothing.
-    norm: makes a batch norm.
-    kernel_init: how kernels start.
-  """
-
-  features: int
-  stride: int
+  features: int  # channels of the result
+  stride: int  # of the block, 1 or 2
+  # Whether the shortcut is conv1x1 (stride) - BN; else it is every stride-th
+  # pixel of the input, whose channels have to fit.
   shortcut_conv: bool
-  middle_norm: bool
-  attention: Callable[..., nn.Module] | None
+  middle_norm: bool  # is there one between a convolution and PReLU?
+  attention: Callable[..., nn.Module] | None  # makes what ends the branch
   norm: Callable[..., layers.BatchNorm]
   kernel_init: Callable
 
@@ -77,9 +57,8 @@ class _Residual(nn.Module):
 
     branch = self.branch(norm(x, 'norm1'), norm, conv, activate)
     if self.attention is not None:
-      branch = self.attention(kernel_init=self.kernel_init, name='attention')(
-        branch
-      )
+      attend = self.attention(kernel_init=self.kernel_init, name='attention')
+      branch = attend(branch)
     if self.shortcut_conv:
       x = conv(x, self.features, 1, self.stride, 'shortcut_conv')
       return branch + norm(x, 'shortcut_norm')
