@@ -24,19 +24,12 @@ _HEAD_STATE = ('t', 'batch_mean', 'batch_std')
 
 
 class Contents(NamedTuple):
-  """What is in a file.
+  """What is in a file."""
 
-  Attributes:
-    state: the net's state dict, without prefixes.
-    centres: (name, array) of the class centres as they are there, or None.
-    layout: where in the file it was, for the record.
-    passed_over: names in the head that a model does not hold.
-  """
-
-  state: dict[str, np.ndarray]
-  centres: tuple[str, np.ndarray] | None
-  layout: str
-  passed_over: list[str]
+  state: dict[str, np.ndarray]  # the net's state dict, without prefixes
+  centres: tuple[str, np.ndarray] | None  # name and array, as they are there
+  layout: str  # where in the file it was, for the record
+  passed_over: list[str]  # names in the head that a model does not hold
 
 
 def unpack(loaded: Any, path: pathlib.Path) -> Contents:

@@ -18,19 +18,12 @@ _TINY = 1e-12  # a length that is not divided by, as in torch's normalize
 
 
 class Signature(NamedTuple):
-  """What goes in and comes out.
+  """What goes in and comes out."""
 
-  Attributes:
-    pixels: 'uint8' or 'float': RGB, 0 to 255 where the scaling is inside.
-    layout: 'nchw' or 'nhwc'.
-    scaling: whether pixels are scaled 'inside' or have been, 'outside'.
-    output: embeddings 'normalised' to length 1, or 'raw'.
-  """
-
-  pixels: str = 'uint8'
-  layout: str = 'nchw'
-  scaling: str = 'inside'
-  output: str = 'normalised'
+  pixels: str = 'uint8'  # or 'float': RGB, 0 to 255 where scaled inside
+  layout: str = 'nchw'  # or 'nhwc'
+  scaling: str = 'inside'  # or 'outside', where pixels have been scaled
+  output: str = 'normalised'  # embeddings to length 1; or 'raw'
 
   def check(self) -> None:
     """Raises UserError for what there is not."""

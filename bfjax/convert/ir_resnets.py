@@ -43,26 +43,21 @@ _SHARED = ('6.shared_mlp.0', '6.shared_mlp.2')
 
 
 class _Nets(NamedTuple):
-  """What a code base calls the modules of its IR-ResNets.
+  """What a code base calls the modules of its IR-ResNets."""
 
-  Attributes:
-    sign: what a name of its state dicts, and of no earlier one of `NETS`,
-      begins with.
-    variants: of our iresnet that these nets are; the first is their own.
-    attention: mode -> what ends a block's residual branch -> name there.
-    block: module in a block -> name in that block there.
-    bottleneck: the same of bottlenecks, where there are.
-    shortcut: likewise, of either.
-    ends: module outside the blocks -> name there.
-  """
-
+  # What a name of its state dicts, and of no earlier one of `_NETS`, begins
+  # with.
   sign: str
+  # Of our iresnet that these nets are; the first is their own.
   variants: tuple[str, ...]
+  # Mode -> what ends a block's residual branch -> name there.
   attention: Mapping[str, Mapping[str, str]]
+  # Module in a block -> name in that block there; of bottlenecks, where there
+  # are; of the shortcut of either.
   block: Mapping[str, str] = _BLOCK
   bottleneck: Mapping[str, str] = {}
   shortcut: Mapping[str, str] = _SHORTCUT
-  ends: Mapping[str, str] = _ENDS
+  ends: Mapping[str, str] = _ENDS  # likewise, outside the blocks
 
   @property
   def in_stages(self) -> bool:

@@ -29,23 +29,14 @@ _COUNTER = 'num_batches_tracked'
 
 
 class Array(NamedTuple):
-  """One array: reshaped to `split`, transposed by `axes`, it is that there.
+  """One array: reshaped to `split`, transposed by `axes`, it is that there."""
 
-  Attributes:
-    path: of it in our trees.
-    name: there.
-    ours: its shape here.
-    split: its shape before axes change their order.
-    axes: their order there.
-    shape: its shape there.
-  """
-
-  path: str
-  name: str
-  ours: tuple[int, ...]
+  path: str  # of it in our trees
+  name: str  # there
+  ours: tuple[int, ...]  # its shape here
   split: tuple[int, ...]
   axes: tuple[int, ...]
-  shape: tuple[int, ...]
+  shape: tuple[int, ...]  # there
 
   def to_torch(self, value: np.ndarray) -> np.ndarray:
     """The array there of one here."""
@@ -58,17 +49,11 @@ class Array(NamedTuple):
 
 
 class Table(NamedTuple):
-  """All that makes an architecture's state dict.
+  """All that makes an architecture's state dict."""
 
-  Attributes:
-    arrays: those with a place in our trees.
-    counters: names of the int64 scalars that count a batch norm's batches.
-    stem: name of the weight whose input channels are the colours.
-  """
-
-  arrays: tuple[Array, ...]
-  counters: tuple[str, ...]
-  stem: str
+  arrays: tuple[Array, ...]  # those with a place in our trees
+  counters: tuple[str, ...]  # int64 scalars that count a batch norm's batches
+  stem: str  # the weight whose input channels are the colours
 
 
 def make_table(architecture: str, backbone: Mapping, image_size: int) -> Table:

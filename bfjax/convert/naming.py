@@ -16,16 +16,11 @@ Options = dict[str, Any]
 
 
 class CodeBase(NamedTuple):
-  """The habits of a code base.
+  """The habits of a code base."""
 
-  Attributes:
-    colour_order: of the images that its nets take: 'RGB' or 'BGR'.
-    scaling: of their pixels.
-    centres: of its files: the array's name, and whether it is [d, classes].
-  """
-
-  colour_order: str = 'BGR'
-  scaling: scalings.Scaling = scalings.STANDARD
+  colour_order: str = 'BGR'  # of the images that its nets take, or 'RGB'
+  scaling: scalings.Scaling = scalings.STANDARD  # of their pixels
+  # Of its files: the array's name, and whether it is [d, classes].
   centres: tuple[str, bool] = ('weight', False)
 
 
@@ -38,22 +33,15 @@ CODE_BASES = {
 
 
 class Names(NamedTuple):
-  """What a net's modules and arrays are called there.
+  """What a net's modules and arrays are called there."""
 
-  Attributes:
-    stem: of the convolution that takes the image.
-    modules: path of a module here, 'stage1_block1/norm1' -> name there.
-    arrays: path of a leaf here that is in no module -> name and number of
-      dimensions there, those before ours being 1.
-    pointwise: names there of 1x1 convolutions that are dense layers here.
-    flattened: name there of a dense layer on a flattened map -> that map's
-      channels.
-  """
-
-  stem: str
-  modules: Mapping[str, str]
+  stem: str  # the convolution that takes the image
+  modules: Mapping[str, str]  # path here, 'stage1_block1/norm1' -> name there
+  # Path of a leaf here that is in no module -> name and number of dimensions
+  # there, those before ours being 1.
   arrays: Mapping[str, tuple[str, int]] = {}
-  pointwise: frozenset[str] = frozenset()
+  pointwise: frozenset[str] = frozenset()  # 1x1 convolutions, dense layers here
+  # A dense layer on a flattened map -> that map's channels.
   flattened: Mapping[str, int] = {}
 
 

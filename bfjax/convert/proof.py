@@ -14,15 +14,10 @@ _FACES_OF_ONE = 4
 
 
 class Proof(NamedTuple):
-  """How far two functions are apart.
+  """How far two functions are apart, over images of a and b."""
 
-  Attributes:
-    difference: the largest over images of max|a - b| / max|b|.
-    cosine: the smallest over images of a's and b's.
-  """
-
-  difference: float
-  cosine: float
+  difference: float  # the largest max|a - b| / max|b|
+  cosine: float  # the smallest
 
   def __str__(self):
     return (
@@ -32,17 +27,11 @@ class Proof(NamedTuple):
 
 
 class Written(NamedTuple):
-  """What was written.
-
-  Attributes:
-    paths: the files.
-    proof: that they are the model's function.
-    notes: lines for the user.
-  """
+  """What was written."""
 
   paths: list[pathlib.Path]
-  proof: Proof
-  notes: list[str]
+  proof: Proof  # that they are the model's function
+  notes: list[str]  # lines for the user
 
 
 def images(size: int) -> np.ndarray:

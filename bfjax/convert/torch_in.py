@@ -21,17 +21,11 @@ ORDERS = ('RGB', 'BGR')
 
 
 class Converted(NamedTuple):
-  """A model in memory and the proof that it is the file's function.
+  """A model in memory and the proof that it is the file's function."""
 
-  Attributes:
-    model: as `model.load_model` gives it.
-    proof: of both sides.
-    notes: lines for the user: what was recognised, what was passed over.
-  """
-
-  model: model.Model
+  model: model.Model  # as `model.load_model` gives it
   proof: proof.Proof
-  notes: list[str]
+  notes: list[str]  # what was recognised, what was passed over
 
 
 def convert(
