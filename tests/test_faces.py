@@ -160,7 +160,7 @@ def _painted(person, **draws_changes):
   identity = identities.make_identity(nuisances.identity_generator(0, person))
   points, pixels = _points(person, {}, 1)
   changes = {'glasses': 0.99, 'occluder': 0.99, **draws_changes}
-  draws = nuisances.draw(0, person, [0]).image(0)._replace(**changes)
+  draws = next(nuisances.draw(0, person, [0]).each())._replace(**changes)
   scene = drawing.Scene(
     identity, draws, nuisances.DIFFICULTIES['normal'], 0.0, 1.0
   )

@@ -69,10 +69,11 @@ def render(
   points = geometry.make_points(person, draws, expression, level.hair)
   pixels = geometry.project(points, draws, level, size)
   rendered = np.empty((len(images), size, size, 3), np.uint8)
-  for index, xy in enumerate(pixels.xy):
+  of_each = zip(draws.each(), pixels.xy, strict=True)
+  for index, (of_image, xy) in enumerate(of_each):
     scene = drawing.Scene(
       identity=person,
-      draws=draws.image(index),
+      draws=of_image,
       difficulty=level,
       mouth_open=expression.mouth_open[index].item(),
       eye_open=expression.eye_open[index].item(),
@@ -80,7 +81,7 @@ def render(
     per_unit = pixels.per_unit[index].item()
     painting = drawing.paint(scene, xy, points.parts, per_unit, size)
     head = xy[points.parts['head']]
-    rendered[index] = photo.develop(painting, head, scene.draws, level)
+    rendered[index] = photo.develop(painting, head, of_image, level)
   return rendered
 
 

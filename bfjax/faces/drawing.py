@@ -26,7 +26,7 @@ class Scene(NamedTuple):
   """What is painted in one image."""
 
   identity: identities.Identity
-  draws: nuisances.Draws  # of this image, `nuisances.Draws.image`
+  draws: nuisances.Draws  # of this image, from `nuisances.Draws.each`
   difficulty: nuisances.Difficulty
   mouth_open: float  # in half head widths
   eye_open: float  # as a share of the person's opening of the eyes

@@ -6,7 +6,8 @@ an image is the same whatever else is rendered, in whatever order.
 
 import collections
 import functools
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,10 +82,12 @@ class Draws(collections.namedtuple('_Draws', f'{_NORMAL} {_UNIFORM}')):
   `draws.white_balance`, [n, 3].
   """
 
-  def image(self, index: int) -> 'Draws':
-    """The draws of one image: Python floats, lists where there are several."""
-    rows = (values[index].tolist() for values in self)
-    return Draws(*(row if len(row) > 1 else row[0] for row in rows))
+  def each(self) -> Iterator['Draws']:
+    """Those of one image after another: floats, lists where an image has k."""
+    columns = (x if x.shape[1] > 1 else x[:, 0] for x in self)
+    return itertools.starmap(
+      Draws, zip(*(x.tolist() for x in columns), strict=True)
+    )
 
 
 def identity_generator(seed: int, identity: int) -> np.random.Generator:

@@ -24,8 +24,9 @@ import tqdm
 from bfjax import errors, faces
 from bfjax.faces import sets
 
-# A process renders so many images, about: its start costs some 80 more.
-_IMAGES_PER_PROCESS = 1000
+# Images that a process is worth (its start takes as long as some hundreds), and
+# those after which it ends and the progress is shown.
+_FEWEST, _MOST = 500, 5000
 _USER_ERROR = 2
 
 
@@ -54,7 +55,7 @@ def write_images(
       f'not {processes}.'
     )
   if not processes:
-    useful = 1 + face_set.num_images // _IMAGES_PER_PROCESS
+    useful = 1 + face_set.num_images // _FEWEST
     processes = min(len(os.sched_getaffinity(0)), useful)
   render = _render_in_processes if processes > 1 else _render_here
   total = face_set.num_images
@@ -89,7 +90,7 @@ def _render_here(root, face_set, processes=1) -> Iterator[int]:
 
 def _render_in_processes(root, face_set, processes) -> Iterator[int]:
   """The same, of some people at a time, as many for each process."""
-  rounds = -(-face_set.num_images // (processes * _IMAGES_PER_PROCESS))
+  rounds = -(-face_set.num_images // (processes * _MOST))
   count = min(rounds * processes, face_set.identities)
   parts = [
     face_set._replace(first_identity=int(part[0]), identities=len(part))
