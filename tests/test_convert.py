@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors, model, modelcard, scalings
-from bfjax.convert import exports, mapping, proof, torch_in
-from bfjax.convert import names as names_lib
+from bfjax.convert import architectures, exports, mapping, proof, torch_in
 
 torch = pytest.importorskip('torch')
 import safetensors.torch  # noqa: E402
@@ -101,7 +100,7 @@ def test_a_training_step_between_in_and_out_is_the_originals(case, converted):
 
   params, stats = jax.device_get(step(given.params))
   table = mapping.make_table(
-    names_lib.choose(backbone), backbone, given.image_size
+    architectures.choose(backbone), backbone, given.image_size
   )
   order = description['source']['colour_order']
   ours = mapping.to_torch(table, params, stats, 1235, swap=order == 'BGR')

@@ -10,15 +10,13 @@ import pytest
 
 from bfjax import errors, faces
 from bfjax.faces import (
-  curves,
-  difficulties,
   drawing,
-  expressions,
+  features,
   geometry,
   identities,
   nuisances,
-  projection,
 )
+from bfjax.faces import points as points_lib
 
 SIZE = 48
 
@@ -31,14 +29,14 @@ def test_an_image_does_not_depend_on_the_others_rendered_with_it():
   )
   for image in range(12):
     np.testing.assert_array_equal(
-      faces.render_image(3, 5, image, size=SIZE), together[image]
+      faces.render(3, 5, [image], size=SIZE)[0], together[image]
     )
 
 
 def test_seed_identity_and_image_each_matter():
-  base = faces.render_image(1, 2, 3, size=SIZE)
-  for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4), (2, 1, 3), (1, 3, 2)):
-    assert (faces.render_image(*other, size=SIZE) != base).any()
+  base = faces.render(1, 2, [3], size=SIZE)
+  for *person, image in ((2, 2, 3), (1, 3, 3), (1, 2, 4), (2, 1, 3), (1, 3, 2)):
+    assert (faces.render(*person, [image], size=SIZE) != base).any()
 
 
 def test_another_process_renders_the_same_without_jax_or_tensorflow():
@@ -46,7 +44,7 @@ def test_another_process_renders_the_same_without_jax_or_tensorflow():
     'import sys, json, zlib\n'
     'from bfjax import faces\n'
     'from bfjax.faces import workers\n'
-    'image = faces.render_image(3, 4, 5, size=48)\n'
+    'image = faces.render(3, 4, [5], size=48)[0]\n'
     'heavy = [m for m in ("jax", "tensorflow") if m in sys.modules]\n'
     'print(json.dumps([image.tolist(), heavy]))'
   )
@@ -54,12 +52,12 @@ def test_another_process_renders_the_same_without_jax_or_tensorflow():
     [sys.executable, '-c', program], capture_output=True, text=True, check=True
   )
   image, heavy = json.loads(result.stdout)
-  np.testing.assert_array_equal(faces.render_image(3, 4, 5, size=48), image)
+  np.testing.assert_array_equal(faces.render(3, 4, [5], size=48)[0], image)
   assert not heavy
 
 
 @pytest.mark.parametrize('size', [16, 48, 112, 160])
-@pytest.mark.parametrize('difficulty', sorted(difficulties.DIFFICULTIES))
+@pytest.mark.parametrize('difficulty', sorted(nuisances.DIFFICULTIES))
 def test_sizes_and_difficulties(size, difficulty):
   images = faces.render(0, 1, range(3), size=size, difficulty=difficulty)
   assert images.shape == (3, size, size, 3)
@@ -127,14 +125,14 @@ def test_harder_images_are_harder():
 
 
 def _points(identity_number, difficulty, count=50):
-  level = difficulties.DIFFICULTIES['normal']._replace(**difficulty)
+  level = nuisances.DIFFICULTIES['normal']._replace(**difficulty)
   person = identities.make_identity(
     nuisances.identity_generator(0, identity_number)
   )
   draws = nuisances.draw(0, identity_number, range(count))
-  expression = expressions.make_expression(draws, level.expression)
+  expression = features.make_expression(draws, level.expression)
   points = geometry.make_points(person, draws, expression, level.hair)
-  return points, projection.project(points, draws, level, 112)
+  return points, geometry.project(points, draws, level, 112)
 
 
 def test_landmarks_are_aligned_to_the_template():
@@ -143,9 +141,9 @@ def test_landmarks_are_aligned_to_the_template():
   for person in range(5):
     points, pixels = _points(person, still)
     found = pixels.xy[:, points.parts['landmarks']]
-    assert abs(found - projection.TEMPLATE).max() < 6
+    assert abs(found - geometry.TEMPLATE).max() < 6
     np.testing.assert_allclose(
-      found.mean(1), np.broadcast_to(projection.TEMPLATE.mean(0), (50, 2))
+      found.mean(1), np.broadcast_to(geometry.TEMPLATE.mean(0), (50, 2))
     )
 
 
@@ -153,7 +151,7 @@ def test_pose_moves_the_nose_across_the_face():
   points, pixels = _points(0, {'landmark_error': 0})
   tip = pixels.xy[:, points.parts['nose_tip']].mean(1)[:, 0]
   eyes = pixels.xy[:, points.parts['landmarks']][:, :2].mean(1)[:, 0]
-  yaw = nuisances.draw(0, 0, range(50)).yaw
+  yaw = nuisances.draw(0, 0, range(50)).yaw[:, 0]
   assert abs(np.corrcoef(tip - eyes, yaw)[0, 1]) > 0.95
 
 
@@ -161,10 +159,10 @@ def _painted(person, **draws_changes):
   """A painting in flat light, with some draws set."""
   identity = identities.make_identity(nuisances.identity_generator(0, person))
   points, pixels = _points(person, {}, 1)
-  draws = nuisances.draw(0, person, [0]).image(0)
-  vars(draws).update({'glasses': 0.99, 'occluder': 0.99, **draws_changes})
+  changes = {'glasses': 0.99, 'occluder': 0.99, **draws_changes}
+  draws = next(nuisances.draw(0, person, [0]).each())._replace(**changes)
   scene = drawing.Scene(
-    identity, draws, difficulties.DIFFICULTIES['normal'], 0.0, 1.0
+    identity, draws, nuisances.DIFFICULTIES['normal'], 0.0, 1.0
   )
   per_unit = float(pixels.per_unit[0])
   return drawing.paint(scene, pixels.xy[0], points.parts, per_unit, 112)
@@ -191,11 +189,11 @@ def test_occluders_are_as_frequent_as_they_should_be():
   draws = nuisances.draw(0, 0, range(3000))
   assert abs((draws.occluder < 0.08).mean() - 0.08) < 0.02
   assert abs(draws.yaw.std() - 1) < 0.05
-  assert abs(np.corrcoef(draws.yaw, draws.pitch)[0, 1]) < 0.06
+  assert abs(np.corrcoef(draws.yaw.T, draws.pitch.T)[0, 1]) < 0.06
 
 
 def test_smooth_curves_pass_through_their_controls():
-  matrix = curves.smooth(6, 4)
+  matrix = points_lib.smooth(6, 4)
   controls = np.random.default_rng(0).standard_normal((6, 3))
   np.testing.assert_allclose((matrix @ controls)[::4], controls, atol=1e-12)
   np.testing.assert_allclose(matrix.sum(1), 1)

@@ -16,7 +16,7 @@ from bfjax import errors, faces
 from bfjax.data import labelled, sources
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks import pairs as pair_benchmark
-from bfjax.faces import folder, pairs, sets
+from bfjax.faces import cache, sets, workers
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = sets.FaceSet(
@@ -40,33 +40,33 @@ def _contents(root):
 
 
 def test_files_are_the_rendered_images(tmp_path):
-  root = folder.cached(SMALL, tmp_path)
+  root = cache.cached(SMALL, tmp_path)
   names = list(SMALL.names())
   assert names[0] == 'face_0000003/face_0000003_0001.jpg'
   assert sorted(_contents(root)) == ['clean.txt', *sorted(names)]
   decoded = cv2.imread(str(root / names[4]))[..., ::-1].astype(int)
-  rendered = faces.render_image(1, 4, 1, size=32)
+  rendered = faces.render(1, 4, [1], size=32)[0]
   assert abs(decoded - rendered).mean() < 8
 
 
 def test_any_number_of_processes_writes_the_same(tmp_path):
-  alone = folder.cached(SMALL, tmp_path / 'alone', 1)
-  together = folder.cached(SMALL, tmp_path / 'together', 3)
+  alone = cache.cached(SMALL, tmp_path / 'alone', 1)
+  together = cache.cached(SMALL, tmp_path / 'together', 3)
   assert _contents(alone) == _contents(together)
 
 
 def test_a_set_is_rendered_once(tmp_path, monkeypatch):
-  root = folder.cached(SMALL, tmp_path)
+  root = cache.cached(SMALL, tmp_path)
   monkeypatch.setattr(faces, 'render', None)
-  assert folder.cached(SMALL, tmp_path) == root
+  assert cache.cached(SMALL, tmp_path) == root
 
 
 def _cached_in_a_process(face_set, cache_dir):
   program = (
     'import pathlib\n'
-    'from bfjax.faces import folder, sets\n'
+    'from bfjax.faces import cache, sets\n'
     f'face_set = sets.FaceSet(**{face_set._asdict()!r})\n'
-    f'folder.cached(face_set, pathlib.Path({str(cache_dir)!r}), 2)\n'
+    f'cache.cached(face_set, pathlib.Path({str(cache_dir)!r}), 2)\n'
   )
   return subprocess.Popen([sys.executable, '-c', program], cwd=ROOT)
 
@@ -93,7 +93,7 @@ def test_a_killed_rendering_leaves_nothing_that_looks_whole(tmp_path):
   fewer = SMALL
   remains = next(tmp_path.glob('.*.partial-*'))
   remains.rename(tmp_path / f'.{fewer.folder_name}.partial-0')
-  root = folder.cached(fewer, tmp_path)
+  root = cache.cached(fewer, tmp_path)
   assert len(list(tmp_path.rglob('*.jpg'))) == fewer.num_images
   assert not list(tmp_path.glob('.*.partial-*'))
   assert len(list(root.rglob('*.jpg'))) == fewer.num_images
@@ -113,7 +113,7 @@ def test_a_failure_ends_in_one_clear_message(tmp_path, processes):
   in_the_way = tmp_path / sets.person_name(SMALL.numbers[-1])
   in_the_way.mkdir()
   with pytest.raises(errors.UserError, match='Cannot write the rendered'):
-    folder.write_images(tmp_path, SMALL, processes)
+    workers.write_images(tmp_path, SMALL, processes)
 
 
 def test_source_serves_files_and_labels(tmp_path):
@@ -220,7 +220,7 @@ def test_an_unusable_cache_folder_is_named(tmp_path):
 
 def test_pairs_are_of_unseen_people_in_disjoint_balanced_folds():
   face_set = sets.FaceSet(0, sets.FIRST_UNSEEN, 40, 6, 32)
-  chosen = pairs.choose_pairs(face_set, 600)
+  chosen = sets.choose_pairs(face_set, 600)
   identity = chosen.identity.reshape(10, 60, 2)
   same = chosen.same.reshape(10, 60)
   assert (same == (np.arange(60) < 30)).all()
@@ -244,7 +244,7 @@ def test_pairs_are_of_unseen_people_in_disjoint_balanced_folds():
 def test_impossible_pairs_are_refused(change, num_pairs, message):
   face_set = sets.FaceSet(0, sets.FIRST_UNSEEN, 40, 6, 32)._replace(**change)
   with pytest.raises(errors.UserError, match=message):
-    pairs.choose_pairs(face_set, num_pairs)
+    sets.choose_pairs(face_set, num_pairs)
 
 
 def test_benchmark_tells_people_apart_by_perfect_features(tmp_path):

@@ -21,8 +21,7 @@ import math
 import pathlib
 
 from bfjax import command, errors, model, scalings
-from bfjax.convert import embedding, exports, torch_in, torch_out
-from bfjax.convert import names as names_lib
+from bfjax.convert import embedding, exports, naming, torch_in
 from bfjax.data import labelled
 
 _SOURCES = ('torch', 'safetensors')
@@ -95,7 +94,7 @@ def _add_out(group):
     '--as',
     dest='code_base',
     default='',
-    choices=['', *names_lib.code_bases()],
+    choices=['', *naming.CODE_BASES],
     help='whose names (those of the code base that has such nets)',
   )
   add(
@@ -162,9 +161,9 @@ def _check_used(arguments, reads, target):
   graph = {name: getattr(usual, name) for name in usual._fields}
   groups = (
     ({'centres': None, 'classes': None, 'mean_std': None}, reads),
-    ({'code_base': '', 'whole': False}, target in torch_out.FORMATS),
-    ({'colour_order': ''}, reads or target in torch_out.FORMATS),
-    (graph, target in exports.FORMATS and target not in torch_out.FORMATS),
+    ({'code_base': '', 'whole': False}, target in exports.STATE_FORMATS),
+    ({'colour_order': ''}, reads or target in exports.STATE_FORMATS),
+    (graph, target in exports.FORMATS and target not in exports.STATE_FORMATS),
     ({'step': 'last'}, not reads),
   )
   for options, is_used in groups:

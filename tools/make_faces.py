@@ -22,7 +22,7 @@ import numpy as np
 
 from bfjax import command, errors, recipes
 from bfjax.data import noise
-from bfjax.faces import difficulties, folder, pairs, sets
+from bfjax.faces import cache, nuisances, sets, workers
 
 _FOLDS = 10
 
@@ -40,7 +40,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add(
     '--difficulty',
     default='normal',
-    choices=sorted(difficulties.DIFFICULTIES),
+    choices=sorted(nuisances.DIFFICULTIES),
     help='how much images of a person differ (normal)',
   )
   add(
@@ -95,7 +95,7 @@ def make(arguments: argparse.Namespace) -> None:
   )
   chosen = None
   if arguments.pairs:
-    chosen = pairs.choose_pairs(unseen, arguments.pairs, _FOLDS)
+    chosen = sets.choose_pairs(unseen, arguments.pairs, _FOLDS)
   out = arguments.out.resolve()
   partial = _prepare(out)
   try:
@@ -114,23 +114,21 @@ def _write_training(
 ) -> None:
   """The images to train on and their lists."""
   (root / 'images').mkdir()
-  folder.write_images(root / 'images', train, processes)
+  workers.write_images(root / 'images', train, processes)
   names = [f'images/{name}' for name in train.names()]
   true = train.labels()
-  folder.write_text(root / 'clean.txt', sets.list_lines(names, true))
-  folder.write_lists(root, names, true, given, 'train.txt', 'flips.txt')
+  cache.write_text(root / 'clean.txt', sets.list_lines(names, true))
+  cache.write_lists(root, names, true, given, 'train.txt', 'flips.txt')
 
 
 def _write_unseen(
-  root: pathlib.Path, unseen: sets.FaceSet, chosen: pairs.Pairs, processes: int
+  root: pathlib.Path, unseen: sets.FaceSet, chosen: sets.Pairs, processes: int
 ) -> None:
   """The images of other people and the two lists of their pairs."""
   root.mkdir()
-  folder.write_images(root, unseen, processes)
-  lfw = pairs.lfw_lines(unseen, chosen, _FOLDS)
-  folder.write_text(root / 'pairs.txt', lfw)
-  flags = pairs.flag_lines(unseen, chosen)
-  folder.write_text(root / 'pairs-flags.txt', flags)
+  workers.write_images(root, unseen, processes)
+  cache.write_text(root / 'pairs.txt', chosen.lfw_lines())
+  cache.write_text(root / 'pairs-flags.txt', chosen.flag_lines())
 
 
 def _prepare(out: pathlib.Path) -> pathlib.Path:

@@ -136,13 +136,9 @@ def build(
     stem_stride=stem_stride,
     dropout=dropout,
     dtype=functional.choose_dtype('iresnet', dtype),
-    norm=functional.batch_norm(
-      'iresnet', rows=batch_norm_rows, momentum=batch_norm_momentum
-    ),
+    norm=functional.batch_norm('iresnet', batch_norm_rows, batch_norm_momentum),
   )
-  return functional.backbone(
-    net, image_size=image_size, embedding_dim=embedding_dim
-  )
+  return functional.backbone(net, image_size, embedding_dim)
 
 
 def _blocks(variant, depth):

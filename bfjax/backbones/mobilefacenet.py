@@ -62,9 +62,8 @@ class _Unit(nn.Module):
     y = _Conv(
       self.norm, self.hidden, 3, self.stride, self.hidden, name='depthwise'
     )(y, train=train)
-    y = _Conv(self.norm, self.features, activate=False, name='project')(
-      y, train=train
-    )
+    project = _Conv(self.norm, self.features, activate=False, name='project')
+    y = project(y, train=train)
     return x + y if self.shortcut else y
 
 
@@ -81,14 +80,7 @@ class _WholeMap(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-  """The network; see `build` for the attributes.
-
-  Names: `stem`, `stage1` and `last`, each with `conv`, `norm`, `prelu`;
-  `stage<i>_down` and `stage<i>_unit<j>` (from 1), each with `expand`,
-  `depthwise`, `project` that have such three (`project` without `prelu`);
-  `head_conv`, `head_norm`, `head_linear`, `embedding_norm`. Stage 1 has no
-  `stage1_down`, and where it has units there is no `stage1`.
-  """
+  """The network; `build` has the attributes, docs/backbones.md the names."""
 
   width: int
   scale: int
@@ -116,9 +108,8 @@ class MobileFaceNet(nn.Module):
         x = _Conv(norm, features, 3, 1, width, name='stage1')(x, train=train)
         continue
       if first is not None:
-        x = _Unit(norm, features, first, 2, False, name=f'stage{i}_down')(
-          x, train=train
-        )
+        unit = _Unit(norm, features, first, 2, False, name=f'stage{i}_down')
+        x = unit(x, train=train)
       for j in range(1, units + 1):
         unit = _Unit(norm, features, hidden, name=f'stage{i}_unit{j}')
         x = unit(x, train=train)
@@ -180,9 +171,7 @@ def build(
     embedding_dim=embedding_dim,
     dtype=functional.choose_dtype('mobilefacenet', dtype),
     norm=functional.batch_norm(
-      'mobilefacenet', rows=batch_norm_rows, momentum=batch_norm_momentum
+      'mobilefacenet', batch_norm_rows, batch_norm_momentum
     ),
   )
-  return functional.backbone(
-    net, image_size=image_size, embedding_dim=embedding_dim
-  )
+  return functional.backbone(net, image_size, embedding_dim)

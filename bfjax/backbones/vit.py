@@ -115,12 +115,9 @@ def shuffle(
 
 
 class VisionTransformer(nn.Module):
-  """The network; see `build` for the attributes.
+  """The network; see `build` for the attributes, docs/backbones.md for names.
 
-  Names: `patch_conv`, `pos_embed` [patches, dim], `mask_token` [dim];
-  `block<i>` (from 1) with `norm1`, `attention/qkv`, `attention/out`, `norm2`,
-  `mlp/expand`, `mlp/project`; `final_norm`; `head_linear`, `head_norm`,
-  `out_linear`, `embedding_norm`. The residual sums are float32.
+  The residual sums are float32.
   """
 
   dim: int
@@ -236,10 +233,6 @@ def build(
     drop_path=drop_path,
     mask_ratio=mask_ratio,
     dtype=functional.choose_dtype('vit', dtype),
-    norm=functional.batch_norm(
-      'vit', rows=batch_norm_rows, momentum=batch_norm_momentum
-    ),
+    norm=functional.batch_norm('vit', batch_norm_rows, batch_norm_momentum),
   )
-  return functional.backbone(
-    net, image_size=image_size, embedding_dim=embedding_dim
-  )
+  return functional.backbone(net, image_size, embedding_dim)

@@ -4,10 +4,9 @@
 `exports` has what a model can be written as. Whichever way, `proof` runs both
 sides on the same images, and nothing is left if they differ.
 
-`names` has a file for each architecture of another code base, found by its
-name: what its modules are called there. `torch_nets` are those architectures
-as plain functions of a state dict, written apart from `names`, so that an
-error in the one shows against the other.
+`architectures` are those of other code bases: what their modules are called
+there. `torch_nets` are the same as plain functions of a state dict, written
+apart from the names, so that an error in the one shows against the other.
 
 PyTorch, safetensors, ONNX and jax2onnx are used here alone, and imported when
 needed.

@@ -24,62 +24,39 @@ _HEAD_STATE = ('t', 'batch_mean', 'batch_std')
 
 
 class Contents(NamedTuple):
-  """What is in a file.
+  """What is in a file."""
 
-  Attributes:
-    state: the net's state dict, without prefixes.
-    centres: (name, array) of the class centres as they are there, or None.
-    layout: where in the file it was, for the record.
-    passed_over: names in the head that a model does not hold.
-  """
-
-  state: dict[str, np.ndarray]
-  centres: tuple[str, np.ndarray] | None
-  layout: str
-  passed_over: list[str]
+  state: dict[str, np.ndarray]  # the net's state dict, without prefixes
+  centres: tuple[str, np.ndarray] | None  # name and array, as they are there
+  layout: str  # where in the file it was, for the record
+  passed_over: list[str]  # names in the head that a model does not hold
 
 
 def unpack(loaded: Any, path: pathlib.Path) -> Contents:
-  """Finds the state dict in what `files.read` gave.
+  """Finds the state dict in what `weights.read` gave.
 
   Raises:
     UserError: if there is none, or its head has what is not known.
   """
-  layout, head = [], {}
-  tensors = loaded
-  if isinstance(loaded, Mapping):
-    for key in _STATES:
-      if isinstance(loaded.get(key), Mapping):
-        tensors = loaded[key]
-        layout.append(key)
-        break
-    softmax = loaded.get(_SOFTMAX)
-    if isinstance(softmax, Mapping):
-      head = _state_dict(softmax, path)
+  key, tensors = _inside(loaded)
+  layout, head = [key] if key else [], {}
+  softmax = loaded.get(_SOFTMAX) if isinstance(loaded, Mapping) else None
+  if isinstance(softmax, Mapping):
+    head = _state_dict(softmax, path)
   tensors = _state_dict(tensors, path)
   if all(name.startswith(_PARALLEL) for name in tensors):
-    tensors = {x.removeprefix(_PARALLEL): v for x, v in tensors.items()}
+    tensors = _under(_PARALLEL, tensors)
     layout.append(_PARALLEL)
   for prefix in _NET_PREFIXES:
     if all(name.startswith((prefix, _HEAD)) for name in tensors):
-      head |= {
-        name.removeprefix(_HEAD): value
-        for name, value in tensors.items()
-        if name.startswith(_HEAD)
-      }
-      tensors = {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-      }
+      head |= _under(_HEAD, tensors)
+      tensors = _under(prefix, tensors)
       layout.append(prefix)
   centres = [(name, head.pop(name)) for name in _CENTRES if name in head]
   unknown = [name for name in head if name not in _HEAD_STATE]
   if len(centres) > 1 or unknown:
-    names = [*unknown, *(name for name, _ in centres[1:])]
-    raise errors.UserError(
-      f'{path}: left over in the head: {", ".join(names)}.'
-    )
+    names = ', '.join([*unknown, *(name for name, _ in centres[1:])])
+    raise errors.UserError(f'{path}: left over in the head: {names}.')
   return Contents(
     state=tensors,
     centres=centres[0] if centres else None,
@@ -94,10 +71,7 @@ def read_margin(loaded: Any, path: pathlib.Path) -> tuple[str, np.ndarray]:
   Raises:
     UserError: if it holds no centres.
   """
-  if isinstance(loaded, Mapping):
-    for key in _STATES:
-      if isinstance(loaded.get(key), Mapping):
-        loaded = loaded[key]
+  _, loaded = _inside(loaded)
   for name, value in _state_dict(loaded, path).items():
     short = name.removeprefix(_PARALLEL).removeprefix(_HEAD)
     if short in _CENTRES and value.ndim == 2:
@@ -114,18 +88,33 @@ def margin_path(path: pathlib.Path) -> pathlib.Path:
   return path.with_name(stem + path.suffix)
 
 
+def _inside(loaded):
+  """(key, what is under it) of the first key of state dicts; ('', loaded)."""
+  if isinstance(loaded, Mapping):
+    for key in _STATES:
+      if isinstance(loaded.get(key), Mapping):
+        return key, loaded[key]
+  return '', loaded
+
+
+def _under(prefix, tensors):
+  """Those whose names begin so, without it."""
+  return {
+    name.removeprefix(prefix): value
+    for name, value in tensors.items()
+    if name.startswith(prefix)
+  }
+
+
 def _state_dict(value, path):
   """A dict of arrays by name, checked; float16 and float64 become float32."""
-  arrays = isinstance(value, Mapping) and all(
+  is_dict = isinstance(value, Mapping) and len(value) > 0
+  if not is_dict or not all(
     isinstance(name, str) and isinstance(item, np.ndarray)
     for name, item in value.items()
-  )
-  if not value or not arrays:
-    held = (
-      'with ' + ', '.join(map(str, list(value)[:8]))
-      if isinstance(value, Mapping) and value
-      else f'a {type(value).__name__}'
-    )
+  ):
+    names = ', '.join(map(str, list(value)[:8])) if is_dict else ''
+    held = f'with {names}' if is_dict else f'a {type(value).__name__}'
     raise errors.UserError(
       f'{path} holds no state dict, but {held}. Expected names and tensors, or'
       f' such a dict under {" or ".join(_STATES)}.'

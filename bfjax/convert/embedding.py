@@ -18,19 +18,12 @@ _TINY = 1e-12  # a length that is not divided by, as in torch's normalize
 
 
 class Signature(NamedTuple):
-  """What goes in and comes out.
+  """What goes in and comes out."""
 
-  Attributes:
-    pixels: 'uint8' or 'float': RGB, 0 to 255 where the scaling is inside.
-    layout: 'nchw' or 'nhwc'.
-    scaling: whether pixels are scaled 'inside' or have been, 'outside'.
-    output: embeddings 'normalised' to length 1, or 'raw'.
-  """
-
-  pixels: str = 'uint8'
-  layout: str = 'nchw'
-  scaling: str = 'inside'
-  output: str = 'normalised'
+  pixels: str = 'uint8'  # or 'float': RGB, 0 to 255 where scaled inside
+  layout: str = 'nchw'  # or 'nhwc'
+  scaling: str = 'inside'  # or 'outside', where pixels have been scaled
+  output: str = 'normalised'  # embeddings to length 1; or 'raw'
 
   def check(self) -> None:
     """Raises UserError for what there is not."""
@@ -51,6 +44,12 @@ class Signature(NamedTuple):
     """Of the input, for a batch that is a number or a symbol."""
     colours_first = self.layout == 'nchw'
     return (batch, 3, size, size) if colours_first else (batch, size, size, 3)
+
+  def images(self, size: int) -> jax.ShapeDtypeStruct:
+    """What a function for a batch of any size is traced with."""
+    [batch] = jax.export.symbolic_shape('batch')
+    shape = self.shape(batch, size)
+    return jax.ShapeDtypeStruct(shape, INPUTS[self.pixels])
 
 
 USUAL = Signature()
@@ -73,9 +72,7 @@ def make(given: model.Model, signature: Signature) -> Callable:
   return embed
 
 
-def feed(
-  given: model.Model, signature: Signature, pixels: np.ndarray
-) -> np.ndarray:
+def _feed(given, signature, pixels) -> np.ndarray:
   """What the file's function is given for uint8 RGB images [n, h, w, 3]."""
   images = pixels
   if signature.scaling == 'outside':
@@ -84,14 +81,6 @@ def feed(
   if signature.layout == 'nchw':
     images = images.transpose(0, 3, 1, 2)
   return np.ascontiguousarray(images)
-
-
-def expect(embeddings: np.ndarray, signature: Signature) -> np.ndarray:
-  """What it is to give where the model gives these embeddings [n, d]."""
-  if signature.output == 'raw':
-    return embeddings
-  lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-  return embeddings / np.maximum(lengths, _TINY)
 
 
 def prove(
@@ -105,32 +94,29 @@ def prove(
   Args:
     given: the model.
     signature: of the file.
-    embed: takes what `feed` makes, gives embeddings.
+    embed: takes images as the signature has them, gives embeddings.
     what: the two sides, for the message.
 
   Raises:
     UserError: if the two are not the same function.
   """
   pixels = proof.images(given.image_size)
-  parts = np.split(feed(given, signature, pixels), [1, 6])  # 1, 5 and 26
+  parts = np.split(_feed(given, signature, pixels), [1, 6])  # 1, 5 and 26
   found = np.concatenate([np.asarray(embed(part)) for part in parts])
-  return proof.check(found, expect(proof.ours(given, pixels), signature), what)
+  wanted = proof.ours(given, pixels)
+  if signature.output == 'normalised':
+    lengths = np.linalg.norm(wanted, axis=1, keepdims=True)
+    wanted = wanted / np.maximum(lengths, _TINY)
+  return proof.check(found, wanted, what)
 
 
 def describe(given: model.Model, signature: Signature) -> dict[str, str]:
   """The metadata of a file."""
-  description = given.description
   return {
-    'architecture': ' '.join(
-      f'{name}={value}' for name, value in description['backbone'].items()
-    ),
-    'image_size': str(given.image_size),
+    **proof.metadata(given),
     'colour_order': 'RGB',
     'input': f'{signature.pixels} {signature.layout}',
     'scaling': f'{given.scale.formula}, {signature.scaling} the graph',
-    'scaling_mean': repr(given.scale.mean),
-    'scaling_std': repr(given.scale.std),
     'output': signature.output,
-    'embedding_dim': str(description['embedding_dim']),
-    'num_classes': str(description['num_classes'] or 0),
+    'num_classes': str(given.description['num_classes'] or 0),
   }

@@ -5,7 +5,8 @@ layers as [out, in] where ours are [in, out], and flattens a map in the order
 (channel, height, width) where ours is (height, width, channel).
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from flax import traverse_util
 
 from bfjax import modelcard
-from bfjax.convert import names as names_lib
+from bfjax.convert import architectures
 
 # What an array of a module is called here -> there.
 _ARRAYS = {
@@ -27,103 +28,74 @@ _ARRAYS = {
 _COUNTER = 'num_batches_tracked'
 
 
-class Layout(NamedTuple):
-  """How an array is laid out there: to there, and from there."""
-
-  to_torch: Callable
-  to_ours: Callable
-
-
-_SAME = Layout(lambda x: x, lambda x: x)
-_CONVOLUTION = Layout(
-  lambda x: x.transpose(3, 2, 0, 1), lambda x: x.transpose(2, 3, 1, 0)
-)
-_DENSE = Layout(lambda x: x.T, lambda x: x.T)
-_POINTWISE = Layout(lambda x: x.T[:, :, None, None], lambda x: x[:, :, 0, 0].T)
-
-
-def _flattened(channels: int) -> Layout:
-  """Of a dense layer on a square map of so many channels."""
-
-  def to_torch(x):
-    side = round((x.shape[0] / channels) ** 0.5)
-    kernel = x.reshape(side, side, channels, -1)
-    return kernel.transpose(3, 2, 0, 1).reshape(x.shape[1], x.shape[0])
-
-  def to_ours(x):
-    side = round((x.shape[1] / channels) ** 0.5)
-    kernel = x.reshape(-1, channels, side, side)
-    return kernel.transpose(2, 3, 1, 0).reshape(x.shape[1], x.shape[0])
-
-  return Layout(to_torch, to_ours)
-
-
-def _with_leading_ones(count: int) -> Layout:
-  """Of an array that has so many more dimensions there."""
-  return Layout(
-    lambda x: x.reshape((1,) * count + x.shape),
-    lambda x: x.reshape(x.shape[count:]),
-  )
-
-
 class Array(NamedTuple):
-  """One array: its path here, name, layout and shape there."""
+  """One array: reshaped to `split`, transposed by `axes`, it is that there."""
 
-  path: str
-  name: str
-  layout: Layout
-  shape: tuple[int, ...]
+  path: str  # of it in our trees
+  name: str  # there
+  ours: tuple[int, ...]  # its shape here
+  split: tuple[int, ...]
+  axes: tuple[int, ...]
+  shape: tuple[int, ...]  # there
+
+  def to_torch(self, value: np.ndarray) -> np.ndarray:
+    """The array there of one here."""
+    return value.reshape(self.split).transpose(self.axes).reshape(self.shape)
+
+  def to_ours(self, value: np.ndarray) -> np.ndarray:
+    """The array here of one there."""
+    value = value.reshape([self.split[axis] for axis in self.axes])
+    return value.transpose(np.argsort(self.axes)).reshape(self.ours)
 
 
 class Table(NamedTuple):
-  """All that makes an architecture's state dict.
+  """All that makes an architecture's state dict."""
 
-  Attributes:
-    arrays: those with a place in our trees.
-    counters: names of the int64 scalars that count a batch norm's batches.
-    stem: name of the weight whose input channels are the colours.
-  """
-
-  arrays: tuple[Array, ...]
-  counters: tuple[str, ...]
-  stem: str
+  arrays: tuple[Array, ...]  # those with a place in our trees
+  counters: tuple[str, ...]  # int64 scalars that count a batch norm's batches
+  stem: str  # the weight whose input channels are the colours
 
 
 def make_table(architecture: str, backbone: Mapping, image_size: int) -> Table:
-  """The table of a backbone of ours in an architecture of `names`."""
+  """The table of a backbone of ours in one of `architectures`."""
   net = modelcard.build_backbone(
     {'backbone': backbone, 'image_size': image_size}
   )
   leaves = _leaves(jax.eval_shape(net.init, jax.random.key(0)))
   shapes = {path: leaf.shape for path, leaf in leaves.items()}
-  names = names_lib.load(architecture).names(shapes, backbone)
+  names = architectures.ARCHITECTURES[architecture].names(shapes, backbone)
   arrays, counters = [], []
-  for path, leaf in leaves.items():
+  for path, ours in shapes.items():
     module, _, array = path.partition('/')[2].rpartition('/')
     if path in names.arrays:
       name, ndim = names.arrays[path]
-      layout = _with_leading_ones(ndim - leaf.ndim)
+      shape = (1,) * (ndim - len(ours)) + ours
+      layout = ours, tuple(range(len(ours))), shape
     else:
       there = names.modules[module]
       name = f'{there}.{_ARRAYS[array]}'
-      layout = _layout(names, there, array, leaf.ndim)
+      layout = _layout(names, there, ours)
       if array == 'mean':
         counters.append(f'{there}.{_COUNTER}')
-    shape = jax.eval_shape(layout.to_torch, leaf).shape
-    arrays.append(Array(path, name, layout, shape))
+    arrays.append(Array(path, name, ours, *layout))
   return Table(tuple(arrays), tuple(counters), f'{names.stem}.weight')
 
 
-def _layout(names, there, array, ndim):
-  if array != 'kernel':
-    return _SAME
-  if ndim == 4:
-    return _CONVOLUTION
+def _layout(names, there, ours):
+  """`split`, `axes` and `shape` of an array of a module, see `Array`."""
+  if len(ours) == 1:
+    return ours, (0,), ours
+  if len(ours) == 4:
+    height, width, inputs, outputs = ours
+    return ours, (3, 2, 0, 1), (outputs, inputs, height, width)
+  inputs, outputs = ours
   if there in names.pointwise:
-    return _POINTWISE
+    return ours, (1, 0), (outputs, inputs, 1, 1)
   if there in names.flattened:
-    return _flattened(names.flattened[there])
-  return _DENSE
+    channels = names.flattened[there]
+    side = math.isqrt(inputs // channels)
+    return (side, side, channels, outputs), (3, 2, 0, 1), (outputs, inputs)
+  return ours, (1, 0), (outputs, inputs)
 
 
 def _leaves(trees):
@@ -131,20 +103,21 @@ def _leaves(trees):
   return traverse_util.flatten_dict({'params': params, 'stats': stats}, sep='/')
 
 
-def differences(table: Table, shapes: Mapping[str, tuple]) -> list[str]:
+def differences(table: Table, state: Mapping[str, np.ndarray]) -> list[str]:
   """Lines that say what of a state dict is missing, left over or misshapen."""
   wanted = {array.name: array.shape for array in table.arrays}
-  lines = [f'missing: {x} {wanted[x]}' for x in wanted if x not in shapes]
+  lines = [f'missing: {x} {wanted[x]}' for x in wanted if x not in state]
   lines += [
-    f'left over: {name} {tuple(shape)}'
-    for name, shape in shapes.items()
+    f'left over: {name} {value.shape}'
+    for name, value in state.items()
     if name not in wanted and name not in table.counters
   ]
-  lines += [
-    f'shape: {name} is {tuple(shapes[name])}, expected {shape}'
-    for name, shape in wanted.items()
-    if tuple(shapes.get(name, shape)) != shape
-  ]
+  for name in (x for x in wanted if x in state):
+    shape, dtype = state[name].shape, state[name].dtype
+    if shape != wanted[name]:
+      lines.append(f'shape: {name} is {shape}, expected {wanted[name]}')
+    if dtype != np.float32:
+      lines.append(f'type: {name} is {dtype}, expected float32')
   return lines
 
 
@@ -161,7 +134,7 @@ def to_ours(table: Table, state: Mapping[str, np.ndarray], swap: bool):
     value = state[array.name]
     if swap and array.name == table.stem:
       value = value[:, ::-1]
-    flat[array.path] = np.ascontiguousarray(array.layout.to_ours(value))
+    flat[array.path] = np.ascontiguousarray(array.to_ours(value))
   trees = traverse_util.unflatten_dict(flat, sep='/')
   return trees['params'], trees.get('stats', {})
 
@@ -181,7 +154,7 @@ def to_torch(
   leaves = _leaves((params, stats))
   state = {}
   for array in table.arrays:
-    value = array.layout.to_torch(np.asarray(leaves[array.path]))
+    value = array.to_torch(np.asarray(leaves[array.path]))
     if swap and array.name == table.stem:
       value = value[:, ::-1]
     state[array.name] = np.ascontiguousarray(value)

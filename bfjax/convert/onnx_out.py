@@ -6,12 +6,14 @@ import logging
 import pathlib
 import tempfile
 import warnings
+from collections.abc import Callable
 
 import jax
+import numpy as np
 
-from bfjax import atomic, convert, model
+from bfjax import convert, model
 from bfjax.backbones.parts import convolution
-from bfjax.convert import embedding, onnx_fusion, torch_out
+from bfjax.convert import embedding, onnx_fusion
 
 OPSET = 21
 INPUT, OUTPUT = 'input', 'embedding'
@@ -20,47 +22,37 @@ _PROVIDERS = ['CPUExecutionProvider']
 
 def write(
   given: model.Model, path: pathlib.Path, signature: embedding.Signature
-) -> torch_out.Written:
-  """Writes a graph that takes a batch of any size, and runs it.
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Writes a graph that takes a batch of any size.
 
   Args:
     given: from `model.load_model`.
     path: of the new file.
     signature: what goes in and comes out.
 
-  Raises:
-    UserError: if the signature cannot be, the file is there already, or what
-      onnxruntime computes is not the model's function; then nothing is left.
+  Returns:
+    what onnxruntime makes of the file: images -> embeddings.
   """
-  signature.check()
-  torch_out.check_free(path)
   onnx = convert.library('onnx')
+  graph = _export(given, signature)
   metadata = embedding.describe(given, signature) | {'opset': str(OPSET)}
-  with atomic.writing(path) as draft:
-    graph = _export(given, signature)
-    onnx.helper.set_model_props(graph, metadata)
-    onnx.save_model(graph, draft)
-    onnx.checker.check_model(draft, full_check=True)
-    shown = _prove(given, signature, draft)
-  notes = [
-    f'opset {OPSET}; {INPUT}: {signature.pixels}'
-    f' {list(signature.shape("batch", given.image_size))}, RGB; {OUTPUT}: float'
-    f' [batch, {given.description["embedding_dim"]}], {signature.output}'
-  ]
-  return torch_out.Written([path], shown, notes)
+  onnx.helper.set_model_props(graph, metadata)
+  onnx.save_model(graph, path)
+  onnx.checker.check_model(path, full_check=True)
+  session = convert.library('onnxruntime').InferenceSession(
+    path.read_bytes(), providers=_PROVIDERS
+  )
+  return lambda images: session.run([OUTPUT], {INPUT: images})[0]
 
 
 def _export(given, signature):
-  dtype = embedding.INPUTS[signature.pixels]
-  [batch] = jax.export.symbolic_shape('batch')
-  shape = signature.shape(batch, given.image_size)
   with _quiet():
     jax2onnx = convert.library('jax2onnx')
     # It has its own versions of Flax's layers, with automatic broadcasting.
     with convolution.grouped_as_one(), jax.numpy_rank_promotion('allow'):
       graph = jax2onnx.to_onnx(
         embedding.make(given, signature),
-        [jax.ShapeDtypeStruct(shape, dtype)],
+        [signature.images(given.image_size)],
         model_name='bfjax',
         opset=OPSET,
         input_names=[INPUT],
@@ -116,15 +108,3 @@ def _quiet():
       yield
   finally:
     logging.disable(before)
-
-
-def _prove(given, signature, path):
-  runtime = convert.library('onnxruntime')
-  session = runtime.InferenceSession(path.read_bytes(), providers=_PROVIDERS)
-
-  def embed(images):
-    return session.run([OUTPUT], {INPUT: images})[0]
-
-  return embedding.prove(
-    given, signature, embed, 'The model and the ONNX graph'
-  )

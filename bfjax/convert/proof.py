@@ -1,6 +1,6 @@
-"""The proof of a conversion: both sides on the same images."""
+"""What was written, and its proof: both sides on the same images."""
 
-from collections.abc import Callable
+import pathlib
 from typing import NamedTuple
 
 import jax
@@ -14,21 +14,24 @@ _FACES_OF_ONE = 4
 
 
 class Proof(NamedTuple):
-  """How far two functions are apart.
+  """How far two functions are apart, over images of a and b."""
 
-  Attributes:
-    difference: the largest over images of max|a - b| / max|b|.
-    cosine: the smallest over images of a's and b's.
-  """
-
-  difference: float
-  cosine: float
+  difference: float  # the largest max|a - b| / max|b|
+  cosine: float  # the smallest
 
   def __str__(self):
     return (
       f'{IMAGES} images through both: largest relative difference'
       f' {self.difference:.2e}, smallest cosine {self.cosine:.8f}'
     )
+
+
+class Written(NamedTuple):
+  """What was written."""
+
+  paths: list[pathlib.Path]
+  proof: Proof  # that they are the model's function
+  notes: list[str]  # lines for the user
 
 
 def images(size: int) -> np.ndarray:
@@ -40,12 +43,10 @@ def images(size: int) -> np.ndarray:
   shape = (IMAGES, size, size, 3)
   pixels = generator.integers(0, 256, shape, dtype=np.uint8)
   if faces.MIN_SIZE <= size <= faces.MAX_SIZE:
-    people = IMAGES // 2 // _FACES_OF_ONE
-    for person in range(people):
-      first = person * _FACES_OF_ONE
-      pixels[first : first + _FACES_OF_ONE] = faces.render(
-        0, person, range(_FACES_OF_ONE), size=size
-      )
+    people = range(IMAGES // 2 // _FACES_OF_ONE)
+    numbers = range(_FACES_OF_ONE)
+    rendered = [faces.render(0, x, numbers, size=size) for x in people]
+    pixels[: IMAGES // 2] = np.concatenate(rendered)
   return pixels
 
 
@@ -61,30 +62,25 @@ def ours(given: model.Model, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(embed(given.params, given.stats, pixels))
 
 
-def compare(found: np.ndarray, wanted: np.ndarray) -> Proof:
-  """How far embeddings [n, d] are from those wanted."""
-  found, wanted = found.astype(np.float64), wanted.astype(np.float64)
-  scale = np.abs(wanted).max(1)
-  difference = np.abs(found - wanted).max(1) / np.where(scale > 0, scale, 1)
-  lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-  dots = (found * wanted).sum(1)
-  cosine = np.where(lengths > 0, dots / np.where(lengths > 0, lengths, 1), 1)
-  return Proof(float(difference.max()), float(cosine.min()))
-
-
 def check(found: np.ndarray, wanted: np.ndarray, what: str) -> Proof:
   """Compares, and refuses what is not the same function.
 
   Args:
-    found: embeddings of the one side, [n, d].
-    wanted: of the other.
+    found: embeddings of the one side, float [n, d].
+    wanted: those of the other.
     what: the two sides, for the message.
 
   Raises:
     UserError: if they differ by more than 1e-4 of an embedding's largest
       number, or one of them is not finite.
   """
-  proof = compare(found, wanted)
+  found, wanted = found.astype(np.float64), wanted.astype(np.float64)
+  scale = np.abs(wanted).max(1)
+  difference = np.abs(found - wanted).max(1) / np.where(scale > 0, scale, 1)
+  lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+  dots = (found * wanted).sum(1)
+  cosine = np.where(lengths > 0, dots / np.where(lengths > 0, lengths, 1), 1)
+  proof = Proof(float(difference.max()), float(cosine.min()))
   if not proof.difference <= TOLERANCE:
     raise errors.UserError(
       f'{what} are not the same function: {proof}. Allowed are'
@@ -93,9 +89,21 @@ def check(found: np.ndarray, wanted: np.ndarray, what: str) -> Proof:
   return proof
 
 
-def check_file(
-  given: model.Model, embed: Callable[[np.ndarray], np.ndarray], what: str
-) -> Proof:
-  """The proof of a written file: `embed` takes the uint8 images, RGB."""
-  pixels = images(given.image_size)
-  return check(embed(pixels), ours(given, pixels), what)
+def check_free(path: pathlib.Path) -> None:
+  """Raises UserError if there is something at `path` already."""
+  if path.exists():
+    raise errors.UserError(f'{path} is there already. Give another name.')
+  if not path.parent.is_dir():
+    raise errors.UserError(f'There is no folder {path.parent} to write to.')
+
+
+def metadata(given: model.Model) -> dict[str, str]:
+  """What a file says of any model."""
+  backbone = given.description['backbone']
+  return {
+    'architecture': ' '.join(f'{k}={v}' for k, v in backbone.items()),
+    'image_size': str(given.image_size),
+    'scaling_mean': repr(given.scale.mean),
+    'scaling_std': repr(given.scale.std),
+    'embedding_dim': str(given.description['embedding_dim']),
+  }

@@ -1,30 +1,31 @@
 """A checkpoint of another code base becomes a model of ours."""
 
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bfjax import errors, model, modelcard, scalings
-from bfjax.convert import contents, files, mapping, proof, torch_nets
-from bfjax.convert import names as names_lib
+from bfjax.convert import (
+  architectures,
+  contents,
+  mapping,
+  naming,
+  proof,
+  torch_nets,
+  weights,
+)
 from bfjax.storage import digests
 
 ORDERS = ('RGB', 'BGR')
 
 
 class Converted(NamedTuple):
-  """A model in memory and the proof that it is the file's function.
+  """A model in memory and the proof that it is the file's function."""
 
-  Attributes:
-    model: as `model.load_model` gives it.
-    proof: of both sides.
-    notes: lines for the user: what was recognised, what was passed over.
-  """
-
-  model: model.Model
+  model: model.Model  # as `model.load_model` gives it
   proof: proof.Proof
-  notes: list[str]
+  notes: list[str]  # what was recognised, what was passed over
 
 
 def convert(
@@ -51,49 +52,39 @@ def convert(
       known, a name is left over or missing or has another shape (all of them
       are listed), or both sides are not the same function.
   """
-  loaded, metadata = files.read(path)
+  loaded, metadata = weights.read(path)
   found = contents.unpack(loaded, path)
-  shapes = {name: tuple(value.shape) for name, value in found.state.items()}
-  architecture, options = recognise(shapes, path)
-  module = names_lib.load(architecture)
-  order = colour_order or metadata.get('colour_order') or module.COLOUR_ORDER
-  errors.choose('colour order', order, dict.fromkeys(ORDERS))
-  if scaling is None:
-    scaling = _scaling(metadata) or module.SCALING
+  architecture, options, table = _recognise(found.state, path)
   image_size = options.pop('image_size')
-  table = mapping.make_table(architecture, options, image_size)
-  lines = mapping.differences(table, shapes)
-  lines += _other_types(table, found.state)
-  if lines:
-    shown = ', '.join(f'{k}={v!r}' for k, v in options.items())
-    raise errors.UserError(
-      f'{path} is like {architecture} ({shown}), but:\n  '
-      + '\n  '.join(lines)
-      + '\nNothing is written.'
-    )
+  code_base = architectures.ARCHITECTURES[architecture].code_base
+  habits = naming.CODE_BASES[code_base]
+  order = colour_order or metadata.get('colour_order') or habits.colour_order
+  errors.choose('colour order', order, dict.fromkeys(ORDERS))
+  scaling = scaling or _scaling(metadata) or habits.scaling
   params, stats = mapping.to_ours(table, found.state, swap=order == 'BGR')
-  embedding_dim = options['embedding_dim']
-  margin, origin = _margin(found, path, centres, module)
+  margin, origin = _margin(found, path, centres, code_base)
+  placed = _place(margin, options['embedding_dim'], habits, path)
+  num_classes = None if placed is None else len(placed)
+  if class_names and num_classes and len(class_names) != num_classes:
+    raise errors.UserError(
+      f'{len(class_names)} class names for {num_classes} class centres.'
+    )
   description = modelcard.describe(
     backbone=options,
     image_size=image_size,
     scaling=scaling,
-    embedding_dim=embedding_dim,
-    num_classes=None,
+    embedding_dim=options['embedding_dim'],
+    num_classes=num_classes,
     source={
       'file': path.name,
       'sha256': digests.of_file(path),
-      'code_base': module.CODE_BASE,
+      'code_base': code_base,
       'layout': found.layout,
       'colour_order': order,
       'batches_tracked': _counts(table, found.state),
       **origin,
     },
   )
-  placed = _place(margin, embedding_dim, module, path)
-  if placed is not None:
-    description['num_classes'] = len(placed)
-    _check_class_names(class_names, len(placed))
   made = model.Model(
     backbone=modelcard.build_backbone(description),
     params=params,
@@ -101,72 +92,56 @@ def convert(
     scale=scaling,
     image_size=image_size,
     centres=placed,
-    class_names=class_names if placed is not None else None,
+    class_names=None if placed is None else class_names,
     description=description,
   )
-  notes = _notes(architecture, options, image_size, order, scaling)
-  notes.append(
-    'no class centres'
-    if placed is None
-    else f'class centres: {len(placed)} of {embedding_dim} numbers'
-  )
-  if found.passed_over:
-    notes.append('not taken over: ' + ', '.join(found.passed_over))
-  return Converted(made, _prove(architecture, found, order, made), notes)
+  pixels = proof.images(image_size)
+  wanted = torch_nets.embed(architecture, found.state, pixels, scaling, order)
+  what = 'The file and its conversion'
+  shown = proof.check(proof.ours(made, pixels), wanted, what)
+  return Converted(made, shown, _notes(architecture, made, found.passed_over))
 
 
-def recognise(shapes, path) -> tuple[str, dict[str, Any]]:
-  """The architecture and the options of our backbone for a state dict.
+def _recognise(state, path):
+  """Architecture, options of our backbone, and the table of all its arrays."""
+  shapes = {name: tuple(value.shape) for name, value in state.items()}
+  architecture, options = architectures.recognise(shapes, path)
+  backbone = {k: v for k, v in options.items() if k != 'image_size'}
+  table = mapping.make_table(architecture, backbone, options['image_size'])
+  differences = mapping.differences(table, state)
+  if differences:
+    raise errors.UserError(
+      f'{path} is like {architecture} ({_shown(backbone)}), but:\n  '
+      + '\n  '.join(differences)
+      + '\nNothing is written.'
+    )
+  return architecture, options, table
 
-  Raises:
-    UserError: if no architecture is like it.
-  """
-  for name in names_lib.all_names():
-    options = names_lib.load(name).recognise(shapes)
-    if options is not None:
-      return name, options
-  first = '\n  '.join(f'{name} {shapes[name]}' for name in list(shapes)[:10])
-  raise errors.UserError(
-    f'{path} is of no architecture known here:'
-    f' {", ".join(names_lib.all_names())}. It begins\n  {first}'
-  )
 
-
-def _other_types(table, state):
-  """Lines that say which arrays are of something else than real numbers."""
-  values = {x.name: state[x.name] for x in table.arrays if x.name in state}
-  return [
-    f'type: {name} is {value.dtype}, expected float32'
-    for name, value in values.items()
-    if value.dtype != np.float32
-  ]
+def _shown(options):
+  return ', '.join(f'{k}={v!r}' for k, v in options.items())
 
 
 def _scaling(metadata):
-  if {'scaling_mean', 'scaling_std'} <= metadata.keys():
-    return scalings.Scaling(
-      float(metadata['scaling_mean']), float(metadata['scaling_std'])
-    )
-  return None
+  values = [metadata.get(f'scaling_{x}') for x in ('mean', 'std')]
+  return scalings.Scaling(*map(float, values)) if all(values) else None
 
 
-def _margin(found, path, centres, module):
+def _margin(found, path, centres, code_base):
   """((name, centres) or None, what the record says of where they are from)."""
   if centres is None and found.centres is None:
     centres = contents.margin_path(path)
-    if module.CODE_BASE != 'boundaryface' or not centres.exists():
+    if code_base != 'boundaryface' or not centres.exists():
       return None, {}
   if centres is None:
     return found.centres, {}
-  loaded, _ = files.read(centres)
-  origin = {
-    'centres_file': centres.name,
-    'centres_sha256': digests.of_file(centres),
-  }
+  loaded, _ = weights.read(centres)
+  digest = digests.of_file(centres)
+  origin = {'centres_file': centres.name, 'centres_sha256': digest}
   return contents.read_margin(loaded, centres), origin
 
 
-def _place(margin, embedding_dim, module, path):
+def _place(margin, embedding_dim, habits, path):
   """The centres as [classes, embedding_dim]."""
   if margin is None:
     return None
@@ -179,16 +154,9 @@ def _place(margin, embedding_dim, module, path):
     )
   # As many classes as numbers: only habit tells. A `kernel` is [d, classes]
   # in all of the code bases.
-  habit = name == 'kernel' or module.CENTRES[1]
+  habit = name == 'kernel' or habits.centres[1]
   transposed = habit if all(fits) else fits[0]
   return np.ascontiguousarray(value.T if transposed else value)
-
-
-def _check_class_names(class_names, num_classes):
-  if class_names is not None and len(class_names) != num_classes:
-    raise errors.UserError(
-      f'{len(class_names)} class names for {num_classes} class centres.'
-    )
 
 
 def _counts(table, state):
@@ -198,22 +166,18 @@ def _counts(table, state):
   return counts if len(values) > 1 else next(iter(values), 0)
 
 
-def _notes(architecture, options, image_size, order, scaling):
-  shown = ', '.join(f'{k}={v!r}' for k, v in options.items())
+def _notes(architecture, made, passed_over):
+  """Lines for the user."""
+  about, size = made.description, made.image_size
+  order = about['source']['colour_order']
   swap = ', made RGB' if order == 'BGR' else ''
-  return [
-    f'recognised {architecture}: {shown}, {image_size} x {image_size} pixels',
-    f'colour order {order}{swap}; scaling {scaling.formula}',
+  count, dim = about['num_classes'], about['embedding_dim']
+  notes = [
+    f'recognised {architecture}: {_shown(about["backbone"])}, {size} x {size}'
+    ' pixels',
+    f'colour order {order}{swap}; scaling {made.scale.formula}',
+    f'class centres: {count} of {dim} numbers' if count else 'no class centres',
   ]
-
-
-def _prove(architecture, found, order, made):
-  pixels = proof.images(made.image_size)
-  theirs = pixels[..., ::-1] if order == 'BGR' else pixels
-  mean, std = np.float32(made.scale.mean), np.float32(made.scale.std)
-  wanted = torch_nets.embed(
-    architecture, found.state, (theirs.astype(np.float32) - mean) / std
-  )
-  return proof.check(
-    proof.ours(made, pixels), wanted, 'The file and its conversion'
-  )
+  if passed_over:
+    notes.append('not taken over: ' + ', '.join(passed_over))
+  return notes

@@ -6,9 +6,10 @@ sensor noise and the errors of a landmark detector. The five landmarks are
 aligned to the usual template, as in crops of photographs, and the curves are
 painted with smooth edges.
 
-The reading order is `identities`, `nuisances`, `geometry` (with `expressions`,
-`features` and `hair`), `projection`, `drawing` (with `canvas`), `photo`. No
-data is needed, and nothing but numpy and OpenCV is imported here.
+The reading order is `identities`, `nuisances`, `geometry` (with `points`,
+`features` and `head`), `drawing` (with `canvas`), `photo`; then `sets`, and
+`cache` (with `workers`), which puts them on disk. No data is needed, and
+nothing but numpy and OpenCV is imported here.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,12 @@ import numpy as np
 
 from bfjax import errors
 from bfjax.faces import (
-  difficulties,
   drawing,
-  expressions,
+  features,
   geometry,
   identities,
   nuisances,
   photo,
-  projection,
 )
 
 # To be raised with every change that alters images: stored ones are kept
@@ -52,7 +51,7 @@ def render(
     identity: number of the person in it, 0 .. 2^32 - 1.
     images: numbers of the images, each 0 .. 2^32 - 1.
     size: height and width in pixels.
-    difficulty: 'normal' or 'hard', see `difficulties`.
+    difficulty: 'normal' or 'hard', see `nuisances.DIFFICULTIES`.
 
   Returns:
     uint8 [len(images), size, size, 3], RGB.
@@ -61,50 +60,35 @@ def render(
     UserError: if an argument is out of range or a name unknown.
   """
   check_size(size)
-  level = errors.choose('difficulty', difficulty, difficulties.DIFFICULTIES)
+  level = errors.choose('difficulty', difficulty, nuisances.DIFFICULTIES)
   person = identities.make_identity(
     nuisances.identity_generator(seed, identity), level.identity_spread
   )
   draws = nuisances.draw(seed, identity, images)
-  expression = expressions.make_expression(draws, level.expression)
+  expression = features.make_expression(draws, level.expression)
   points = geometry.make_points(person, draws, expression, level.hair)
-  pixels = projection.project(points, draws, level, size)
+  pixels = geometry.project(points, draws, level, size)
   rendered = np.empty((len(images), size, size, 3), np.uint8)
-  for index in range(len(images)):
+  of_each = zip(draws.each(), pixels.xy, strict=True)
+  for index, (of_image, xy) in enumerate(of_each):
     scene = drawing.Scene(
       identity=person,
-      draws=draws.image(index),
+      draws=of_image,
       difficulty=level,
-      mouth_open=float(expression.mouth_open[index]),
-      eye_open=float(expression.eye_open[index]),
+      mouth_open=expression.mouth_open[index].item(),
+      eye_open=expression.eye_open[index].item(),
     )
-    xy = pixels.xy[index]
-    per_unit = float(pixels.per_unit[index])
+    per_unit = pixels.per_unit[index].item()
     painting = drawing.paint(scene, xy, points.parts, per_unit, size)
     head = xy[points.parts['head']]
-    rendered[index] = photo.develop(painting, head, scene.draws, level)
+    rendered[index] = photo.develop(painting, head, of_image, level)
   return rendered
-
-
-def render_image(
-  seed: int,
-  identity: int,
-  image: int,
-  *,
-  size: int = 112,
-  difficulty: str = 'normal',
-) -> np.ndarray:
-  """Renders one image, uint8 [size, size, 3]; see `render`."""
-  options = {'size': size, 'difficulty': difficulty}
-  return render(seed, identity, [image], **options)[0]
 
 
 def encode(image: np.ndarray) -> bytes:
   """The JPEG file, of quality 95, of an image uint8 [h, w, 3] RGB."""
-  _, data = cv2.imencode(
-    '.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
-  )
-  return data.tobytes()
+  quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+  return cv2.imencode('.jpg', image[..., ::-1], quality)[1].tobytes()
 
 
 def check_size(size: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 # OpenCV takes coordinates as integers with this many bits of fraction.
 _FRACTION_BITS = 4
 _ONE = 1 << _FRACTION_BITS
+_SMOOTH = (cv2.LINE_AA, _FRACTION_BITS)
 
 
 class Canvas:
@@ -34,21 +35,14 @@ class Canvas:
       pixels_per_unit: pixels in half a head width.
     """
     self.image = image
-    self.size = image.shape[0]
-    self._points = np.round(points * _ONE).astype(np.int32)
-    self._parts = parts
+    self.size = len(image)
+    fixed = np.round(points * _ONE).astype(np.int32)
+    self._parts = {name: fixed[part] for name, part in parts.items()}
     self._pixels_per_unit = pixels_per_unit
 
   def fill(self, part: str, colour: Sequence[float]) -> None:
     """Fills the polygon of a part."""
     self._fill(self.image, part, colour)
-
-  def fill_between(
-    self, part: str, other: str, colour: Sequence[float]
-  ) -> None:
-    """Fills the polygon of one part followed by another."""
-    polygon = np.concatenate([self._of(part), self._of(other)])
-    cv2.fillPoly(self.image, [polygon], colour, cv2.LINE_AA, _FRACTION_BITS)
 
   def line(
     self,
@@ -58,15 +52,9 @@ class Canvas:
     closed: bool = False,
   ) -> None:
     """Draws the line of a part, at least a pixel wide."""
-    cv2.polylines(
-      self.image,
-      [self._of(part)],
-      closed,
-      colour,
-      max(1, round(width * self._pixels_per_unit)),
-      cv2.LINE_AA,
-      _FRACTION_BITS,
-    )
+    line = self._parts[part]
+    thickness = max(1, round(width * self._pixels_per_unit))
+    cv2.polylines(self.image, [line], closed, colour, thickness, *_SMOOTH)
 
   def disc(
     self,
@@ -78,21 +66,15 @@ class Canvas:
   ) -> None:
     """Fills a circle around one point of a part, moved by `offset`."""
     scale = self._pixels_per_unit * _ONE
-    x, y = self._of(part)[index].tolist()
-    cv2.circle(
-      self.image,
-      (x + int(offset[0] * scale), y + int(offset[1] * scale)),
-      max(int(radius * scale), _ONE // 4),
-      colour,
-      -1,
-      cv2.LINE_AA,
-      _FRACTION_BITS,
-    )
+    x, y = self._parts[part][index].tolist()
+    center = (x + int(offset[0] * scale), y + int(offset[1] * scale))
+    radius = max(int(radius * scale), _ONE // 4)
+    cv2.circle(self.image, center, radius, colour, cv2.FILLED, *_SMOOTH)
 
   def depth_inside(self, part: str, index: int, outline: str) -> float:
     """How far a point of a part lies inside an outline; negative outside."""
-    x, y = self._of(part)[index].tolist()
-    distance = cv2.pointPolygonTest(self._of(outline), (x, y), True)
+    x, y = self._parts[part][index].tolist()
+    distance = cv2.pointPolygonTest(self._parts[outline], (x, y), True)
     return distance / (self._pixels_per_unit * _ONE)
 
   def blend(
@@ -133,15 +115,9 @@ class Canvas:
     """
     middle = np.array(center) * self.size
     reach = np.array([np.cos(angle), np.sin(angle)]) * self.size * 0.8
-    start, end = (
-      [int(value) for value in point]
-      for point in (middle - reach, middle + reach)
-    )
+    ends = np.stack([middle - reach, middle + reach]).astype(int).tolist()
     thickness = max(1, int(width * self.size))
-    cv2.line(self.image, start, end, colour, thickness, cv2.LINE_AA)
-
-  def _of(self, part: str) -> np.ndarray:
-    return self._points[self._parts[part]]
+    cv2.line(self.image, *ends, colour, thickness, cv2.LINE_AA)
 
   def _fill(self, image, part, colour) -> None:
-    cv2.fillPoly(image, [self._of(part)], colour, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.fillPoly(image, [self._parts[part]], colour, *_SMOOTH)

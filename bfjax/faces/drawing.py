@@ -1,13 +1,12 @@
 """Paints a face, from the background to what is worn over it."""
 
-import types
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from bfjax.faces import canvas as canvases
-from bfjax.faces import difficulties, features, identities, nuisances
+from bfjax.faces import identities, nuisances, points
 
 _EYE_WHITE = (236, 232, 228)
 _PUPIL = (12, 10, 10)
@@ -24,26 +23,18 @@ _GLINT_SIZE = 80
 
 
 class Scene(NamedTuple):
-  """What is painted in one image.
-
-  Attributes:
-    identity: the person.
-    draws: the draws of the image (`nuisances.Draws.image`).
-    difficulty: how strongly nuisances act.
-    mouth_open: in half head widths.
-    eye_open: as a share of the person's opening of the eyes.
-  """
+  """What is painted in one image."""
 
   identity: identities.Identity
-  draws: types.SimpleNamespace
-  difficulty: difficulties.Difficulty
-  mouth_open: float
-  eye_open: float
+  draws: nuisances.Draws  # of this image, from `nuisances.Draws.each`
+  difficulty: nuisances.Difficulty
+  mouth_open: float  # in half head widths
+  eye_open: float  # as a share of the person's opening of the eyes
 
 
 def paint(
   scene: Scene,
-  points: np.ndarray,
+  pixels: np.ndarray,
   parts: dict[str, slice],
   pixels_per_unit: float,
   size: int,
@@ -52,18 +43,18 @@ def paint(
 
   Args:
     scene: what is painted.
-    points: float [k, 2], the points of the face in pixels.
+    pixels: float [k, 2], the points of the face in pixels.
     parts: which points belong to which part.
     pixels_per_unit: pixels in half a head width.
     size: height and width in pixels.
   """
   background = _background(scene.draws, size)
-  canvas = canvases.Canvas(background, points, parts, pixels_per_unit)
+  canvas = canvases.Canvas(background, pixels, parts, pixels_per_unit)
   _paint_body(canvas, scene)
   _paint_skin(canvas, scene)
   _paint_beard(canvas, scene)
   _paint_nose(canvas, scene)
-  for side, _ in features.SIDES:
+  for side, _ in points.SIDES:
     _paint_eye(canvas, scene, side)
   _paint_mouth(canvas, scene)
   if not scene.identity.is_bald:
@@ -73,7 +64,7 @@ def paint(
   return canvas.image
 
 
-def _background(draws: types.SimpleNamespace, size: int) -> np.ndarray:
+def _background(draws: nuisances.Draws, size: int) -> np.ndarray:
   """A smooth mixture of nine colours."""
   colours = (
     60
@@ -96,10 +87,10 @@ def _paint_body(canvas: canvases.Canvas, scene: Scene) -> None:
 
 def _paint_skin(canvas: canvases.Canvas, scene: Scene) -> None:
   skin, marks = scene.identity.colours.skin, scene.identity.marks
-  for side, _ in features.SIDES:
+  for side, _ in points.SIDES:
     canvas.fill(f'ear_{side}', skin * 0.90)
   canvas.fill('head', skin)
-  tones = np.minimum(skin[None] * (1 + marks.contrast[:, None]), 255)
+  tones = np.minimum(skin * (1 + marks.contrast[:, None]), 255)
   for index, radius in enumerate(marks.radius):
     # None sticks out where the head is turned away.
     room = canvas.depth_inside('marks', index, 'head')
@@ -124,12 +115,12 @@ def _paint_nose(canvas: canvases.Canvas, scene: Scene) -> None:
   skin, shape = scene.identity.colours.skin, scene.identity.shape
   # The side away from the light is the darker one.
   dark_side = 'left' if scene.draws.light_x > 0 else 'right'
-  for side, _ in features.SIDES:
+  for side, _ in points.SIDES:
     shade = 0.80 if side == dark_side else 0.92
     canvas.line(f'nose_{side}', skin * shade, 0.05)
   canvas.fill('nose_tip', np.minimum(skin * 1.07, 255))
   canvas.line('nose_base', skin * 0.72, 0.035)
-  for side, _ in features.SIDES:
+  for side, _ in points.SIDES:
     canvas.fill(f'nostril_{side}', skin * 0.38)
     if shape.cheek_folds > 0.15:
       shade = 1 - 0.28 * min(shape.cheek_folds, 1)
@@ -139,20 +130,20 @@ def _paint_nose(canvas: canvases.Canvas, scene: Scene) -> None:
 def _paint_eye(canvas: canvases.Canvas, scene: Scene, side: str) -> None:
   colours, shape = scene.identity.colours, scene.identity.shape
   skin, hair = colours.skin, colours.hair
-  upper, lower, iris = f'upper_lid_{side}', f'lower_lid_{side}', f'iris_{side}'
   if shape.eye_bags > 0.25:
     canvas.line(f'eye_bag_{side}', skin * 0.86, 0.03)
-  canvas.fill_between(upper, lower, _EYE_WHITE)
+  canvas.fill(f'eye_{side}', _EYE_WHITE)
   if scene.eye_open > _EYE_SHUT:
     opening = 1.05 * shape.eye_opening * scene.eye_open
     radius = min(shape.iris_radius, opening)
+    iris = f'iris_{side}'
     canvas.disc(iris, 0, colours.iris, radius)
     canvas.disc(iris, 0, _PUPIL, 0.45 * radius)
     if canvas.size >= _GLINT_SIZE:
       offset = (0.35 * radius, -0.35 * radius)
       canvas.disc(iris, 0, _GLINT, 0.22 * radius, offset)
-  canvas.line(upper, hair * 0.35 + 10, 0.04)
-  canvas.line(lower, skin * 0.66, 0.02)
+  canvas.line(f'upper_lid_{side}', hair * 0.35 + 10, 0.04)
+  canvas.line(f'lower_lid_{side}', skin * 0.66, 0.02)
   if shape.lid_crease > 0.2:
     canvas.line(f'lid_crease_{side}', skin * 0.74, 0.02)
   canvas.fill(f'brow_{side}', hair * 0.8 + skin * 0.12)
@@ -177,7 +168,7 @@ def _paint_glasses(canvas: canvases.Canvas, scene: Scene) -> None:
     return
   colour = 90 * np.array(draws.glasses_colour)
   width = 0.035 + 0.03 * draws.glasses_thickness
-  for side, _ in features.SIDES:
+  for side, _ in points.SIDES:
     if draws.sunglasses < 0.10 * occlusion:
       canvas.fill(f'rim_{side}', colour * 0.5)
     canvas.line(f'rim_{side}', colour, width, closed=True)

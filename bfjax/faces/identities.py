@@ -1,5 +1,6 @@
 """Who a face is: shape, colours, marks and habits, from (seed, identity)."""
 
+import collections
 import types
 from typing import NamedTuple
 
@@ -63,53 +64,19 @@ SHAPE = {
   'fringe_3': (0.0, 0.06),
 }
 
-# Standard normal traits of a person, as they are.
-TRAITS = (
-  'skin_tone',
-  'skin_redness',
-  'hair_tone',
-  'iris_tone',
-  'lip_tone',
-  'glasses',
-  'hair_length',
-  'beard',
-  'moustache',
-)
-
 NUM_MARKS = 14
 
-_SKIN = np.array(
-  [
-    [250, 220, 196],
-    [238, 196, 166],
-    [222, 172, 132],
-    [196, 140, 100],
-    [150, 98, 66],
-    [98, 64, 46],
-  ],
-  float,
-)
-_HAIR = np.array(
-  [
-    [22, 18, 18],
-    [52, 36, 28],
-    [92, 62, 40],
-    [126, 68, 40],
-    [204, 170, 112],
-    [150, 148, 146],
-  ],
-  float,
-)
-_IRIS = np.array(
-  [
-    [40, 26, 20],
-    [84, 54, 32],
-    [110, 90, 50],
-    [84, 112, 80],
-    [86, 124, 160],
-    [120, 130, 140],
-  ],
-  float,
+# Colours from one end to the other, in hexadecimal.
+_SKIN = 'fadcc4 eec4a6 deac84 c48c64 966242 62402e'
+_HAIR = '161212 34241c 5c3e28 7e4428 ccaa70 969492'
+_IRIS = '281a14 543620 6e5a32 547050 567ca0 78828c'
+
+
+# Standard normal traits of a person, as they are.
+Traits = collections.namedtuple(
+  'Traits',
+  'skin_tone skin_redness hair_tone iris_tone lip_tone glasses hair_length '
+  'beard moustache',
 )
 
 
@@ -131,10 +98,10 @@ class Marks(NamedTuple):
 
 
 class Identity(NamedTuple):
-  """A person. `shape` and `trait` have the names of SHAPE and TRAITS."""
+  """A person; `shape` has the names of SHAPE."""
 
   shape: types.SimpleNamespace
-  trait: types.SimpleNamespace
+  trait: Traits
   colours: Colours
   marks: Marks
 
@@ -168,19 +135,18 @@ def make_identity(
     generator: belongs to this person alone.
     spread: factor on the standard deviations of the shape.
   """
-  count = len(SHAPE) + len(TRAITS)
+  count = len(SHAPE) + len(Traits._fields)
   values = generator.standard_normal(count)
   # Nobody is a monster: the tails are drawn again, evenly.
   inside = generator.uniform(-2.2, 2.2, count)
-  values = np.where(np.abs(values) > 2.2, inside, values)
+  values = np.where(np.abs(values) > 2.2, inside, values).tolist()
   shape = {
-    name: mean + deviation * spread * float(value)
+    name: mean + deviation * spread * value
     for (name, (mean, deviation)), value in zip(
       SHAPE.items(), values[: len(SHAPE)], strict=True
     )
   }
-  traits = dict(zip(TRAITS, values[len(SHAPE) :].tolist(), strict=True))
-  trait = types.SimpleNamespace(**traits)
+  trait = Traits(*values[len(SHAPE) :])
   return Identity(
     shape=types.SimpleNamespace(**shape),
     trait=trait,
@@ -189,21 +155,20 @@ def make_identity(
   )
 
 
-def _make_colours(trait: types.SimpleNamespace) -> Colours:
+def _make_colours(trait: Traits) -> Colours:
   darkness = _normal_cdf(trait.skin_tone)
   redness = 0.03 * trait.skin_redness
-  skin = _palette(_SKIN, darkness) * [1 + redness, 1, 1 - redness]
+  skin = _along(_SKIN, darkness) * [1 + redness, 1, 1 - redness]
   if darkness < 0.75:
     # Fair hair goes with fair skin more often than with dark skin.
     hair_place = _normal_cdf(trait.hair_tone + 0.8 * (0.5 - darkness) - 0.5)
   else:
     hair_place = 0.25 * _normal_cdf(trait.hair_tone)
-  lips = skin * [0.86, 0.62, 0.60] * (1 + 0.1 * trait.lip_tone) + [14, 0, 4]
   return Colours(
     skin=skin,
-    hair=_palette(_HAIR, hair_place),
-    iris=_palette(_IRIS, _normal_cdf(trait.iris_tone) * (1.3 - darkness)),
-    lips=lips,
+    hair=_along(_HAIR, hair_place),
+    iris=_along(_IRIS, _normal_cdf(trait.iris_tone) * (1.3 - darkness)),
+    lips=skin * [0.86, 0.62, 0.60] * (1 + 0.1 * trait.lip_tone) + [14, 0, 4],
   )
 
 
@@ -226,8 +191,9 @@ def _normal_cdf(x: float) -> float:
   return float(1 / (1 + np.exp(-1.702 * x)))
 
 
-def _palette(colours: np.ndarray, place: float) -> np.ndarray:
+def _along(palette: str, place: float) -> np.ndarray:
   """The colour at `place` (0 first .. 1 last) along a list of colours."""
+  colours = np.array([list(bytes.fromhex(x)) for x in palette.split()], float)
   place = np.clip(place, 0, 1) * (len(colours) - 1)
   below = min(int(place), len(colours) - 2)
   part = place - below

@@ -1,110 +1,93 @@
-"""What an image of a person depends on besides the person: random draws.
+"""What an image depends on besides the person: draws, and how strong they act.
 
 Every image has its own generator, keyed by (seed, identity, image), so that
 an image is the same whatever else is rendered, in whatever order.
 """
 
+import collections
 import functools
-import types
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from bfjax import errors
 
-# Name -> how many numbers. Standard normals, clipped to +-2.4.
-_NORMAL = {
-  'smile': 1,
-  'mouth_open': 1,
-  'eye_open': 1,
-  'brow_raise': 1,
-  'frown': 1,
-  'gaze_x': 1,
-  'gaze_y': 1,
-  'hair_volume': 1,
-  'hair_side': 1,
-  'hair_length': 1,
-  'hairline_shift': 1,
-  'hairline_tilt': 1,
-  'hairline_wave': 1,
-  'hairline_ripple': 1,
-  'yaw': 1,
-  'pitch': 1,
-  'landmark_error': 10,
-  'light_x': 1,
-  'light_y': 1,
-  'exposure': 1,
-  'white_balance': 3,
-  'black_level': 1,
+
+class Difficulty(NamedTuple):
+  """How strongly each nuisance acts; 1 is the usual strength."""
+
+  yaw_degrees: float = 17.0  # deviation of the turn of the head to the sides
+  pitch_degrees: float = 8.0  # deviation of the nod of the head
+  expression: float = 1.0  # smiles, open mouths, blinks, raised brows, gaze
+  light: float = 1.0  # exposure, shading from the sides, blotches of light
+  white_balance: float = 1.0  # colour casts
+  hair: float = 1.0  # how much the hair differs from image to image
+  occlusion: float = 1.0  # sunglasses, masks, hats, objects before the face
+  blur: float = 1.0  # defocus and low resolution
+  noise: float = 1.0  # of the sensor
+  compression: float = 1.0  # how often the image has been a JPEG before
+  landmark_error: float = 1.0  # of the detector that aligned the crop
+  identity_spread: float = 1.0  # how different people are from each other
+
+
+DIFFICULTIES = {
+  'normal': Difficulty(),
+  'hard': Difficulty(
+    yaw_degrees=24.0,
+    hair=1.6,
+    identity_spread=0.75,
+    white_balance=1.6,
+    light=1.3,
+  ),
 }
-# Uniform in [0, 1).
-_UNIFORM = {
-  'background_pattern': 1,
-  'background_brightness': 1,
+
+# Names of the draws. Standard normals, clipped to +-2.4:
+_NORMAL = (
+  'smile mouth_open eye_open brow_raise frown gaze_x gaze_y hair_volume '
+  'hair_side hair_length hairline_shift hairline_tilt hairline_wave '
+  'hairline_ripple yaw pitch landmark_error light_x light_y exposure '
+  'white_balance black_level'
+)
+# Uniform in [0, 1):
+_UNIFORM = (
+  'background_pattern background_brightness background_colour '
+  'clothes_brightness clothes_colour stubble glasses glasses_thickness '
+  'glasses_colour sunglasses occluder occluder_brightness occluder_colour '
+  'bar_centre bar_angle bar_width light_contrast light_pattern blur defocus '
+  'defocus_amount low_resolution resolution noise noise_pattern compression '
+  'compression_quality'
+)
+# How many numbers, where there is more than one.
+_WIDTHS = {
+  'landmark_error': 10,
+  'white_balance': 3,
   'background_colour': 3,
-  'clothes_brightness': 1,
   'clothes_colour': 3,
-  'stubble': 1,
-  'glasses': 1,
-  'glasses_thickness': 1,
   'glasses_colour': 3,
-  'sunglasses': 1,
-  'occluder': 1,
-  'occluder_brightness': 1,
   'occluder_colour': 3,
   'bar_centre': 2,
-  'bar_angle': 1,
-  'bar_width': 1,
-  'light_contrast': 1,
-  'light_pattern': 1,
-  'blur': 1,
-  'defocus': 1,
-  'defocus_amount': 1,
-  'low_resolution': 1,
-  'resolution': 1,
-  'noise': 1,
-  'noise_pattern': 1,
-  'compression': 1,
-  'compression_quality': 1,
 }
-_NUM_NORMAL = sum(_NORMAL.values())
-_NUM_UNIFORM = sum(_UNIFORM.values())
-_WIDTHS = {**_NORMAL, **_UNIFORM}
-
 # All keys have the same number of words, since SeedSequence pads with zeros;
 # the first says what is drawn.
-_IDENTITY_KEY = 0
-_IMAGE_KEY = 1
+_IDENTITY_KEY, _IMAGE_KEY = 0, 1
 _WORD = 2**32
 
 
-class Draws:
+class Draws(collections.namedtuple('_Draws', f'{_NORMAL} {_UNIFORM}')):
   """The draws of n images, by name.
 
-  `draws.smile` is float64 [n]; `draws.white_balance`, which has several
-  numbers an image, is float64 [n, 3].
+  Each is float64 [n, 1], or [n, k] where an image has k of them, such as
+  `draws.white_balance`, [n, 3].
   """
 
-  def __init__(self, values: np.ndarray):
-    """Takes all draws, float64 [n, number of draws]."""
-    self._values = values
-    start = 0
-    for name, width in _WIDTHS.items():
-      part = (
-        values[:, start] if width == 1 else values[:, start : start + width]
-      )
-      setattr(self, name, part)
-      start += width
-
-  def image(self, index: int) -> types.SimpleNamespace:
-    """The draws of one image: Python floats, lists where there are several."""
-    values = self._values[index].tolist()
-    draws, start = {}, 0
-    for name, width in _WIDTHS.items():
-      draws[name] = (
-        values[start] if width == 1 else values[start : start + width]
-      )
-      start += width
-    return types.SimpleNamespace(**draws)
+  def each(self) -> Iterator['Draws']:
+    """Those of one image after another: floats, lists where an image has k."""
+    columns = (x if x.shape[1] > 1 else x[:, 0] for x in self)
+    return itertools.starmap(
+      Draws, zip(*(x.tolist() for x in columns), strict=True)
+    )
 
 
 def identity_generator(seed: int, identity: int) -> np.random.Generator:
@@ -116,19 +99,21 @@ def identity_generator(seed: int, identity: int) -> np.random.Generator:
   return _generator(_IDENTITY_KEY, seed, identity, 0)
 
 
-def draw(seed: int, identity: int, images) -> Draws:
+def draw(seed: int, identity: int, images: Sequence[int]) -> Draws:
   """The draws of some images, given by their numbers, of one person.
 
   Raises:
     UserError: if a number is not in 0 .. 2^32 - 1.
   """
-  values = np.empty((len(images), _NUM_NORMAL + _NUM_UNIFORM))
+  widths = [_WIDTHS.get(name, 1) for name in Draws._fields]
+  num_normal = sum(widths[: len(_NORMAL.split())])
+  values = np.empty((len(images), sum(widths)))
   for row, image in zip(values, images, strict=True):
     generator = _generator(_IMAGE_KEY, seed, identity, image)
-    normal = generator.standard_normal(_NUM_NORMAL)
-    row[:_NUM_NORMAL] = np.clip(normal, -2.4, 2.4)
-    row[_NUM_NORMAL:] = generator.random(_NUM_UNIFORM)
-  return Draws(values)
+    normal = generator.standard_normal(num_normal)
+    row[:num_normal] = np.clip(normal, -2.4, 2.4)
+    row[num_normal:] = generator.random(len(row) - num_normal)
+  return Draws(*np.split(values, np.cumsum(widths)[:-1], axis=1))
 
 
 def _generator(
@@ -143,7 +128,7 @@ def _generator(
 
 
 @functools.cache
-def noise_bank() -> np.ndarray:
+def _noise_bank() -> np.ndarray:
   """2^20 fixed standard normals, float32, from which images cut patterns.
 
   Drawing fresh ones for each image would take as long as all the rest.
@@ -156,7 +141,7 @@ def noise_bank() -> np.ndarray:
 
 def noise_pattern(place: float, shape: tuple[int, ...]) -> np.ndarray:
   """Standard normals float32 `shape`, cut out of the bank at `place` (0..1)."""
-  bank = noise_bank()
+  bank = _noise_bank()
   length = int(np.prod(shape))
   start = int(place * (len(bank) - length))
   return bank[start : start + length].reshape(shape)

@@ -1,12 +1,11 @@
 """Turns a flat painting into a photograph: light, focus, sensor, JPEG."""
 
 import functools
-import types
 
 import cv2
 import numpy as np
 
-from bfjax.faces import difficulties, nuisances
+from bfjax.faces import nuisances
 
 # Light changes slowly over a face: it is computed on this many squares.
 _LIGHT_SIZE = 14
@@ -17,8 +16,8 @@ _LEAST_BLUR = 0.55
 def develop(
   painting: np.ndarray,
   head: np.ndarray,
-  draws: types.SimpleNamespace,
-  difficulty: difficulties.Difficulty,
+  draws: nuisances.Draws,
+  difficulty: nuisances.Difficulty,
 ) -> np.ndarray:
   """Photographs a painting.
 
@@ -37,12 +36,7 @@ def develop(
   return _compressed(photo, draws, difficulty)
 
 
-def _light(
-  head: np.ndarray,
-  draws: types.SimpleNamespace,
-  difficulty: difficulties.Difficulty,
-  size: int,
-) -> np.ndarray:
+def _light(head, draws, difficulty, size) -> np.ndarray:
   """The factor of light on each pixel and channel, float32 [size, size, 3]."""
   low, high = head.min(0), head.max(0)
   center = (low + high) / size - 1
@@ -77,11 +71,7 @@ def _grid() -> list[np.ndarray]:
   return np.meshgrid(2 * middle - 1, 2 * middle - 1)
 
 
-def _focused(
-  image: np.ndarray,
-  draws: types.SimpleNamespace,
-  difficulty: difficulties.Difficulty,
-) -> np.ndarray:
+def _focused(image, draws, difficulty) -> np.ndarray:
   """Lens blur, or now and then a photograph of few pixels, enlarged."""
   if draws.low_resolution < 0.10 * difficulty.blur:
     size = image.shape[:2]
@@ -98,12 +88,7 @@ def _focused(
   return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
 
 
-def _exposed(
-  image: np.ndarray,
-  light: np.ndarray,
-  draws: types.SimpleNamespace,
-  difficulty: difficulties.Difficulty,
-) -> np.ndarray:
+def _exposed(image, light, draws, difficulty) -> np.ndarray:
   """The sensor's values: lit, with noise and a wrong black level."""
   lit = cv2.multiply(image, light, dtype=cv2.CV_32F)
   noise = nuisances.noise_pattern(draws.noise_pattern, lit.shape)
@@ -113,11 +98,7 @@ def _exposed(
   return cv2.convertScaleAbs(np.maximum(values, 0, out=values))
 
 
-def _compressed(
-  image: np.ndarray,
-  draws: types.SimpleNamespace,
-  difficulty: difficulties.Difficulty,
-) -> np.ndarray:
+def _compressed(image, draws, difficulty) -> np.ndarray:
   """Most images have been a JPEG file before."""
   if draws.compression >= 0.6 * difficulty.compression:
     return image

@@ -1,11 +1,12 @@
-"""Renders faces in several processes, none of them a fork of this one.
+"""Writes the images of a set of faces, in several processes.
 
-A fork of a process in which JAX or TensorFlow run threads may hang, and
-`multiprocessing` in its other ways of starting processes imports the main
-module again in each of them, which here would be the whole trainer. So the
-workers are plain Python programs that import nothing but the generator:
+None of them is a fork of this one: a fork of a process in which JAX or
+TensorFlow run threads may hang, and `multiprocessing` in its other ways of
+starting processes imports the main module again in each of them, which here
+would be the whole trainer. So each is a plain Python program that renders some
+of the people and imports nothing but the generator:
 
-    python -m bfjax.faces.workers '{"root": ..., "part": ..., ...}'
+    python -m bfjax.faces.workers ROOT '{"seed": ..., "identities": ..., ...}'
 """
 
 import json
@@ -13,47 +14,61 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from typing import Any
+from concurrent import futures
 
 import cv2
+import numpy as np
+import tqdm
 
 from bfjax import errors, faces
 from bfjax.faces import sets
 
+# Images that a process is worth (its start takes as long as some hundreds), and
+# those after which it ends and the progress is shown.
+_FEWEST, _MOST = 500, 5000
 _USER_ERROR = 2
 
 
-def render(
-  root: pathlib.Path, face_set: sets.FaceSet, processes: int
-) -> Iterator[int]:
-  """Renders all images of a set and yields each person's number once done.
+def write_images(
+  root: pathlib.Path, face_set: sets.FaceSet, processes: int = 0
+) -> None:
+  """Renders all images into the folder `root`, with a progress bar.
 
-  The workers end when the iterator is closed, and, at their next person, if
-  this process dies.
+  The others end at their next person if this process dies.
 
   Args:
     root: an existing folder without these people in it.
     face_set: which images.
-    processes: how many processes; 1 for this one alone.
+    processes: how many render at a time; 0 for as many as there are cores
+      (fewer for a small set), 1 for this one alone.
 
   Raises:
-    UserError: if a file cannot be written or a worker is killed.
-    RuntimeError: if a worker fails otherwise.
+    UserError: if the set is impossible, a file cannot be written or a process
+      is killed.
+    RuntimeError: if a process fails otherwise.
   """
-  processes = min(processes, face_set.identities)
-  if processes > 1:
-    yield from _render_in_processes(root, face_set, processes)
-  else:
-    yield from _render_part(root, face_set, part=0, parts=1)
+  face_set.check()
+  if processes < 0:
+    raise errors.UserError(
+      'processes must be 0 (as many as there are cores) or more, '
+      f'not {processes}.'
+    )
+  if not processes:
+    useful = 1 + face_set.num_images // _FEWEST
+    processes = min(len(os.sched_getaffinity(0)), useful)
+  render = _render_in_processes if processes > 1 else _render_here
+  total = face_set.num_images
+  with tqdm.tqdm(
+    desc='Rendering faces', total=total, unit='image', unit_scale=True
+  ) as bar:
+    for number in render(root, face_set, processes):
+      bar.update(number)
 
 
-def _render_part(
-  root: pathlib.Path, face_set: sets.FaceSet, part: int, parts: int
-) -> Iterator[int]:
-  """Renders every `parts`-th person from number `part` on."""
-  for identity in face_set.numbers[part::parts]:
+def _render_here(root, face_set, processes=1) -> Iterator[int]:
+  """Renders all people; yields the number of images of each once done."""
+  for identity in face_set.numbers:
     images = faces.render(
       face_set.seed,
       identity,
@@ -70,97 +85,62 @@ def _render_part(
       raise errors.UserError(
         f'Cannot write the rendered faces: {error}. Is there room on the disk?'
       ) from error
-    yield identity
+    yield len(images)
 
 
-def _render_in_processes(
-  root: pathlib.Path, face_set: sets.FaceSet, processes: int
-) -> Iterator[int]:
-  # All workers write into one pipe, in lines short enough to be atomic; it
-  # ends when the last worker has ended.
-  read_end, write_end = os.pipe()
-  started = []
-  with (
-    open(read_end, encoding='ascii') as lines,
-    tempfile.TemporaryFile('w+') as messages,
-  ):
+def _render_in_processes(root, face_set, processes) -> Iterator[int]:
+  """The same, of some people at a time, as many for each process."""
+  rounds = -(-face_set.num_images // (processes * _MOST))
+  count = min(rounds * processes, face_set.identities)
+  parts = [
+    face_set._replace(first_identity=int(part[0]), identities=len(part))
+    for part in np.array_split(face_set.numbers, count)
+  ]
+  with futures.ThreadPoolExecutor(processes) as pool:
+    jobs = [pool.submit(_render_in_a_process, root, part) for part in parts]
     try:
-      with open(write_end, 'wb') as pipe:
-        for part in range(processes):
-          job = {
-            'root': str(root),
-            'face_set': face_set._asdict(),
-            'part': part,
-            'parts': processes,
-          }
-          started.append(_start(job, pipe, messages))
-      for line in lines:
-        yield int(line)
-        if any(worker.poll() for worker in started):
-          break
-      _check_ends(started, messages)
+      for job in futures.as_completed(jobs):
+        yield job.result()
     finally:
-      for worker in started:
-        worker.kill()
-        worker.wait()
+      pool.shutdown(cancel_futures=True)
 
 
-def _start(job: dict[str, Any], pipe, messages) -> subprocess.Popen:
-  package = pathlib.Path(__file__).parents[2]
-  search = [str(package), os.environ.get('PYTHONPATH', '')]
-  return subprocess.Popen(
-    [sys.executable, '-m', __name__, json.dumps(job)],
+def _render_in_a_process(root: pathlib.Path, face_set: sets.FaceSet) -> int:
+  package = str(pathlib.Path(__file__).parents[2])
+  search = [package, *filter(None, [os.environ.get('PYTHONPATH')])]
+  # One thread: there are as many processes as cores.
+  one_thread = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
+  done = subprocess.run(
+    [sys.executable, '-m', __name__, root, json.dumps(face_set._asdict())],
     stdin=subprocess.DEVNULL,
-    stdout=pipe,
-    stderr=messages,
-    env={
-      **os.environ,
-      'PYTHONPATH': os.pathsep.join(filter(None, search)),
-      # A worker is one thread: there are as many workers as cores.
-      'OMP_NUM_THREADS': '1',
-      'OPENBLAS_NUM_THREADS': '1',
-    },
+    stderr=subprocess.PIPE,
+    env=os.environ | one_thread | {'PYTHONPATH': os.pathsep.join(search)},
+    text=True,
   )
-
-
-def _check_ends(started: list[subprocess.Popen], messages) -> None:
-  """Raises if a worker has ended in failure."""
-  codes = []
-  for worker in started:
-    # Once one has failed the others need not come to their end.
-    code = worker.poll() if any(codes) else worker.wait()
-    codes.append(code or 0)
-  if not any(codes):
-    return
-  messages.seek(0)
-  text = messages.read().strip()
-  if _USER_ERROR in codes:
-    raise errors.UserError(text)
-  if min(codes) < 0:
+  if done.returncode == _USER_ERROR:
+    raise errors.UserError(done.stderr.strip())
+  if done.returncode < 0:
     raise errors.UserError(
-      f'A process that renders faces was killed by signal {-min(codes)}. '
+      f'A process that renders faces was killed by signal {-done.returncode}. '
       'If memory is short, render with fewer processes.'
     )
-  raise RuntimeError(f'A process that renders faces has failed:\n{text}')
+  if done.returncode:
+    raise RuntimeError(f'A process that renders faces failed:\n{done.stderr}')
+  return face_set.num_images
 
 
-def _main(argument: str) -> None:
-  """A worker: renders its part, writing the number of each person done."""
+def _main(root: str, face_set: str) -> None:
   cv2.setNumThreads(1)
-  job = json.loads(argument)
-  face_set = sets.FaceSet(**job['face_set'])
-  root = pathlib.Path(job['root'])
-  for identity in _render_part(root, face_set, job['part'], job['parts']):
-    # One write a line: print may make it two, which others come between.
-    os.write(sys.stdout.fileno(), f'{identity}\n'.encode())
-
-
-if __name__ == '__main__':
+  parent = os.getppid()
+  parsed = sets.FaceSet(**json.loads(face_set))
   try:
-    _main(sys.argv[1])
+    for _ in _render_here(pathlib.Path(root), parsed):
+      if os.getppid() != parent:
+        break
   except errors.UserError as error:
     print(error, file=sys.stderr)
     sys.exit(_USER_ERROR)
-  except BrokenPipeError:
-    # The process that started this one is gone, and so is its need of faces.
-    sys.exit(1)
+
+
+if __name__ == '__main__':
+  _main(*sys.argv[1:])

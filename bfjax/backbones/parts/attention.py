@@ -52,12 +52,8 @@ class _ChannelWeights(nn.Module):
   @nn.compact
   def __call__(self, pooled: jax.Array) -> jax.Array:
     channels = pooled.shape[-1]
-    dense = functools.partial(
-      nn.Dense,
-      use_bias=False,
-      dtype=pooled.dtype,
-      kernel_init=self.kernel_init,
-    )
+    options = {'dtype': pooled.dtype, 'kernel_init': self.kernel_init}
+    dense = functools.partial(nn.Dense, use_bias=False, **options)
     hidden = dense(max(channels // REDUCTION, 1), name='squeeze')(pooled)
     return dense(channels, name='expand')(nn.relu(hidden))
 
@@ -69,10 +65,8 @@ class SqueezeExcite(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    weights = _ChannelWeights(self.kernel_init, name='mlp')(
-      jnp.mean(x, axis=(1, 2))
-    )
-    return x * nn.sigmoid(weights)[:, None, None]
+    mlp = _ChannelWeights(self.kernel_init, name='mlp')
+    return x * nn.sigmoid(mlp(jnp.mean(x, axis=(1, 2))))[:, None, None]
 
 
 class ChannelAttention(nn.Module):
@@ -99,10 +93,8 @@ class SpatialAttention(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     pooled = jnp.stack([jnp.mean(x, axis=-1), maximum(x, -1)], axis=-1)
-    weights = convolution.Conv(1, 3, kernel_init=self.kernel_init, name='conv')(
-      pooled
-    )
-    return x * nn.sigmoid(weights)
+    conv = convolution.Conv(1, 3, kernel_init=self.kernel_init, name='conv')
+    return x * nn.sigmoid(conv(pooled))
 
 
 class ChannelSpatialAttention(nn.Module):

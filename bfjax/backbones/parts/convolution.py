@@ -163,20 +163,12 @@ def convolve_groups(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 class Conv(nn.Module):
-  """A square convolution without bias, padded as torch's with size // 2.
+  """A square convolution without bias, padded as torch's with size // 2."""
 
-  Attributes:
-    features: channels of the result.
-    size: height and width of the kernel, odd.
-    stride: 1 or 2.
-    groups: of channels that are convolved by themselves.
-    kernel_init: how the kernel starts.
-  """
-
-  features: int
-  size: int
-  stride: int = 1
-  groups: int = 1
+  features: int  # channels of the result
+  size: int  # height and width of the kernel, odd
+  stride: int = 1  # or 2
+  groups: int = 1  # of channels that are convolved by themselves
   kernel_init: Callable = xavier_uniform
 
   @nn.compact

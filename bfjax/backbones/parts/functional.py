@@ -14,7 +14,7 @@ DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
 def backbone(
-  net: nn.Module, *, image_size: int, embedding_dim: int
+  net: nn.Module, image_size: int, embedding_dim: int
 ) -> backbones.Backbone:
   """The network's pure functions.
 
@@ -82,7 +82,7 @@ def check_rates(name: str, **rates: float):
       )
 
 
-def batch_norm(name: str, *, rows: int, momentum: float) -> Callable:
+def batch_norm(name: str, rows: int, momentum: float) -> Callable:
   """Makes batch norms; see `layers.BatchNorm`.
 
   Args:

@@ -18,9 +18,7 @@ EPSILON = 1e-5
 
 def _row_mean(x: jax.Array) -> jax.Array:
   """The mean over a row's positions: float32 [n, c]."""
-  return jnp.mean(
-    x, axis=tuple(range(1, x.ndim - 1)), dtype=jnp.float32
-  ).reshape(x.shape[0], x.shape[-1])
+  return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)), dtype=jnp.float32)
 
 
 def _group_mean(row_values: jax.Array, group_rows: int) -> jax.Array:
@@ -39,20 +37,6 @@ def _per_row(group_values: jax.Array, group_rows: int, ndim: int) -> jax.Array:
 def _along_channels(values: jax.Array, x: jax.Array) -> jax.Array:
   """[c] -> [1, ..., 1, c], with the dimensions of x."""
   return values.reshape(*[1] * (x.ndim - 1), -1)
-
-
-def _channels_like(values: jax.Array, x: jax.Array) -> jax.Array:
-  """[c] -> [1, ..., 1, c], in the dtype and with the dimensions of x."""
-  return _along_channels(values.astype(x.dtype), x)
-
-
-def _affine(x, mean, factor, bias, group_rows):
-  """`(x - mean) * factor + bias`, computed in float32, in the dtype of x."""
-  mean = _per_row(mean, group_rows, x.ndim)
-  factor = _per_row(factor, group_rows, x.ndim)
-  bias = bias.reshape(*[1] * (x.ndim - 1), -1)
-  y = (x.astype(jnp.float32) - mean) * factor + bias
-  return y.astype(x.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -94,12 +78,16 @@ def normalize_groups(
 
 
 def _normalize(x, scale, bias, group_rows, epsilon):
+  per_row = partial(_per_row, group_rows=group_rows, ndim=x.ndim)
   mean = _group_mean(_row_mean(x), group_rows)
-  deviation = x.astype(jnp.float32) - _per_row(mean, group_rows, x.ndim)
+  deviation = x.astype(jnp.float32) - per_row(mean)
   variance = _group_mean(_row_mean(jnp.square(deviation)), group_rows)
   inverse = jax.lax.rsqrt(variance + epsilon)
-  y = _affine(x, mean, inverse * scale[None], bias, group_rows)
-  return y, mean, variance, inverse
+  factor = inverse * scale[None]
+  centre, factor = per_row(mean), per_row(factor)
+  bias = _along_channels(bias, x)
+  y = (x.astype(jnp.float32) - centre) * factor + bias
+  return y.astype(x.dtype), mean, variance, inverse
 
 
 def _normalize_forward(x, scale, bias, group_rows, epsilon):
@@ -133,21 +121,14 @@ class BatchNorm(nn.Module):
   groups: `running = (1 - momentum) * running + momentum * batch`, where the
   batch variance is the unbiased one (divided by count - 1). Inference uses
   the running statistics.
-
-  Attributes:
-    group_rows: rows whose statistics are taken together; 0: all of them.
-    momentum: the weight of the batch in the running statistics.
-    epsilon: added to the variance.
-    scale_kind: 'trained'; 'fixed', kept with the statistics, 1 at first; or
-      'none', 1 for good.
-    use_bias: whether there is a trained bias; else it is 0.
   """
 
   group_rows: int = 0
-  momentum: float = 0.1
-  epsilon: float = EPSILON
+  momentum: float = 0.1  # the weight of the batch in the running statistics
+  epsilon: float = EPSILON  # added to the variance
+  # 'trained'; 'fixed', kept with the statistics, 1 at first; 'none', 1 for good
   scale_kind: str = 'trained'
-  use_bias: bool = True
+  use_bias: bool = True  # whether there is a trained one; else it is 0
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -204,7 +185,7 @@ def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
   Returns:
     of the shape and dtype of x.
   """
-  return jnp.where(x > 0, x, _channels_like(slope, x) * x)
+  return jnp.where(x > 0, x, _along_channels(slope.astype(x.dtype), x) * x)
 
 
 def _prelu_forward(x, slope):
@@ -213,7 +194,7 @@ def _prelu_forward(x, slope):
 
 def _prelu_backward(residuals, dy):
   x, slope = residuals
-  dx = jnp.where(x > 0, dy, _channels_like(slope, x) * dy)
+  dx = jnp.where(x > 0, dy, _along_channels(slope.astype(x.dtype), x) * dy)
   below = jnp.where(x > 0, 0, x).astype(jnp.float32)
   positions = x[0, ..., 0].size
   dslope = positions * jnp.sum(_row_mean(below * dy), axis=0)

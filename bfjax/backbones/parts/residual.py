@@ -11,53 +11,33 @@ from bfjax.backbones.parts import convolution, layers
 
 
 class Variant(NamedTuple):
-  """One code base's IR-ResNets.
+  """One code base's IR-ResNets."""
 
-  Attributes:
-    blocks: depth -> blocks in each stage.
-    kernel_init: how the convolutions' kernels start.
-    linear_init: how the linear layer's does. Its bias starts at 0: batch norm
-      follows, and where it starts makes no difference.
-    dropout: the rate that it trains with.
-    pooled_shortcut: where a stage's channels are those before it, its first
-      shortcut is every second pixel (a max pool of size 1) and not conv - BN.
-    middle_norm: whether there is batch norm between a convolution and PReLU.
-    embedding_scale: of the last batch norm, as `layers.BatchNorm.scale_kind`.
-    embedding_bias: whether that norm's bias is trained; else it is 0.
-    bottlenecks: depths whose blocks are bottlenecks, four times as wide.
-  """
-
-  blocks: Mapping[int, tuple[int, ...]]
-  kernel_init: Callable
+  blocks: Mapping[int, tuple[int, ...]]  # depth -> blocks in each stage
+  kernel_init: Callable  # how the convolutions' kernels start
+  # How the linear layer's does. Its bias starts at 0: batch norm follows, and
+  # where it starts makes no difference.
   linear_init: Callable
-  dropout: float = 0.4
+  dropout: float = 0.4  # the rate that it trains with
+  # Where a stage's channels are those before it, its first shortcut is every
+  # second pixel (a max pool of size 1) and not conv - BN.
   pooled_shortcut: bool = False
-  middle_norm: bool = True
-  embedding_scale: str = 'trained'
-  embedding_bias: bool = True
-  bottlenecks: tuple[int, ...] = ()
+  middle_norm: bool = True  # is there one between a convolution and PReLU?
+  embedding_scale: str = 'trained'  # `scale_kind` of the last batch norm
+  embedding_bias: bool = True  # whether that norm's bias is trained; else 0
+  bottlenecks: tuple[int, ...] = ()  # depths with these, four times as wide
 
 
 class _Residual(nn.Module):
-  """What both blocks have; a block's `branch` is what is its own.
+  """What both blocks have; a block's `branch` is what is its own."""
 
-  Attributes:
-    features: channels of the result.
-    stride: of the block, 1 or 2.
-    shortcut_conv: whether the shortcut is conv1x1 (stride) - BN; else it is
-      every stride-th pixel of the input, whose channels have to fit.
-    middle_norm: whether there is batch norm between a convolution and the
-      PReLU after it.
-    attention: makes what ends the branch, see `attention`; None for nothing.
-    norm: makes a batch norm.
-    kernel_init: how kernels start.
-  """
-
-  features: int
-  stride: int
+  features: int  # channels of the result
+  stride: int  # of the block, 1 or 2
+  # Whether the shortcut is conv1x1 (stride) - BN; else it is every stride-th
+  # pixel of the input, whose channels have to fit.
   shortcut_conv: bool
-  middle_norm: bool
-  attention: Callable[..., nn.Module] | None
+  middle_norm: bool  # is there one between a convolution and PReLU?
+  attention: Callable[..., nn.Module] | None  # makes what ends the branch
   norm: Callable[..., layers.BatchNorm]
   kernel_init: Callable
 
@@ -77,9 +57,8 @@ class _Residual(nn.Module):
 
     branch = self.branch(norm(x, 'norm1'), norm, conv, activate)
     if self.attention is not None:
-      branch = self.attention(kernel_init=self.kernel_init, name='attention')(
-        branch
-      )
+      attend = self.attention(kernel_init=self.kernel_init, name='attention')
+      branch = attend(branch)
     if self.shortcut_conv:
       x = conv(x, self.features, 1, self.stride, 'shortcut_conv')
       return branch + norm(x, 'shortcut_norm')
@@ -111,16 +90,8 @@ class Bottleneck(_Residual):
 class IResNet(nn.Module):
   """The network; see `iresnet.build` for the attributes.
 
-  Names: `stem_conv`, `stem_norm`, `stem_prelu`; `stage<i>_block<j>` (from 1)
-  with `norm1`, `conv1`, `norm2`, `prelu`, `conv2`, `norm3`, `attention`,
-  `shortcut_conv`, `shortcut_norm`; `head_norm`, `head_linear`,
-  `embedding_norm`. Bottlenecks have `norm1`, `conv1`, `norm2`, `prelu1`,
-  `conv2`, `norm3`, `prelu2`, `conv3`, `norm4`. Kernels are [height, width, in,
-  out] and [in, out].
-
-  The map is flattened in (height, width, channel) order. Torch flattens
-  (channel, height, width): its weight W [out, c * h * w] is this kernel as
-  `W.reshape(out, c, h, w).transpose(2, 3, 1, 0).reshape(h * w * c, out)`.
+  What its modules and arrays are called in files is in docs/backbones.md. The
+  map is flattened in (height, width, channel) order, as torch's is not.
   """
 
   variant: Variant
@@ -137,13 +108,11 @@ class IResNet(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
     variant = self.variant
+    kernel_init, width = variant.kernel_init, self.widths[0]
+    x = images.astype(self.dtype)
     x = convolution.Conv(
-      self.widths[0],
-      3,
-      self.stem_stride,
-      kernel_init=variant.kernel_init,
-      name='stem_conv',
-    )(images.astype(self.dtype))
+      width, 3, self.stem_stride, kernel_init=kernel_init, name='stem_conv'
+    )(x)
     x = self.norm(name='stem_norm')(x, train=train)
     x = layers.PReLU(name='stem_prelu')(x)
     for i, (features, blocks) in enumerate(
@@ -158,7 +127,7 @@ class IResNet(nn.Module):
           middle_norm=variant.middle_norm,
           attention=self.attention,
           norm=self.norm,
-          kernel_init=variant.kernel_init,
+          kernel_init=kernel_init,
           name=f'stage{i}_block{j}',
         )(x, train=train)
     return self._head(x, train)

@@ -11,7 +11,7 @@ import numpy as np
 from bfjax import errors
 from bfjax.data import files, labelled, noise
 from bfjax.data.sources import imagelist
-from bfjax.faces import folder, sets
+from bfjax.faces import cache, sets
 
 
 def build(
@@ -39,7 +39,7 @@ def build(
     identities: how many people, numbers 0 .. identities - 1 of the population.
     images_per_identity: how many images of each.
     image_size: height and width in pixels.
-    difficulty: 'normal' or 'hard', see `bfjax.faces.difficulties`.
+    difficulty: 'normal' or 'hard', see `bfjax.faces.nuisances`.
     flip_rate: the share of each person's images that get a wrong label, see
       `noise.flip_labels`.
     stranger_rate: the share of each person's images in whose place is one of
@@ -68,8 +68,8 @@ def build(
   face_set.check()
   true_labels = face_set.labels()
   labels = noise.flip_labels(true_labels, flip_rate, identities, noise_seed)
-  cache = folder.cache_folder(cache_dir)
-  root = folder.cached(face_set, cache, processes)
+  cache_dir = cache.cache_folder(cache_dir)
+  root = cache.cached(face_set, cache_dir, processes)
   names = list(face_set.names())
   noise_name = f'flip{flip_rate:g}'
   if stranger_rate:
@@ -80,20 +80,20 @@ def build(
     true_labels[rows] = labelled.NOBODY
     labels[rows] = stranger_labels
     strangers = face_set.strangers(len(rows))
-    their_root = folder.cached(strangers, cache, processes)
+    their_root = cache.cached(strangers, cache_dir, processes)
     above = os.path.relpath(their_root, root)
     for row, name in zip(rows, strangers.names(), strict=False):
       names[row] = os.path.join(above, name)
   if flip_rate or stranger_rate:
     name = f'{noise_name}-seed{noise_seed}.txt'
-    folder.write_lists(
+    cache.write_lists(
       root, names, true_labels, labels, f'train-{name}', f'flips-{name}'
     )
   if stranger_rate:
     lines = sets.list_lines([names[row] for row in rows], stranger_labels)
-    folder.write_text(root / f'strangers-{name}', lines)
+    cache.write_text(root / f'strangers-{name}', lines)
   images = files.ImageFiles(names, root)
-  with folder.remedy(cache if stranger_rate else root):
+  with cache.remedy(cache_dir if stranger_rate else root):
     images.check_exist()
   return imagelist.ImageList(
     files=images,

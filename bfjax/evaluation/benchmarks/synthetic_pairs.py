@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from bfjax import errors
 from bfjax.evaluation import imagepairs
 from bfjax.evaluation.benchmarks import pairs
-from bfjax.faces import folder, sets
-from bfjax.faces import pairs as face_pairs
+from bfjax.faces import cache, sets
 
 
 def build(
@@ -38,7 +37,7 @@ def build(
     num_pairs: how many pairs, a multiple of 2 * folds.
     folds: how many folds; each has people of its own.
     image_size: height and width in pixels.
-    difficulty: 'normal' or 'hard', see `bfjax.faces.difficulties`.
+    difficulty: 'normal' or 'hard', see `bfjax.faces.nuisances`.
     cache_dir: where rendered sets are kept; '' for `faces` in the cache
       folder of `bfjax.runtime`.
     processes: how many processes render; 0 for as many as there are cores.
@@ -61,11 +60,11 @@ def build(
     image_size,
     difficulty,
   )
-  chosen = face_pairs.choose_pairs(face_set, num_pairs, folds)
-  root = folder.cached(face_set, folder.cache_folder(cache_dir), processes)
+  chosen = sets.choose_pairs(face_set, num_pairs, folds)
+  root = cache.cached(face_set, cache.cache_folder(cache_dir), processes)
   name = f'pairs{num_pairs}-folds{folds}.txt'
-  folder.write_text(root / name, face_pairs.flag_lines(face_set, chosen))
-  with folder.remedy(root):
+  cache.write_text(root / name, chosen.flag_lines())
+  with cache.remedy(root):
     return pairs.build(
       root=str(root),
       pairs=name,

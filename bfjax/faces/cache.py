@@ -2,66 +2,24 @@
 
 import contextlib
 import fcntl
+import itertools
 import logging
-import os
 import pathlib
 import shutil
 import uuid
 from collections.abc import Iterable
 
 import numpy as np
-import tqdm
 
 from bfjax import atomic, errors, runtime
 from bfjax.faces import sets, workers
 
 _log = logging.getLogger(__name__)
 
-_IMAGES_PER_PROCESS = 500
-
 
 def cache_folder(cache_dir: str = '') -> pathlib.Path:
   """Where sets are kept: `cache_dir`, else `faces` in the project's cache."""
-  if cache_dir:
-    return pathlib.Path(cache_dir)
-  return runtime.default_cache_dir() / 'faces'
-
-
-def write_images(
-  root: pathlib.Path, face_set: sets.FaceSet, processes: int = 0
-) -> None:
-  """Renders all images into the folder `root`, with a progress bar.
-
-  Args:
-    root: an existing folder without these people in it.
-    face_set: which images.
-    processes: how many processes render; 0 for as many as there are cores
-      (fewer for a small set), 1 for this one alone.
-
-  Raises:
-    UserError: if the set is impossible or a file cannot be written.
-  """
-  face_set.check()
-  if processes < 0:
-    raise errors.UserError(
-      f'processes must be 0 (as many as there are cores) or more, '
-      f'not {processes}.'
-    )
-  if not processes:
-    useful = 1 + face_set.num_images // _IMAGES_PER_PROCESS
-    processes = min(len(os.sched_getaffinity(0)), useful)
-  finished = workers.render(root, face_set, processes)
-  with (
-    contextlib.closing(finished),
-    tqdm.tqdm(
-      total=face_set.num_images,
-      desc='Rendering faces',
-      unit='image',
-      unit_scale=True,
-    ) as bar,
-  ):
-    for _ in finished:
-      bar.update(face_set.images_per_identity)
+  return pathlib.Path(cache_dir or runtime.default_cache_dir() / 'faces')
 
 
 def cached(
@@ -93,9 +51,7 @@ def cached(
   return target
 
 
-def _render_and_rename(
-  target: pathlib.Path, face_set: sets.FaceSet, processes: int
-) -> None:
+def _render_and_rename(target, face_set, processes) -> None:
   """Called by the holder of the lock: what is half done is abandoned."""
   prefix = f'.{target.name}.partial-'
   for abandoned in target.parent.glob(f'{prefix}*'):
@@ -103,7 +59,7 @@ def _render_and_rename(
   # A new name each time: workers of a killed process may still be writing.
   partial = target.with_name(f'{prefix}{uuid.uuid4().hex}')
   partial.mkdir()
-  write_images(partial, face_set, processes)
+  workers.write_images(partial, face_set, processes)
   lines = sets.list_lines(face_set.names(), face_set.labels())
   write_text(partial / 'clean.txt', lines)
   partial.rename(target)
@@ -146,17 +102,20 @@ def write_lists(
   Args:
     root: the folder they are written to.
     names: the paths of the images.
-    true: int [images], their true labels.
+    true: int [images], their true labels; below 0 one of nobody in the set.
     given: int [images], the labels with flips.
     train: name of the list of all images with the given labels.
-    flips: name of the list of the flipped images with their true labels.
+    flips: name of the list of the flipped images, but those of nobody, with
+      their TRUE labels.
 
   Raises:
     UserError: if a list cannot be written.
   """
   names = list(names)
   write_text(root / train, sets.list_lines(names, given))
-  write_text(root / flips, sets.flip_lines(names, true, given))
+  flipped = (given != true) & (true >= 0)
+  lines = sets.list_lines(itertools.compress(names, flipped), true[flipped])
+  write_text(root / flips, lines)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -94,9 +94,8 @@ def _read_torch(path):
         f'{path} is refused: it is a TorchScript archive, a program and not'
         ' weights alone. Save its `state_dict()`.'
       ) from error
-    reason = first if ' ' in first else type(error).__name__
-    raise errors.UserError(
-      f'{path} is no whole PyTorch file: {reason}. Download or copy it again.'
+    raise _damaged(
+      path, first if ' ' in first else type(error).__name__
     ) from error
   return _to_numpy(torch, loaded, path)
 
@@ -109,14 +108,17 @@ def _check_sums(path):
     with zipfile.ZipFile(path) as archive:
       damaged = archive.testzip()
   except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
-    raise errors.UserError(
-      f'{path} is no whole PyTorch file: {error}. Download or copy it again.'
-    ) from error
+    raise _damaged(path, error) from error
   if damaged:
-    raise errors.UserError(
-      f'{path} is no whole PyTorch file: the bytes of {damaged} have another'
-      ' checksum than when they were saved. Download or copy it again.'
+    raise _damaged(
+      path, f'the bytes of {damaged} have another checksum than when saved'
     )
+
+
+def _damaged(path, reason):
+  return errors.UserError(
+    f'{path} is no whole PyTorch file: {reason}. Download or copy it again.'
+  )
 
 
 def _refusal(path, message):
