@@ -26,7 +26,7 @@ from bfjax.faces import sets
 
 # Images that a process is worth (its start takes as long as some hundreds), and
 # those after which it ends and the progress is shown.
-_FEWEST, _MOST = 500, 5000
+_FEWEST, _MOST = 500, 2000
 _USER_ERROR = 2
 
 
