@@ -1,5 +1,5 @@
 # make demo   sets up and runs the main job on the built-in faces
-# make test   sets up and passes the tests
+# make test   sets up and passes the tests; make test-quick: the quick ones
 # Needs Python 3.11, 3.12 or 3.13; another than `python3`: make PYTHON=python3.12
 
 PYTHON ?= python3
@@ -7,13 +7,19 @@ VENV ?= .venv
 WORKDIR ?= runs/demo
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint benchmark clean
+# Of every core a process, but each takes a gigabyte.
+PYTEST = $(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
+.PHONY: demo test test-quick lint benchmark clean
 
 demo: $(VENV)/installed
 	$(RUN) -m bfjax.main --config=configs/synthetic.py --workdir=$(WORKDIR)
 
 test: $(VENV)/installed-test lint
-	$(RUN) -m pytest
+	$(PYTEST)
+
+test-quick: $(VENV)/installed-test
+	$(PYTEST) -m 'not slow'
 
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check .

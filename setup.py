@@ -51,6 +51,7 @@ setuptools.setup(
       'hypothesis',
       'psutil',
       'pytest',
+      'pytest-xdist',
       'ruff',
       'scikit-learn',
       'scipy',

@@ -10,6 +10,8 @@ import pytest
 from bfjax import backbones, errors
 from bfjax.backbones.parts import convolution, layers
 
+pytestmark = pytest.mark.slow
+
 TINY = dict(widths=(8, 16, 32), blocks=(1, 2), embedding_dim=16)
 MINI = dict(widths=(8, 16), blocks=(2,), embedding_dim=16, image_size=16)
 MINI_MBF = dict(width=4, blocks=(1, 1, 0, 0), embedding_dim=16, image_size=16)

@@ -9,6 +9,8 @@ import pytest
 
 from bfjax import errors
 
+pytestmark = pytest.mark.slow
+
 TOOLS = pathlib.Path(__file__).parent.parent / 'tools'
 
 

@@ -19,7 +19,10 @@ import safetensors.torch  # noqa: E402
 
 import torch_files  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
+pytestmark = [
+  pytest.mark.usefixtures('quick_compilation'),
+  pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,10 @@ from tools import convert_checkpoint
 torch = pytest.importorskip('torch')
 import torch_files  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
+pytestmark = [
+  pytest.mark.usefixtures('quick_compilation'),
+  pytest.mark.slow,
+]
 
 
 def run(*arguments):

@@ -15,6 +15,8 @@ from bfjax import atomic, errors, metrics, train
 from bfjax.storage import checkpoint, digests, diskerrors, wholeness
 from test_checkpoint import state_on
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 SAVING = """
 import os, pathlib, resource, signal, sys

@@ -27,6 +27,8 @@ from bfjax.evaluation import benchmarks, suite
 from bfjax.evaluation.features import distinct, embed, store
 from tools import report as report_tool
 
+pytestmark = pytest.mark.slow
+
 SIZE = 8
 
 

@@ -31,6 +31,8 @@ from bfjax.evaluation.features import (
 from bfjax.storage import checkpoint
 from tools import embed as embed_tool
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = 8
 DIM = SIZE * SIZE * 3

@@ -13,6 +13,8 @@ from bfjax import errors
 from fuzzing import mutations, supervisor, targets, worker
 from tools import fuzz
 
+pytestmark = pytest.mark.slow
+
 COUNTS = {'records': 1000, 'packs': 4000, 'images': 4000}
 
 

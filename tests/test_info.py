@@ -19,6 +19,8 @@ from bfjax.evaluation.benchmarks import pairs
 from bfjax.formats import packs
 from tests import records
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 

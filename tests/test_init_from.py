@@ -11,7 +11,10 @@ from bfjax import errors, model, pretrained, setup, train
 from bfjax.storage import checkpoint
 from tools import convert_checkpoint
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
+pytestmark = [
+  pytest.mark.usefixtures('quick_compilation'),
+  pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope='module')

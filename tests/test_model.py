@@ -13,6 +13,8 @@ import tiny
 from bfjax import backbones, errors, model, modelcard, scalings, setup, train
 from bfjax.storage import checkpoint, digests, wholeness
 
+pytestmark = pytest.mark.slow
+
 NET = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,), 'embedding_dim': 4}
 SIZE = 8
 

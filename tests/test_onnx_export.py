@@ -15,7 +15,10 @@ onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 pytest.importorskip('jax2onnx')
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
+pytestmark = [
+  pytest.mark.usefixtures('quick_compilation'),
+  pytest.mark.slow,
+]
 
 SIZE, DIM = 16, 8
 NETS = {

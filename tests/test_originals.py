@@ -18,6 +18,8 @@ import torch_facexzoo  # noqa: E402
 import torch_insightface  # noqa: E402
 import torch_vit  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SMALL = dict(widths=(8, 8, 16, 16, 32), blocks=(1, 2, 1, 1))
 TINY = dict(widths=(16, 16, 32), blocks=(2, 1))
 RATE, WEIGHT_DECAY = 0.1, 5e-4

@@ -13,6 +13,8 @@ from bfjax import errors
 from bfjax.evaluation import imagepairs
 from bfjax.report import modelreport, page, resultfiles, results, tables
 
+pytestmark = pytest.mark.slow
+
 NAUGHTY = '<script>alert(1)</script> & "a|b"'
 
 

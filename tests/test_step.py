@@ -9,6 +9,8 @@ import pytest
 import tiny
 from bfjax import setup, sharding, step
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def cache_dir(tmp_path_factory):

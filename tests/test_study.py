@@ -12,6 +12,8 @@ from bfjax import defaults, errors
 from bfjax.logbook import collapse
 from studies import cells, charts, outcomes, running, tables
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 NOTHING = {'rule': 'none', 'penalty': 'none'}
 

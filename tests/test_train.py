@@ -13,6 +13,8 @@ from bfjax.config import settings
 from bfjax.logbook import collapse, journal
 from bfjax.storage import checkpoint
 
+pytestmark = pytest.mark.slow
+
 # Not the same from run to run, and not meant to be.
 TIMINGS = ('images_per_sec', 'eval/secs', 'eval/share_of_time')
 

@@ -11,6 +11,8 @@ import originals
 from bfjax import backbones
 from bfjax.backbones import vit
 
+pytestmark = pytest.mark.slow
+
 SIZES = dict(image_size=16, dim=16, depth=2, heads=2, patch_size=4)
 
 

@@ -16,6 +16,8 @@ import tiny
 from bfjax import errors, evaluate, metrics, model, pretrained, setup, train
 from bfjax.storage import checkpoint, wholeness
 
+pytestmark = pytest.mark.slow
+
 TIMINGS = ('images_per_sec', 'eval/secs', 'eval/share_of_time')
 
 
