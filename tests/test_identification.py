@@ -69,9 +69,9 @@ def test_few_negatives_give_the_rate_of_all(kind, far):
     positives, negatives = np.ones(500), np.ones(60_000)
   elif kind == 'zeros':
     positives[:100], negatives[:] = 0, 0
-  needed = identification.num_negatives_needed(len(negatives), far)
+  needed = roc.num_negatives_needed(len(negatives), far)
   assert needed < len(negatives) / 10
-  found = identification.tar_at_far(
+  found = roc.rate_of_highest(
     positives, np.sort(negatives)[::-1][:needed], len(negatives), far
   )
   scores = np.r_[positives, negatives]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from bfjax.evaluation.protocols import explanations, roc, windows
+from bfjax.evaluation.protocols import explanations, roc
 
 FARS = (*roc.FARS, 0.25, 0.5, 1.0)
 
@@ -89,7 +89,7 @@ KINDS = (
 @pytest.fixture(params=[1, 20, 1024])
 def half_window(request, monkeypatch):
   """Windows that must be widened, and one that holds all there is."""
-  monkeypatch.setattr(windows, '_HALF_WINDOW', request.param)
+  monkeypatch.setattr(roc, '_HALF_WINDOW', request.param)
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -167,7 +167,7 @@ def test_a_window_counts_all_pairs():
   rng = np.random.default_rng(0)
   exact, same, slack = rng.random(2000), rng.random(2000) < 0.5, 0.125
   rounded = exact + rng.choice([-slack, slack], 2000)
-  ranked = windows.Ranked(rounded, same, 1, None, exact.__getitem__, slack)
+  ranked = roc.Ranked(rounded, same, 1, None, exact.__getitem__, slack)
   window = ranked.points(0.75, 0.25)
   inside = exact[(exact >= 0.375) & (exact <= 0.625)]
   np.testing.assert_array_equal(window.thresholds, np.sort(inside)[::-1])
@@ -191,17 +191,17 @@ def test_few_scores_are_computed_exactly():
 
 
 def test_the_highest_negatives_suffice():
-  scores, same = make('random', np.random.default_rng(0), 20_000)
-  positives, negatives = scores[same], scores[~same]
-  highest = np.sort(negatives)[-4000:]
-  found = roc.rates_of_highest(positives, highest, len(negatives))
-  assert found == roc.rates(scores, same)
-  with pytest.raises(ValueError, match='highest 1000 of'):
-    roc.rates_of_highest(positives, highest[-1000:], len(negatives))
-  # At rank 1000 of 1001, what is nearest is not yet settled.
-  far = 1000 / len(negatives)
-  with pytest.raises(ValueError, match='do not settle'):
-    roc.rates_of_highest(positives, highest[-1001:], len(negatives), [far])
+  scores, same = make('random', np.random.default_rng(0), 200_000)
+  positives, negatives = scores[same], np.sort(scores[~same])
+  for far in (1e-6, 1e-4, 1e-2, 0.1):
+    count = roc.num_negatives_needed(len(negatives), far)
+    assert count < len(negatives)
+    [expected] = roc.rates(scores, same, [far])
+    highest = negatives[-count:]
+    found = roc.rate_of_highest(positives, highest, len(negatives), far)
+    assert found == expected
+    with pytest.raises(ValueError, match=f'{count} needed'):
+      roc.rate_of_highest(positives, highest[1:], len(negatives), far)
 
 
 def test_the_curve_lies_on_the_roc():

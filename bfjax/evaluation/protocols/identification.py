@@ -14,7 +14,7 @@ order of rows.
 
 import numpy as np
 
-from bfjax.evaluation.protocols import fusion, roc
+from bfjax.evaluation.protocols import fusion
 
 
 def mates(
@@ -77,31 +77,6 @@ def cmc(ranks: np.ndarray, max_rank: int) -> np.ndarray:
   """
   counts = np.bincount(ranks, minlength=max_rank + 1)[1 : max_rank + 1]
   return np.cumsum(counts) / len(ranks)
-
-
-def num_negatives_needed(num_negatives: int, far: float) -> int:
-  """How many of the highest negative scores `tar_at_far` has to know."""
-  return int(min(num_negatives, 4 * np.ceil(far * num_negatives) + 4096))
-
-
-def tar_at_far(
-  positives: np.ndarray, highest: np.ndarray, num_negatives: int, far: float
-) -> roc.Rate:
-  """The true accept rate at a false accept rate, as `roc.rates` has it.
-
-  Args:
-    positives: float64 [p], the scores of all pairs of one person.
-    highest: float64 [m], descending, the highest scores of pairs of two; m is
-      at least `num_negatives_needed`.
-    num_negatives: how many pairs of two persons there are.
-    far: the rate aimed at.
-  """
-  if len(highest) < num_negatives:
-    # They stand for the negatives left out. Their rate is over 4 far: further
-    # from far than 0 is, so that none of them is the nearest.
-    lower = np.finfo(float).min * np.array([0.25, 0.5, 0.75])
-    highest = np.concatenate([highest, lower])
-  return roc.rates_of_highest(positives, highest, num_negatives, (far,))[0]
 
 
 def without_noise(

@@ -207,7 +207,7 @@ class Distractors:
   def _search(self, probes, gallery, size, max_rank, min_negatives) -> Found:
     """Searches probes among their mates and the first `size` distractors."""
     num_negatives = len(probes) * size
-    needed = identification.num_negatives_needed(num_negatives, self.far)
+    needed = roc.num_negatives_needed(num_negatives, self.far)
     count = min(max(needed, min_negatives), num_negatives)
     nearest = search.TopK(probes, gallery, min(max_rank, size))
     highest = search.Highest(probes, gallery, count)
@@ -222,7 +222,7 @@ class Distractors:
       strangers,
       rows,
       negatives,
-      identification.tar_at_far(scores, negatives, num_negatives, self.far),
+      roc.rate_of_highest(scores, negatives, num_negatives, self.far),
     )
 
   def _nearest(self, found: Found) -> people_search.Nearest:
