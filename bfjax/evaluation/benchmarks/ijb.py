@@ -29,20 +29,12 @@ _HARDEST = 8  # pairs of each kind
 
 @dataclasses.dataclass(frozen=True)
 class TemplatePairs:
-  """True accept rates of pairs of templates at false accept rates.
-
-  Attributes:
-    images: the templates, and what they are made of.
-    left: int32 [n], the templates on the left of the pairs.
-    right: int32 [n], on the right.
-    same: bool [n], whether the two are of one person.
-    fars: false accept rates aimed at.
-  """
+  """True accept rates of pairs of templates at false accept rates."""
 
   images: ijb_images.Images
-  left: np.ndarray
-  right: np.ndarray
-  same: np.ndarray
+  left: np.ndarray  # int32 [n], the templates on the left of the pairs
+  right: np.ndarray  # int32 [n], on the right
+  same: np.ndarray  # bool [n], whether the two are of one person
   fars: Sequence[float]
   files = property(lambda self: self.images.files)
   pictures = property(lambda self: self.images.pictures)

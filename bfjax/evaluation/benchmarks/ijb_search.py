@@ -34,19 +34,14 @@ _HARDEST = 8
 class TemplateSearch:
   """Rank-N and TPIR at FPIR of probes in galleries.
 
-  Attributes:
-    images: the templates, and what they are made of.
-    galleries: name -> its templates, by number in `images`, and whose they are.
-    probes: the templates that are searched for in each.
-    ranks: the N of rank-N.
-    fpirs: false positive identification rates; () for no open set.
+  Probes and, by name, galleries are templates by their numbers in `images`.
   """
 
   images: ijb_images.Images
   galleries: Mapping[str, people_search.People]
-  probes: people_search.People
+  probes: people_search.People  # that are searched for in each
   ranks: Sequence[int]
-  fpirs: Sequence[float]
+  fpirs: Sequence[float]  # () for no open set
   files = property(lambda self: self.images.files)
   pictures = property(lambda self: self.images.pictures)
 
@@ -86,17 +81,23 @@ class TemplateSearch:
       'G1/rank-1', 'G1/tpir@fpir=0.01' and so on for each gallery, and the
       same of 'mean', over the galleries; fractions.
     """
-    found = self._search(features, max(self.ranks))
-    return {key: x.score() for key, x in self._outcomes(found).items()}
+    return self.analyse(features).scores
 
   def analyse(self, features: np.ndarray | None) -> results.Analysis:
     """The same, with curves, histograms and the probes found worst."""
+    unit = self.images.pool(features)
     max_rank = max(*self.ranks, _MAX_RANK)
-    found = self._search(features, max_rank)
-    outcomes = self._outcomes(found)
-    curves, histograms, examples = {}, {}, []
-    for key, one in found.items():
-      ranks = min(max_rank, len(self.galleries[key].numbers))
+    found, curves, histograms, examples = {}, {}, {}, []
+    for key, gallery in self.galleries.items():
+      one = found[key] = people_search.search_people(
+        unit[self.probes.numbers],
+        unit[gallery.numbers],
+        self.probes,
+        gallery,
+        max_rank,
+        ties_found=False,
+      )
+      ranks = min(max_rank, len(gallery.numbers))
       title = f'{self.images.name} 1:N, {key}'
       curves[f'CMC, {title}'] = people_search.cmc_curve(one.ranks, ranks)
       if len(one.others):
@@ -113,6 +114,7 @@ class TemplateSearch:
           one.nearest, self.images.picture_of, _HARDEST
         )
         examples += [x._replace(caption=f'{key}: {x.caption}') for x in hardest]
+    outcomes = self._outcomes(found)
     return results.Analysis(
       {key: x.score() for key, x in outcomes.items()},
       curves,
@@ -120,20 +122,6 @@ class TemplateSearch:
       tuple(examples),
       outcomes,
     )
-
-  def _search(self, features, max_rank) -> dict[str, people_search.Found]:
-    unit = self.images.pool(features)
-    return {
-      key: people_search.search_people(
-        unit[self.probes.numbers],
-        unit[gallery.numbers],
-        self.probes,
-        gallery,
-        max_rank,
-        ties_found=False,
-      )
-      for key, gallery in self.galleries.items()
-    }
 
   def _outcomes(self, found) -> dict[str, results.Outcomes]:
     """'<gallery>/<score>' -> the outcomes whose mean it is."""

@@ -74,11 +74,15 @@ def build(
   paths = [os.path.join(root, x) for x in (facescrub_list, distractor_list)]
   probes, strangers = map(megaface_lists.read, paths)
   labels = _labels(probes, paths[0])
-  _check_sizes(sizes, len(strangers.paths), paths[1])
+  for size in sizes:
+    if not 0 < size <= len(strangers.paths):
+      raise errors.UserError(
+        f'sizes has {size}, but {printable(paths[1])} lists '
+        f'{len(strangers.paths)} distractors: give numbers from 1 to that.'
+      )
+  parts = (facescrub, probes.paths), (distractors, strangers.paths)
   images = files.ImageFiles(
-    [os.path.join(facescrub, x) for x in probes.paths]
-    + [os.path.join(distractors, x) for x in strangers.paths],
-    root,
+    [os.path.join(folder, x) for folder, names in parts for x in names], root
   )
   noisy = None
   if facescrub_noises or distractor_noises:
@@ -89,12 +93,7 @@ def build(
     _check_clean(probes.paths, labels, noisy[0], facescrub_noises)
   found, pictures = None, images
   if features:
-    folder = os.path.join(root, features)
-    found = (
-      saved.find(folder, facescrub, probes.paths, flip),
-      saved.find(folder, distractors, strangers.paths, flip),
-    )
-    _check_dimensions(found, folder)
+    found = _find_saved(os.path.join(root, features), parts, flip)
     if not all(os.path.isfile(images.path(i)) for i in (0, len(labels))):
       pictures = None
   else:
@@ -129,20 +128,23 @@ def _labels(probes: megaface_lists.ImageList, path: str) -> np.ndarray:
   return labels
 
 
-def _check_sizes(sizes, num_distractors, path) -> None:
-  for size in sizes:
-    if not 0 < size <= num_distractors:
-      raise errors.UserError(
-        f'sizes has {size}, but {printable(path)} lists '
-        f'{num_distractors} distractors: give numbers from 1 to that.'
-      )
-
-
 def _noisy(root, path, names) -> np.ndarray:
   """bool [n]: which images are noise; none without a list."""
   if not path:
     return np.zeros(len(names), bool)
   return megaface_lists.noisy(os.path.join(root, path), names)
+
+
+def _find_saved(root, parts, flip) -> tuple[saved.Saved, ...]:
+  """The saved features of each (folder, images) of `parts`."""
+  found = tuple(saved.find(root, *part, flip) for part in parts)
+  shapes = [x.features.shape[1:] for x in found]
+  if shapes[0] != shapes[1]:
+    raise errors.UserError(
+      f'The features of the probes in {root} have the shape {shapes[0]}, '
+      f'those of the distractors {shapes[1]}. All must be of one model.'
+    )
+  return found
 
 
 def _check_clean(paths, labels, noisy, noises) -> None:
@@ -153,13 +155,4 @@ def _check_clean(paths, labels, noisy, noises) -> None:
       f'{noises} lists all images of the person of '
       f'{printable(paths[row])}: there is no clean one to replace them '
       'by.'
-    )
-
-
-def _check_dimensions(found, folder) -> None:
-  shapes = [x.features.shape[1:] for x in found]
-  if shapes[0] != shapes[1]:
-    raise errors.UserError(
-      f'The features of the probes in {folder} have the shape {shapes[0]}, '
-      f'those of the distractors {shapes[1]}. All must be of one model.'
     )

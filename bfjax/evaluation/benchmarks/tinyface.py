@@ -36,20 +36,13 @@ class TinyFace:
 
   Images are numbered: probes, mates, distractors. See `benchmarks.Benchmark`
   for what a benchmark has.
-
-  Attributes:
-    files: the images.
-    people: int [probes], the person of each probe.
-    gallery_people: int [gallery], of each gallery image; -1 for distractors.
-    flip: see `fusion.fuse`.
-    normalise: likewise.
   """
 
   files: benchmarks.Files
-  people: np.ndarray
-  gallery_people: np.ndarray
-  flip: str = 'sum'
-  normalise: bool = True
+  people: np.ndarray  # int [probes], the person of each probe
+  gallery_people: np.ndarray  # int [gallery]; -1 for distractors
+  flip: str  # see `fusion.fuse`
+  normalise: bool
   headline = ('rank1', 'rank5', 'rank20')
 
   @property
@@ -66,13 +59,12 @@ class TinyFace:
 
   def evaluate(self, features: np.ndarray) -> dict[str, float]:
     """'rank1', 'rank5', 'rank10', 'rank20'; see `Benchmark.evaluate`."""
-    found = self._search(features, max(_RANKS))
-    return {key: x.score() for key, x in _outcomes(found).items()}
+    return self.analyse(features).scores
 
   def analyse(self, features: np.ndarray) -> results.Analysis:
     """The same, with the CMC curve, and who was taken for whom."""
-    found = self._search(features, _CMC_RANKS)
-    outcomes = _outcomes(found)
+    found = self._search(features)
+    outcomes = {f'rank{n}': results.outcomes(found.ranks <= n) for n in _RANKS}
     max_rank = min(_CMC_RANKS, len(self.gallery_people))
     examples = people_search.examples(
       found.nearest, lambda row: (row, self.files.name(row)), _EXAMPLES
@@ -84,7 +76,7 @@ class TinyFace:
       outcomes=outcomes,
     )
 
-  def _search(self, features, max_rank) -> people_search.Found:
+  def _search(self, features) -> people_search.Found:
     num_images = self.files.num_rows
     if len(features) != num_images:
       raise ValueError(f'{len(features)} features, {num_images} images')
@@ -105,13 +97,9 @@ class TinyFace:
       some(gallery),
       people_search.People(probes, self.people),
       people_search.People(gallery, self.gallery_people),
-      max_rank,
+      _CMC_RANKS,
       ties_found=True,
     )
-
-
-def _outcomes(found) -> dict[str, results.Outcomes]:
-  return {f'rank{n}': results.outcomes(found.ranks <= n) for n in _RANKS}
 
 
 def build(

@@ -1,5 +1,6 @@
 """Contiguous folds of pairs, each with a threshold chosen on the others."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,11 +10,9 @@ from bfjax import errors
 
 def bounds(num_pairs: int, folds: int) -> list[tuple[int, int]]:
   """First and last + 1 pair of each fold; the first ones are 1 longer."""
-  size, longer = divmod(num_pairs, folds)
-  sizes = np.full(folds, size)
-  sizes[:longer] += 1
-  ends = np.cumsum(sizes)
-  return list(zip((ends - sizes).tolist(), ends.tolist(), strict=True))
+  sizes = [len(x) for x in np.array_split(np.arange(num_pairs), folds)]
+  ends = np.cumsum([0, *sizes]).tolist()
+  return list(itertools.pairwise(ends))
 
 
 def fold_of(num_pairs: int, folds: int) -> np.ndarray:

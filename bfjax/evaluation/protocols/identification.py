@@ -38,12 +38,9 @@ def mates(
 
 
 def best(probe: np.ndarray, row: np.ndarray, scores: np.ndarray) -> np.ndarray:
-  """int [m]: which pair is the best of each probe; of equal ones the first row.
+  """int [m]: which of the pairs, [p], is the best of each probe.
 
-  Args:
-    probe: int [p], of each pair.
-    row: int [p], likewise.
-    scores: float [p].
+  Of equal ones it is that of the first row.
   """
   order = np.lexsort((row, -scores, probe))
   return order[np.unique(probe[order], return_index=True)[1]]

@@ -89,10 +89,8 @@ def pool(
     float64 [T, d], of length 1.
 
   Raises:
-    UserError: if a flag has no such value, or features are not finite; the
-      message names such an image.
+    UserError: if features are not finite; the message names the image.
   """
-  pooling.check()
   rank = np.arange(len(template)) if rank is None else rank
   order = np.lexsort((rank, media, template))
   template, media = template[order], media[order]

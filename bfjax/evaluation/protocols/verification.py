@@ -17,18 +17,11 @@ _BLOCK = 64
 
 
 class Val(NamedTuple):
-  """The share of same pairs accepted at a fixed false accept rate.
+  """Shares of pairs accepted where the other folds have a fixed FAR."""
 
-  Attributes:
-    rate: mean over the folds of the share of same pairs that is accepted.
-    std: its standard deviation over the folds (ddof 0).
-    far: mean over the folds of the share of different pairs accepted; it is
-      near the rate asked for, which the threshold was set for on other folds.
-  """
-
-  rate: float
-  std: float
-  far: float
+  rate: float  # of same pairs, mean over the folds
+  std: float  # its standard deviation over the folds (ddof 0)
+  far: float  # of different pairs, mean over the folds: near the one asked for
 
 
 class Verification(NamedTuple):

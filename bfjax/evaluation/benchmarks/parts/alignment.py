@@ -9,7 +9,6 @@ as InsightFace aligns the images of IJB and of its training sets.
 import functools
 import hashlib
 import os
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -27,7 +26,6 @@ POINTS = (
   (41.5493, 92.3655),
   (70.7299, 92.2041),
 )
-_POINTS_SIZE = 112
 
 
 def transforms(landmarks: np.ndarray, image_size: int = 112) -> np.ndarray:
@@ -49,7 +47,7 @@ def transforms(landmarks: np.ndarray, image_size: int = 112) -> np.ndarray:
     all are one point.
   """
   z = np.asarray(landmarks, np.float64) @ np.array([1, 1j])
-  w = np.array(POINTS) @ np.array([1, 1j]) * (image_size / _POINTS_SIZE)
+  w = np.array(POINTS) @ np.array([1, 1j]) * (image_size / 112)
   z_mean, w_mean = z.mean(axis=1), w.mean()
   z_centred, w_centred = z - z_mean[:, None], w - w_mean
   with np.errstate(divide='ignore', invalid='ignore'):
@@ -67,9 +65,6 @@ class AlignedFiles:
   Methods may be called from several threads, and instances can be pickled. Two
   are equal if their crops are, by the paths of the images: benchmarks that
   share images have them embedded once.
-
-  Attributes:
-    num_rows: how many there are.
   """
 
   def __init__(self, files: Any, landmarks: np.ndarray, image_size: int = 112):
@@ -84,9 +79,7 @@ class AlignedFiles:
       raise ValueError(f'{files.num_rows} images, landmarks {landmarks.shape}')
     self._files, self._image_size = files, image_size
     self._transforms = transforms(landmarks, image_size)
-    self.num_rows = files.num_rows
-    self.name: Callable[[int], str] = files.name
-    self.path: Callable[[int], str] = files.path
+    self.num_rows, self.name, self.path = files.num_rows, files.name, files.path
 
   def __eq__(self, other) -> bool:
     return isinstance(other, AlignedFiles) and self._digest == other._digest

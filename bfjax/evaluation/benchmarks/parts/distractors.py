@@ -30,51 +30,30 @@ _ROC_NEGATIVES = 1_000_000
 
 
 class Found(NamedTuple):
-  """The outcome of a search.
+  """The outcome of a search."""
 
-  Attributes:
-    scores: float64 [pairs], of all pairs of one person.
-    ranks: int [pairs].
-    strangers: float64 [probes, k], the highest scores with distractors.
-    rows: int [probes, k], these distractors.
-    negatives: float64 [m], the highest scores of all, descending.
-    tar: the true accept rate at the false accept rate aimed at.
-  """
-
-  scores: np.ndarray
-  ranks: np.ndarray
-  strangers: np.ndarray
-  rows: np.ndarray
-  negatives: np.ndarray
-  tar: roc.Rate
+  scores: np.ndarray  # float64 [pairs], of all pairs of one person
+  ranks: np.ndarray  # int [pairs]
+  strangers: np.ndarray  # float64 [probes, k], the highest with distractors
+  rows: np.ndarray  # int [probes, k], these distractors
+  negatives: np.ndarray  # float64 [m], the highest scores of all, descending
+  tar: roc.Rate  # at the false accept rate aimed at
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Distractors:
   """The protocol of MegaFace.
 
-  Images are numbered: first the probes, then the distractors. See
-  `benchmarks.Benchmark` for what a benchmark has.
-
-  Attributes:
-    images: all of them.
-    pictures: the same, for those who look at examples; None if there are none.
-    labels: int [probes], the person of each probe.
-    saved: the features of the probes and of the distractors, or None.
-    noisy: bool [probes] and bool [distractors], the images that refined scores
-      replace; None for no refined scores.
-    flip: see `fusion.fuse`.
-    normalise: likewise.
-    sizes: evaluate with the first so many distractors, too.
-    far: false accept rate of the verification.
-    num_examples: how many probes an analysis explains.
+  Images are numbered: first the probes, then the distractors; `saved` and
+  `noisy` are of the ones and of the others. See `benchmarks.Benchmark` for what
+  a benchmark has, and `megaface.build` for the options.
   """
 
   images: benchmarks.Files
-  pictures: benchmarks.Files | None
-  labels: np.ndarray
+  pictures: benchmarks.Files | None  # None if there are none to be looked at
+  labels: np.ndarray  # int [probes], the person of each
   saved: tuple[saved_lib.Saved, saved_lib.Saved] | None
-  noisy: tuple[np.ndarray, np.ndarray] | None
+  noisy: tuple[np.ndarray, np.ndarray] | None  # bool; None: no refined scores
   flip: str
   normalise: bool
   sizes: Sequence[int]
@@ -132,8 +111,8 @@ class Distractors:
       with noise removed with 'refined/' before.
     """
     scores = {}
-    for prefix, size, found in self._searches(features, _RANKS):
-      scores |= self._scores(prefix, size, found)
+    for prefix, _, found in self._searches(features, _RANKS):
+      scores |= _scores(prefix, found)
     return scores
 
   def analyse(self, features: np.ndarray | None) -> results.Analysis:
@@ -142,7 +121,7 @@ class Distractors:
     for prefix, size, found in self._searches(
       features, _CMC_RANKS, _ROC_NEGATIVES
     ):
-      scores |= self._scores(prefix, size, found)
+      scores |= _scores(prefix, found)
       if size < self.num_distractors:
         continue
       title = ', refined' if prefix else ''
@@ -161,9 +140,11 @@ class Distractors:
       outcomes[f'{prefix}{roc.score_names(self.far)[0]}'] = results.outcomes(
         found.scores >= found.tar.nearest.threshold
       )
-    nearest, count = self._nearest(found), self.num_examples
     examples = people_search.examples(
-      nearest, lambda row: (row, self.images.name(row)), count, 'distractor'
+      self._nearest(found),
+      lambda row: (row, self.images.name(row)),
+      self.num_examples,
+      'distractor',
     )
     return results.Analysis(scores, charts, histograms, examples, outcomes)
 
@@ -172,8 +153,8 @@ class Distractors:
   ) -> Iterator[tuple[str, int, Found]]:
     """Yields (prefix of scores, distractors, what is found among them).
 
-    Ranks up to `max_rank` are told, and so many of the highest scores with
-    distractors kept, or more.
+    Ranks up to `max_rank` are told, and at least `min_negatives` of the highest
+    scores with distractors kept.
     """
     num_probes, num_all = len(self.labels), self.images.num_rows
     if self.saved is None and len(features) != num_all:
@@ -202,7 +183,8 @@ class Distractors:
     for prefix, probes, gallery in variants:
       for size in sorted({*self.sizes, self.num_distractors}):
         found = self._search(probes, gallery, size, max_rank, min_negatives)
-        yield prefix, size, found
+        of_size = f'{size}/' if size < self.num_distractors else ''
+        yield prefix + of_size, size, found
 
   def _search(self, probes, gallery, size, max_rank, min_negatives) -> Found:
     """Searches probes among their mates and the first `size` distractors."""
@@ -237,10 +219,9 @@ class Distractors:
       found.strangers[probe, 0],
     )
 
-  def _scores(self, prefix: str, size: int, found: Found) -> dict[str, float]:
-    if size < self.num_distractors:
-      prefix += f'{size}/'
-    cmc = identification.cmc(found.ranks, _RANKS)
-    scores = {f'{prefix}rank{i}': float(x) for i, x in enumerate(cmc, 1)}
-    points = found.tar.points().items()
-    return scores | {f'{prefix}{name}': point.tar for name, point in points}
+
+def _scores(prefix: str, found: Found) -> dict[str, float]:
+  cmc = identification.cmc(found.ranks, _RANKS)
+  scores = {f'{prefix}rank{i}': float(x) for i, x in enumerate(cmc, 1)}
+  points = found.tar.points().items()
+  return scores | {f'{prefix}{name}': point.tar for name, point in points}

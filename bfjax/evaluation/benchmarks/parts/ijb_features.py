@@ -45,7 +45,13 @@ def find(
   if os.path.isdir(path):
     features, meta, in_words = _of_folder(path, images, names, pooling)
   else:
-    features = _of_file(path)
+    try:
+      features = np.load(path, mmap_mode='r')
+    except (OSError, ValueError, EOFError) as error:
+      raise errors.UserError(
+        f'Cannot read the features {printable(path)}: {error}. Expected is '
+        'a .npy file, or the folder of a store.'
+      ) from error
   shape = features.shape
   if features.dtype.kind != 'f' or not (
     len(shape) == 2 or (len(shape) == 3 and shape[1] == 2)
@@ -64,16 +70,6 @@ def find(
   if len(shape) == 2 and 'flip' not in meta:
     in_words += f', said to be {templates.FLAGS["flip"][pooling.flip]}'
   return features, in_words
-
-
-def _of_file(path):
-  try:
-    return np.load(path, mmap_mode='r')
-  except (OSError, ValueError, EOFError) as error:
-    raise errors.UserError(
-      f'Cannot read the features {printable(path)}: {error}. Expected is '
-      'a .npy file, or the folder of a store.'
-    ) from error
 
 
 def _of_folder(path, images, names, pooling):

@@ -20,7 +20,6 @@ from bfjax.data import files
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks.parts import (
   alignment,
-  columns,
   ijb_features,
   ijb_lists,
 )
@@ -95,7 +94,7 @@ class Images:
       raise benchmarks.Absent(
         f'{self.name} is not there: no {self._media_list}.'
       )
-    names, ids, self._media = columns.read(media_list, ijb_lists.MEDIA)
+    names, ids, self._media = ijb_lists.read(media_list, ijb_lists.MEDIA)
     self._names = names
     # Which of the templates, by ascending number, an image belongs to.
     self._ids, self._template = np.unique(ids, return_inverse=True)
@@ -159,7 +158,7 @@ class Images:
       pooling=self._pooling,
       num_templates=len(self._ids),
       rank=pc.rank(self._names, tiebreaker='first').to_numpy(),
-      name=lambda row: columns.name(self._names, row),
+      name=lambda row: ijb_lists.name(self._names, row),
     )
 
   def find(
@@ -178,7 +177,7 @@ class Images:
     places = np.searchsorted(self._ids, ids).astype(np.int32)
     np.minimum(places, len(self._ids) - 1, out=places)
     is_known = self._ids[places] == ids
-    columns.check(
+    ijb_lists.check(
       path,
       is_known,
       lambda row: (
@@ -193,5 +192,5 @@ class Images:
   def picture_of(self, template: int) -> tuple[int, str]:
     """(row of a template's first image, text that tells both)."""
     row = int(np.argmax(self._template == template))
-    name = columns.name(self._names, row)
+    name = ijb_lists.name(self._names, row)
     return row, f'template {self._ids[template]}: {name}'

@@ -21,13 +21,10 @@ _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.npy')
 
 
 class ImageList(NamedTuple):
-  """Attributes:
-  paths: relative ones, each once.
-  ids: the person of each; empty if the list does not say.
-  """
+  """The images of a list: relative paths, each once, and whose they are."""
 
   paths: list[str]
-  ids: list[str]
+  ids: list[str]  # empty if the list does not say
 
 
 def read(path: str) -> ImageList:

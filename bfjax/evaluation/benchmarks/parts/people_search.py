@@ -25,54 +25,34 @@ _MAX_POINTS = 2000
 
 
 class People(NamedTuple):
-  """Images or templates of people.
+  """Images or templates of people."""
 
-  Attributes:
-    numbers: int [n], what they are called in what is found.
-    people: int [n], whose they are.
-  """
-
-  numbers: np.ndarray
-  people: np.ndarray
+  numbers: np.ndarray  # int [n], what they are called in what is found
+  people: np.ndarray  # int [n], whose they are
 
 
 class Nearest(NamedTuple):
-  """Who is most similar to each mated probe; of equal ones, the first.
+  """Who is most similar to each mated probe; of equal ones, the first."""
 
-  Attributes:
-    probe: int [m], its number.
-    mate: int [m], the number of one of its person in the gallery.
-    mate_score: float64 [m].
-    stranger: int [m], the number of one of another person.
-    stranger_score: float64 [m]; -inf if there is none.
-  """
-
-  probe: np.ndarray
-  mate: np.ndarray
-  mate_score: np.ndarray
-  stranger: np.ndarray
-  stranger_score: np.ndarray
+  probe: np.ndarray  # int [m], its number
+  mate: np.ndarray  # int [m], the number of one of its person in the gallery
+  mate_score: np.ndarray  # float64 [m]
+  stranger: np.ndarray  # int [m], the number of one of another person
+  stranger_score: np.ndarray  # float64 [m]; -inf if there is none
 
 
 class Found(NamedTuple):
-  """What searching a gallery has found.
-
-  Attributes:
-    nearest: of the m mated probes.
-    ranks: int [m], theirs; exact up to the highest rank asked for.
-    others: float64, descending: the highest scores of non-mated probes.
-  """
+  """What searching a gallery has found for m mated probes, and for others."""
 
   nearest: Nearest
-  ranks: np.ndarray
-  others: np.ndarray
+  ranks: np.ndarray  # int [m], exact up to the highest rank asked for
+  others: np.ndarray  # float64, descending: highest scores of non-mated probes
 
   def threshold(self, fpir: float) -> float:
     """The least t with FPIR(t) <= `fpir`."""
     total = len(self.others)
     at_most = np.arange(total + 1) / total <= fpir
-    count = int(np.count_nonzero(at_most)) - 1
-    return float(self.others[count]) if count < total else -np.inf
+    return float(np.r_[self.others, -np.inf][np.count_nonzero(at_most) - 1])
 
   def identified(self, threshold: float) -> np.ndarray:
     """bool [m]: which mated probes are found above a threshold."""
@@ -154,11 +134,8 @@ def examples(
 ) -> tuple[results.Example, ...]:
   """The probes whose best rival is most ahead of their best mate.
 
-  Args:
-    nearest: as `search_people` finds it.
-    picture: number -> (row of the image to look at, text under it).
-    count: how many at most.
-    rival: what a stranger is called.
+  Of `count` at most, `picture` gives (row of the image to look at, text under
+  it); a stranger is called `rival`.
   """
   ahead = nearest.stranger_score - nearest.mate_score
   worst = np.argsort(-ahead, kind='stable')[:count]
