@@ -86,7 +86,7 @@ class TemplateSearch:
   def analyse(self, features: np.ndarray | None) -> results.Analysis:
     """The same, with curves, histograms and the probes found worst."""
     unit = self.images.pool(features)
-    max_rank = max(*self.ranks, _MAX_RANK)
+    max_rank = max([*self.ranks, _MAX_RANK])
     found, curves, histograms, examples = {}, {}, {}, []
     for key, gallery in self.galleries.items():
       one = found[key] = people_search.search_people(

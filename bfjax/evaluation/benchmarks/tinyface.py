@@ -63,21 +63,7 @@ class TinyFace:
 
   def analyse(self, features: np.ndarray) -> results.Analysis:
     """The same, with the CMC curve, and who was taken for whom."""
-    found = self._search(features)
-    outcomes = {f'rank{n}': results.outcomes(found.ranks <= n) for n in _RANKS}
-    max_rank = min(_CMC_RANKS, len(self.gallery_people))
-    examples = people_search.examples(
-      found.nearest, lambda row: (row, self.files.name(row)), _EXAMPLES
-    )
-    return results.Analysis(
-      {key: x.score() for key, x in outcomes.items()},
-      curves={'CMC': people_search.cmc_curve(found.ranks, max_rank)},
-      examples=examples,
-      outcomes=outcomes,
-    )
-
-  def _search(self, features) -> people_search.Found:
-    num_images = self.files.num_rows
+    num_probes, num_images = len(self.people), self.files.num_rows
     if len(features) != num_images:
       raise ValueError(f'{len(features)} features, {num_images} images')
 
@@ -90,15 +76,25 @@ class TinyFace:
         normalise=self.normalise,
       )
 
-    probes = np.arange(len(self.people))
-    gallery = np.arange(len(self.people), num_images)
-    return people_search.search_people(
+    probes, gallery = np.split(np.arange(num_images), [num_probes])
+    found = people_search.search_people(
       some(probes)[:],
       some(gallery),
       people_search.People(probes, self.people),
       people_search.People(gallery, self.gallery_people),
       _CMC_RANKS,
       ties_found=True,
+    )
+    outcomes = {f'rank{n}': results.outcomes(found.ranks <= n) for n in _RANKS}
+    max_rank = min(_CMC_RANKS, len(self.gallery_people))
+    examples = people_search.examples(
+      found.nearest, lambda row: (row, self.files.name(row)), _EXAMPLES
+    )
+    return results.Analysis(
+      {key: x.score() for key, x in outcomes.items()},
+      curves={'CMC': people_search.cmc_curve(found.ranks, max_rank)},
+      examples=examples,
+      outcomes=outcomes,
     )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from bfjax.report import results
 
-FAR, TAR = 'false accept rate', 'true accept rate'
 _BINS = 60
 _LEAST_RANGE = 1e-6  # of scores, for bins over it
 
@@ -73,7 +72,8 @@ def thinned_roc(
 
 
 def _roc(far, tar) -> results.Curve:
-  return results.Curve(far, tar, FAR, TAR, log_x=True)
+  labels = 'false accept rate', 'true accept rate'
+  return results.Curve(far, tar, *labels, log_x=True)
 
 
 def histogram(

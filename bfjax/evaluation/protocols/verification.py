@@ -182,9 +182,7 @@ def _centred_cosines(features, left, right, means) -> np.ndarray:
 
 
 def _outcome(decided_right, bounds, chosen, scores) -> Verification:
-  accuracies = np.array(
-    [np.count_nonzero(decided_right[a:b]) / (b - a) for a, b in bounds]
-  )
+  accuracies = np.array([decided_right[a:b].mean() for a, b in bounds])
   return Verification(
     float(accuracies.mean()),
     float(accuracies.std()),

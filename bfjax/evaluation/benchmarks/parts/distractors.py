@@ -140,8 +140,17 @@ class Distractors:
       outcomes[f'{prefix}{roc.score_names(self.far)[0]}'] = results.outcomes(
         found.scores >= found.tar.nearest.threshold
       )
+    best = identification.best(*self._mates, found.scores)
+    probe, mate = (x[best] for x in self._mates)
+    nearest = people_search.Nearest(
+      probe,
+      mate,
+      found.scores[best],
+      len(self.labels) + found.rows[probe, 0],
+      found.strangers[probe, 0],
+    )
     examples = people_search.examples(
-      self._nearest(found),
+      nearest,
       lambda row: (row, self.images.name(row)),
       self.num_examples,
       'distractor',
@@ -205,18 +214,6 @@ class Distractors:
       rows,
       negatives,
       roc.rate_of_highest(scores, negatives, num_negatives, self.far),
-    )
-
-  def _nearest(self, found: Found) -> people_search.Nearest:
-    """What decides for each probe, by numbers of images."""
-    best = identification.best(*self._mates, found.scores)
-    probe, mate = (x[best] for x in self._mates)
-    return people_search.Nearest(
-      probe,
-      mate,
-      found.scores[best],
-      len(self.labels) + found.rows[probe, 0],
-      found.strangers[probe, 0],
     )
 
 

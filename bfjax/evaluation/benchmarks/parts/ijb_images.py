@@ -72,8 +72,7 @@ class Images:
 
   Attributes:
     name: of the data set, 'IJB-C'.
-    files: what to embed; None where features are saved.
-    pictures: the images to be looked at, by the rows of the lists; or None.
+    files, pictures: as of `benchmarks.Benchmark`, by the rows of the lists.
   """
 
   def __init__(self, options: Options):
@@ -174,8 +173,8 @@ class Images:
     Raises:
       UserError: if a template has no image; the message names the line.
     """
-    places = np.searchsorted(self._ids, ids).astype(np.int32)
-    np.minimum(places, len(self._ids) - 1, out=places)
+    # Where there is no number as high, the last one is looked at.
+    places = np.searchsorted(self._ids[:-1], ids).astype(np.int32)
     is_known = self._ids[places] == ids
     ijb_lists.check(
       path,
