@@ -34,10 +34,10 @@ class Writer:
   """
 
   def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], sink):
-    """Begins, or goes on.
+    """Begins in a new or empty folder, or goes on in one that has begun.
 
     Args:
-      folder: new, empty, or with features in the making.
+      folder: of the features.
       settings: JSON values, 'num_rows' among them: all that the features
         depend on. What is under 'about' may change on the way.
       sink: a `Rows` or a `Tree`.
@@ -51,7 +51,7 @@ class Writer:
     unfinished, whole = folder / store.UNFINISHED, folder / store.META
     self.is_finished = whole.exists() and not unfinished.exists()
     if unfinished.exists() or self.is_finished:
-      known = _read(whole if self.is_finished else unfinished)
+      known = store.read_meta(whole if self.is_finished else unfinished)
       self._check_same(known)
       self._settings['rows'] = known.get('rows', self._settings['rows'])
       self.done = known.get('done', known['num_rows'])
@@ -103,11 +103,7 @@ class Writer:
     self._sink.close()
 
   def write(self, row: int, features: np.ndarray) -> None:
-    """Writes the features of the rows from `row` on, in order.
-
-    Raises:
-      UserError: if the disk is full, say.
-    """
+    """Writes the features of the rows from `row` on, in order."""
     with _writing(self._folder):
       self._sink.write(row, features)
 
@@ -135,14 +131,6 @@ def _writing(folder) -> Iterator[None]:
     raise errors.UserError(
       f'Cannot write features to {folder}: {error.strerror}.'
     ) from error
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    found = json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'{path} cannot be read: {error}.') from error
-  return found if isinstance(found, dict) else {}
 
 
 class Rows:
