@@ -50,7 +50,6 @@ def write(
       tables.of_scores(found.analysis),
       [page.Picture(x, k) for k, x in charts.draw_all(found.analysis).items()],
       [_case(x, files_of.get(name)) for x in found.analysis.examples],
-      'Hardest cases',
     )
     for name, found in one.found.items()
   ]
@@ -116,7 +115,6 @@ def _write(path, title, several, table, sections) -> str:
     _LEGEND if len(several) == 1 else f'{_LEGEND} {_BEST}',
     notes,
     sections + [page.Section(k, f'absent: {why}') for k, why in absent],
-    'What was evaluated',
     _about(several),
   )
   return page.write(path, made)

@@ -13,18 +13,13 @@ from bfjax.text import first_lines, printable
 
 
 class Saved(NamedTuple):
-  """Features of the images of a list.
+  """Features of the images of a list."""
 
-  Attributes:
-    features: [m, d] or [m, 2, d], float32 or float16; rows by a slice or by an
-      array of row numbers.
-    rows: where in it the images are, int [n].
-    in_words: how they were made.
-  """
-
+  # [m, d] or [m, 2, d], float32 or float16; rows by a slice or by an array of
+  # row numbers.
   features: Any
-  rows: np.ndarray
-  in_words: str
+  rows: np.ndarray  # where in it the images are, int [n]
+  in_words: str  # how they were made
 
 
 def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
