@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -63,7 +62,8 @@ def open_suite(
   for name, options in _wanted(config):
     optional = options.pop('optional', False)
     try:
-      opened[name] = _open(options)
+      kind = options.pop('kind')
+      opened[name] = benchmarks_lib.build(kind, **options)
     except benchmarks_lib.Absent as error:
       if not optional:
         raise benchmarks_lib.Absent(
@@ -102,13 +102,6 @@ def _wanted(config) -> Iterator[tuple[str, dict[str, Any]]]:
       )
   for name in config.eval.benchmarks:
     yield name, dict(errors.choose('benchmark', name, config.benchmarks))
-
-
-def _open(options):
-  root = options.get('root')
-  if root and not os.path.exists(root):
-    raise benchmarks_lib.Absent(f'There is no folder {root}.')
-  return benchmarks_lib.build(options.pop('kind'), **options)
 
 
 def period(every_epochs: int, num_images: int, rows: int) -> int:

@@ -92,8 +92,8 @@ def _html(page: Page) -> str:
     lstrip_blocks=True,
   )
   environment.filters['data'] = _data
-  environment.filters['printable'] = text_lib.printable
-  return environment.get_template('page.html').render(page._asdict())
+  template = environment.get_template('page.html')
+  return text_lib.printable(template.render(page._asdict()))
 
 
 def _data(picture: Picture) -> str:

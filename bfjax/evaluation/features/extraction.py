@@ -223,8 +223,7 @@ def _open(files, out, form, batch, embedding_dim, settings):
     **settings,
   }
   if form.layout == 'tree':
-    storewriter.check_tree_names(files.num_rows, files.name)
-    sink = storewriter.Tree(files.name, form.dtype)
+    sink = storewriter.Tree(files, form.dtype)
   else:
     sink = storewriter.Rows((files.num_rows, *shape), form.dtype)
   writer = storewriter.Writer(out, known, sink)

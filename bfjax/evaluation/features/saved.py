@@ -40,12 +40,12 @@ def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
       numbers or differ in shape; the message names the image or the file.
   """
   place = os.path.join(root, folder)
-  if os.path.exists(os.path.join(place, store.FEATURES)):
-    found = store.open_store(place)
-    rows = _rows(found.names, names, place)
-  elif os.path.exists(os.path.join(root, store.FEATURES)):
-    found = store.open_store(root)
-    rows = _rows(found.names, [os.path.join(folder, x) for x in names], root)
+  for path, prefix in ((place, ''), (root, folder)):
+    if os.path.exists(os.path.join(path, store.FEATURES)):
+      found = store.open_store(path)
+      wanted = [os.path.join(prefix, name) for name in names]
+      rows = _rows(found.names, wanted, path)
+      break
   else:
     found = _open_tree(root, folder, names)
     rows = np.arange(len(names))

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -168,8 +168,14 @@ class Rows:
 class Tree:
   """A .npy file for each image, `a/1.npy` for the image `a/1.jpg`."""
 
-  def __init__(self, name: Callable[[int], str], dtype):
-    self._name, self._dtype = name, dtype
+  def __init__(self, files, dtype):
+    """Takes the images.
+
+    Raises:
+      UserError: if a tree cannot have a file of its own for each.
+    """
+    _check_names(files.num_rows, files.name)
+    self._name, self._dtype = files.name, dtype
     self._made = set()
 
   def open(self, folder: pathlib.Path, done: int) -> None:
@@ -177,7 +183,7 @@ class Tree:
 
   def write(self, row: int, features: np.ndarray) -> None:
     for i, feature in enumerate(np.asarray(features, self._dtype), row):
-      path = os.path.join(self._folder, tree_name(self._name(i)))
+      path = os.path.join(self._folder, _file_of(self._name(i)))
       folder = os.path.dirname(path)
       if folder not in self._made:
         os.makedirs(folder, exist_ok=True)
@@ -191,13 +197,12 @@ class Tree:
     pass
 
 
-def tree_name(name: str) -> str:
+def _file_of(name: str) -> str:
   """The file of an image's features: its path with the suffix .npy instead."""
   return os.path.splitext(name)[0] + '.npy'
 
 
-def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
-  """Raises UserError if a tree cannot have a file for each image of its own."""
+def _check_names(num_rows, name) -> None:
   taken = {}
   for row in range(num_rows):
     given = name(row)
@@ -206,8 +211,8 @@ def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
         f'The features of {printable(given)} would lie outside of the '
         'folder: give the images relative to a root, or the layout `rows`.'
       )
-    first = taken.setdefault(hash(tree_name(given)), row)
-    if first != row and tree_name(name(first)) == tree_name(given):
+    first = taken.setdefault(hash(_file_of(given)), row)
+    if first != row and _file_of(name(first)) == _file_of(given):
       raise errors.UserError(
         f'{printable(name(first))} and {printable(given)} would have their '
         'features in one file: rename one, or give the layout `rows`.'
