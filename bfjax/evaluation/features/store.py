@@ -95,12 +95,7 @@ def open_store(path: str | os.PathLike) -> Store:
   path = pathlib.Path(path)
   _check_finished(path)
   meta = read_meta(path / META)
-  try:
-    features = np.load(path / FEATURES, mmap_mode='r')
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-      f'Cannot read the features {path / FEATURES}: {error}.'
-    ) from error
+  features = _load(path / FEATURES, mmap_mode='r')
   names, labels = rowtable.read(path / meta.get('rows', rowtable.NAME))
   if len(names) != len(features):
     raise errors.UserError(
@@ -166,12 +161,12 @@ def _gathered(paths: files.ImageFiles) -> np.ndarray:
   return out
 
 
-def _load(path: str) -> np.ndarray:
+def _load(path, mmap_mode=None) -> np.ndarray:
   try:
-    return np.load(path)
+    return np.load(path, mmap_mode)
   except (OSError, ValueError, EOFError) as error:
     raise errors.UserError(
-      f'Cannot read the features {printable(path)}: {error}.'
+      f'Cannot read the features {printable(os.fspath(path))}: {error}.'
     ) from error
 
 
