@@ -176,10 +176,8 @@ def extract(
     done = writer.done
   if jax.process_count() > 1:
     done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
-  first = done - done % batch
-  batches = ()
-  if done < files.num_rows:
-    batches = embed_batches(files, first=first)
+  is_left = done < files.num_rows
+  batches = embed_batches(files, first=done) if is_left else ()
   if not writes:
     for _ in batches:
       pass
@@ -187,7 +185,7 @@ def extract(
   if writer.is_finished:
     return
   flushed = time.monotonic()
-  bar = embed.bar(files.num_rows, 'Embedding', first, always=True)
+  bar = embed.bar(files.num_rows, 'Embedding', done, always=True)
   with writer, bar:
     for row, found in batches:
       features = form.of(found, lambda i, first=row: files.name(first + i))
@@ -226,6 +224,4 @@ def _open(files, out, form, batch, embedding_dim, settings):
     sink = storewriter.Tree(files, form.dtype)
   else:
     sink = storewriter.Rows((files.num_rows, *shape), form.dtype)
-  writer = storewriter.Writer(out, known, sink)
-  writer.write_table(rowtable.lines(*lines))
-  return writer
+  return storewriter.Writer(out, known, sink, rowtable.lines(*lines))

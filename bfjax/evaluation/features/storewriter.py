@@ -33,7 +33,13 @@ class Writer:
     is_finished: whether all are, and the folder is a store.
   """
 
-  def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], sink):
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    settings: Mapping[str, Any],
+    sink,
+    table: Iterator[bytes],
+  ):
     """Begins in a new or empty folder, or goes on in one that has begun.
 
     Args:
@@ -41,6 +47,7 @@ class Writer:
       settings: JSON values, 'num_rows' among them: all that the features
         depend on. What is under 'about' may change on the way.
       sink: a `Rows` or a `Tree`.
+      table: lines of the table of rows, written where it is not there.
 
     Raises:
       UserError: if the folder has features made with other settings, something
@@ -50,31 +57,27 @@ class Writer:
     self._settings = json.loads(json.dumps(settings))
     unfinished, whole = folder / store.UNFINISHED, folder / store.META
     self.is_finished = whole.exists() and not unfinished.exists()
-    if unfinished.exists() or self.is_finished:
-      known = store.read_meta(whole if self.is_finished else unfinished)
-      self._check_same(known)
-      self._settings['rows'] = known.get('rows', self._settings['rows'])
-      self.done = known.get('done', known['num_rows'])
-      return
     with _writing(folder):
-      folder.mkdir(parents=True, exist_ok=True)
-      if any(folder.iterdir()):
-        raise errors.UserError(
-          f'{folder} is not empty and holds no features in the making. Give a '
-          'new folder, or empty this one first.'
-        )
-      self._note(0)
-
-  def write_table(self, lines: Iterator[bytes]) -> None:
-    """Writes the table of rows, see `rowtable`, where it is not there."""
-    path = self._folder / self._settings['rows']
-    if not path.exists():
-      with (
-        _writing(self._folder),
-        atomic.writing(self._folder / rowtable.NAME) as draft,
-        draft.open('wb') as file,
-      ):
-        file.writelines(lines)
+      if unfinished.exists() or self.is_finished:
+        known = store.read_meta(whole if self.is_finished else unfinished)
+        self._check_same(known)
+        self._settings['rows'] = known.get('rows', rowtable.NAME)
+        self.done = known.get('done', known['num_rows'])
+      else:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+          raise errors.UserError(
+            f'{folder} is not empty and holds no features in the making. Give '
+            'a new folder, or empty this one first.'
+          )
+        self._note(0)
+      if not (folder / self._settings['rows']).exists():
+        self._settings['rows'] = rowtable.NAME
+        with (
+          atomic.writing(folder / rowtable.NAME) as draft,
+          draft.open('wb') as file,
+        ):
+          file.writelines(table)
 
   def _check_same(self, known: Mapping[str, Any]) -> None:
     changed = [
