@@ -42,13 +42,14 @@ def write(
   Returns:
     what results.md says.
   """
-  resultfiles.write(folder, one)  # first: the numbers have taken the most time
+  # First: the numbers have taken the most time.
+  drawn = resultfiles.write(folder, one)
   sections = [
     page.Section(
       tables.title(name),
       f'Protocol: {found.protocol}',
       tables.of_scores(found.analysis),
-      [page.Picture(x, k) for k, x in charts.draw_all(found.analysis).items()],
+      [page.Picture(x, k) for k, x in drawn[name].items()],
       [_case(x, files_of.get(name)) for x in found.analysis.examples],
     )
     for name, found in one.found.items()

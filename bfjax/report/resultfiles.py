@@ -23,23 +23,29 @@ FORMAT, VERSION = 'bfjax-results', 1
 RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
 
 
-def write(folder: pathlib.Path, one: results.Evaluation) -> None:
+def write(
+  folder: pathlib.Path, one: results.Evaluation
+) -> dict[str, dict[str, bytes]]:
   """Writes the files above; `results.json` last, so it tells of a whole.
 
   What an evaluation before has left there, and is not written again, goes.
+
+  Returns:
+    the charts: name of a benchmark -> title -> PNG.
   """
   (folder / FOLDER).mkdir(parents=True, exist_ok=True)
   (folder / RESULTS).unlink(missing_ok=True)
   for path in (folder / FOLDER).iterdir():
     if path.suffix in ('.json', '.png', '.npz'):
       path.unlink()
-  arrays = {}
+  arrays, drawn = {}, {}
   for name, found in one.found.items():
     stem, analysis = folder / FOLDER / file_name(name), found.analysis
     explained = ('curves', 'histograms', 'examples')
     shown = {part: getattr(analysis, part) for part in explained}
     atomic.write_text(f'{stem}.json', _dumps(shown, indent=None))
-    for title, picture in charts.draw_all(analysis).items():
+    drawn[name] = charts.draw_all(analysis)
+    for title, picture in drawn[name].items():
       with atomic.writing(f'{stem}_{file_name(title)}.png') as draft:
         draft.write_bytes(picture)
     for score, outcomes in analysis.outcomes.items():
@@ -52,6 +58,7 @@ def write(folder: pathlib.Path, one: results.Evaluation) -> None:
   ):
     np.savez_compressed(file, **arrays)
   atomic.write_text(folder / RESULTS, _dumps(_summary(one)))
+  return drawn
 
 
 def read(folder: pathlib.Path) -> results.Evaluation:
