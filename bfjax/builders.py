@@ -11,28 +11,16 @@ from bfjax.config import settings
 from bfjax.heads import margins, penalties, rules, softmax, subcentres
 from bfjax.logbook import collapse
 
-_SCHEDULE_KEYS = (
-  'schedule',
-  'warmup_epochs',
-  'milestones',
-  'factor',
-  'power',
-)
-_SGD_KEYS = ('momentum', 'nesterov', 'weight_decay', 'clip_norm')
+_SCHEDULE_KEYS = 'schedule', 'warmup_epochs', 'milestones', 'factor', 'power'
+_SGD_KEYS = 'momentum', 'nesterov', 'weight_decay', 'clip_norm'
 
 
 def check(config) -> None:
-  """Builds them, of every entry of `config.compare`, and throws them away.
+  """Builds them and throws them away.
 
   Raises:
     UserError: for whatever these parts refuse.
   """
-  for one in settings.run_configs(config).values() or [config]:
-    check_parts(one)
-
-
-def check_parts(config) -> None:
-  """The same for the config of one run."""
   open_backbone(config)
   open_margin(config.head)
   rules.build(config.head.rule)
@@ -58,9 +46,7 @@ def open_margin(head) -> margins.Margin:
   """
   make = errors.choose('margin', head.margin, margins.MARGINS)
   known = inspect.signature(make).parameters
-  margin = margins.build(
-    head.margin, **{k: head[k] for k in known if k in head}
-  )
+  margin = make(**{k: head[k] for k in known if k in head})
   return margins.filtered(margin, head.filter)
 
 
@@ -97,21 +83,24 @@ def open_task(
   """
   head, optimizer = config.head, config.optim
   corrects = head.rule != 'none' or head.penalty != 'none'
-  settings = {
+  tried = {
     'a longer optim.warmup_epochs': optimizer.warmup_epochs,
     'a smaller optim.lr': optimizer.lr,
     'a smaller head.m': head.margin not in ('softmax', 'combined') and head.m,
     'a later head.epoch_start': corrects and head.epoch_start,
     'a smaller head.lambda_': head.penalty != 'none' and head.lambda_,
   }
-  return collapse.make_task(
+  cures = ', '.join(
+    f'{k} (now {v:.4g})' for k, v in tried.items() if v is not False
+  )
+  return collapse.Task(
     open_margin(head),
     head.s,
     num_classes,
-    warmup_epochs=optimizer.warmup_epochs,
-    steps_per_epoch=steps_per_epoch,
+    collapse.first_epoch(optimizer.warmup_epochs, steps_per_epoch),
     noise=0.0 if noise is not None and head.rule != 'none' else noise,
-    settings={k: v for k, v in settings.items() if v is not False},
+    cures=f'In a new workdir, try {cures}. docs/method.md tells what helped'
+    ' where.',
   )
 
 

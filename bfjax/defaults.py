@@ -8,7 +8,6 @@ counted from 1 wherever a key names one.
 import json
 import math
 import os
-import runpy
 
 import ml_collections
 from ml_collections import config_dict
@@ -195,24 +194,6 @@ def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
     raise errors.UserError(
       f'Cannot read the config {path}: {error}.'
     ) from error
-
-
-def load_config(given: str) -> ml_collections.ConfigDict:
-  """The config of a file, 'FILE' or 'FILE:TEXT', as of bfjax.main.
-
-  Raises:
-    UserError: if it is no file with a function `get_config`, or that refuses
-      the text.
-  """
-  path, _, text = given.partition(':')
-  try:
-    get_config = runpy.run_path(path)['get_config']
-  except (OSError, SyntaxError, KeyError) as error:
-    raise errors.UserError(
-      f'Cannot read the config {path}: {error}. Expected is a file such as '
-      'configs/casia.py, with a function get_config.'
-    ) from error
-  return get_config(text) if text else get_config()
 
 
 def pair_list() -> ml_collections.ConfigDict:

@@ -9,6 +9,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from bfjax import configfile, defaults, errors, preflight, runtime
+from bfjax.config import settings
 from bfjax.storage import diskerrors
 
 _log = logging.getLogger('bfjax.main')
@@ -67,7 +68,8 @@ def _run(words, workdir):
   if mode == 'train':
     from bfjax import builders
 
-    builders.check(config)
+    for one in settings.run_configs(config).values() or [config]:
+      builders.check(one)
   runtime.join_processes(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,7 +31,6 @@ class Run:
   Attributes:
     source: the data set.
     given: int32 [rows], the labels that training is given.
-    augment: what is done to the images, besides mirroring.
     mesh: all devices.
     recipe: what the training step needs.
     batch: images an update, over all devices.
@@ -41,15 +39,12 @@ class Run:
     learning_rate: step -> learning rate.
     task: what the training is about, for whoever watches it.
     seed: of the run.
-    epochs: that it has.
-    correction_start: labels are corrected in later epochs; infinity: never.
     config_json: the config, to be kept.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
 
   source: labelled.Source
   given: np.ndarray
-  augment: augment.Augment
   mesh: jax.sharding.Mesh
   recipe: step.Recipe
   batch: int
@@ -58,8 +53,6 @@ class Run:
   learning_rate: Callable
   task: collapse.Task
   seed: int
-  epochs: int
-  correction_start: float
   config_json: str
   record: dict[str, Any]
 
@@ -106,8 +99,13 @@ def open_run(
   """
   mesh = mesh or sharding.make_mesh()
   settings.check(config)
-  _check_devices(config.batch, mesh)
-  builders.check_parts(config)
+  if config.batch % mesh.size:
+    raise errors.UserError(
+      f'config.batch={config.batch} rows cannot be split over {mesh.size}'
+      f' devices ({jax.process_count()} processes): give a multiple of'
+      f' {mesh.size}.'
+    )
+  builders.check(config)
   source, given = open_source(config, workdir)
   batch = config.batch * config.accumulate
   if batch > source.num_rows:
@@ -133,10 +131,18 @@ def open_run(
   recipe = builders.open_recipe(
     config, head, learning_rate, mesh, steps_per_epoch
   )
+  true, noise = source.true_labels, None
+  if true is not None:
+    noise = float(np.mean(given != true))
+  of_data = (
+    source.num_classes,
+    source.num_rows,
+    source.fingerprint,
+    hashlib.sha256(given.tobytes()).hexdigest(),
+  )
   return Run(
     source=source,
     given=given,
-    augment=augment.Augment(**config.data.augment),
     mesh=mesh,
     recipe=recipe,
     batch=batch,
@@ -147,15 +153,11 @@ def open_run(
       config,
       num_classes=source.num_classes,
       steps_per_epoch=steps_per_epoch,
-      noise=_share_wrong(given, source.true_labels),
+      noise=noise,
     ),
     seed=config.seed,
-    epochs=config.epochs,
-    correction_start=(
-      math.inf if config.head.rule == 'none' else config.head.epoch_start
-    ),
     config_json=config.to_json_best_effort(indent=2, sort_keys=True),
-    record=_record(config, source, given, recipe.scale.formula),
+    record=identity.record(config, of_data, recipe.scale.formula),
   )
 
 
@@ -211,33 +213,10 @@ def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):
   )
   reading = images.Reading(
     image_size=config.data.image_size,
-    augment=run.augment or None,
+    augment=augment.Augment(**config.data.augment) or None,
     on_error=config.data.on_error,
     max_skipped=config.data.max_skipped,
     threads=config.data.threads,
   )
   steps = range(first_step, run.total_steps)
   return pipeline.train_batches(run.source, run.given, plan, steps, reading)
-
-
-def _check_devices(batch, mesh):
-  devices, processes = mesh.size, jax.process_count()
-  if batch % devices:
-    raise errors.UserError(
-      f'config.batch={batch} rows cannot be split over {devices} devices'
-      f' ({processes} processes): give a multiple of {devices}.'
-    )
-
-
-def _share_wrong(given, true):
-  return None if true is None else float(np.mean(given != true))
-
-
-def _record(config, source, given, formula):
-  of_data = (
-    source.num_classes,
-    source.num_rows,
-    source.fingerprint,
-    hashlib.sha256(given.tobytes()).hexdigest(),
-  )
-  return identity.record(config, of_data, formula)

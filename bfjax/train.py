@@ -1,7 +1,6 @@
 """The training loop, from the config to the last checkpoint, in order."""
 
 import contextlib
-import dataclasses
 import logging
 import pathlib
 import signal
@@ -58,7 +57,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   start = None
   if config.init_from and not wholeness.has_begun(workdir):
     start = pretrained.load(config, run)
-    run = dataclasses.replace(run, record=pretrained.note(run.record, start))
+    run = pretrained.note(run, start)
   with contextlib.ExitStack() as stack:
     stack.enter_context(
       diskerrors.writing_to(
@@ -87,7 +86,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
         _log.info('Going on from the checkpoint of step %d.', first_step)
         state = checkpoint.restore(manager, first_step, state)
       elif start is not None:
-        state = pretrained.fill(state, start, run)
+        state = pretrained.fill(state, start)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
     return journal.final_scores(workdir)
 

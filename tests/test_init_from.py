@@ -44,7 +44,7 @@ def begin(config):
   run = setup.open_run(config)
   start = pretrained.load(config, run)
   fresh = setup.make_state(run, config)
-  filled = pretrained.fill(fresh, start, run)
+  filled = pretrained.fill(fresh, start)
   jax.tree.map(lambda a, b: a.sharding == b.sharding or 1 / 0, filled, fresh)
   return jax.device_get(fresh), jax.device_get(filled)
 
