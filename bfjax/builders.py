@@ -50,14 +50,8 @@ def open_margin(head) -> margins.Margin:
   return margins.filtered(margin, head.filter)
 
 
-def open_head(
-  head, mesh: jax.sharding.Mesh, *, num_classes: int, calls_per_epoch: int
-) -> softmax.Head:
-  """The head of `config.head`, that is called so often in an epoch.
-
-  Raises:
-    UserError: as `open_margin`, or if there is no such rule or penalty.
-  """
+def _open_head(head, mesh, num_classes, calls_per_epoch):
+  """The head of `config.head`, that is called so often in an epoch."""
   sub_centres = None
   if head.sub_centres > 1:
     sub_centres = subcentres.SubCentres(head.sub_centres, head.drop_angle)
@@ -122,17 +116,21 @@ def open_learning_rate(
 
 def open_recipe(
   config,
-  head: softmax.Head,
   learning_rate: Callable,
   mesh: jax.sharding.Mesh,
+  *,
+  num_classes: int,
   steps_per_epoch: int,
 ) -> step.Recipe:
   """What the training step needs; the optimizer leaves alone what is frozen.
 
   Raises:
-    UserError: as `open_backbone`.
+    UserError: as `open_backbone` and `open_margin`, or if there is no such
+      rule or penalty.
   """
   own = config.head
+  # Once a micro-batch.
+  head = _open_head(own, mesh, num_classes, steps_per_epoch * config.accumulate)
   sgd = optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS})
   return step.Recipe(
     backbone=open_backbone(config),

@@ -127,7 +127,19 @@ def get_config() -> ml_collections.ConfigDict:
   e.checkpoint = 'last'  # for --mode=eval: 'last', 'best' or a step number
 
   c.benchmarks = ml_collections.ConfigDict()
-  c.benchmarks.own = pair_list()  # any pair list of yours
+  # Any pair list of yours.
+  c.benchmarks.own = ml_collections.ConfigDict(
+    {
+      'kind': 'pairs',  # a file of bfjax/evaluation/benchmarks
+      'root': '',  # the folder of the images
+      'pairs': 'pairs.txt',  # the list, in that folder or an absolute path
+      'format': 'auto',  # lfw, rfw, flags
+      'suffix': '.jpg',  # of the images that lfw and rfw name by number
+      'folds': 10,
+      'protocols': ('boundaryface', 'insightface'),
+      'optional': False,  # if it is not there: reported as absent, no error
+    }
+  )
 
   c.checkpoint = k = ml_collections.ConfigDict()
   k.every_epochs = 1
@@ -194,19 +206,3 @@ def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
     raise errors.UserError(
       f'Cannot read the config {path}: {error}.'
     ) from error
-
-
-def pair_list() -> ml_collections.ConfigDict:
-  """The options of a benchmark of pairs."""
-  return ml_collections.ConfigDict(
-    {
-      'kind': 'pairs',  # a file of bfjax/evaluation/benchmarks
-      'root': '',  # the folder of the images
-      'pairs': 'pairs.txt',  # the list, in that folder or an absolute path
-      'format': 'auto',  # lfw, rfw, flags
-      'suffix': '.jpg',  # of the images that lfw and rfw name by number
-      'folds': 10,
-      'protocols': ('boundaryface', 'insightface'),
-      'optional': False,  # if it is not there: reported as absent, no error
-    }
-  )

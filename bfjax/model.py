@@ -183,14 +183,10 @@ def _open_run(path, step):
 
 
 def _read(folder, params, stats, centres_each):
-  """Reads (params, stats, centres or None), once the names are right.
+  """Reads (params, stats, centres or None), once names and shapes are right.
 
-  Args:
-    folder: of the arrays.
-    params: shapes of the backbone's.
-    stats: likewise.
-    centres_each: how many centres a class has there; of several the dominant
-      one is read. 0: none is.
+  Of several centres of a class, `centres_each`, the dominant one is read; no
+  centre if that is 0.
   """
   saved = arrays.saved(folder)
   found = saved.get('params', {})

@@ -31,10 +31,8 @@ class Run:
   Attributes:
     source: the data set.
     given: int32 [rows], the labels that training is given.
-    mesh: all devices.
     recipe: what the training step needs.
     batch: images an update, over all devices.
-    steps_per_epoch: updates in an epoch.
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
     task: what the training is about, for whoever watches it.
@@ -45,10 +43,8 @@ class Run:
 
   source: labelled.Source
   given: np.ndarray
-  mesh: jax.sharding.Mesh
   recipe: step.Recipe
   batch: int
-  steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
   task: collapse.Task
@@ -58,7 +54,8 @@ class Run:
 
   def epoch_of(self, done: int) -> tuple[int, bool]:
     """The epoch (from 1) that update `done` (from 1) is of; is it its last?"""
-    return -(-done // self.steps_per_epoch), done % self.steps_per_epoch == 0
+    steps = self.recipe.steps_per_epoch
+    return -(-done // steps), done % steps == 0
 
 
 def open_source(
@@ -99,12 +96,7 @@ def open_run(
   """
   mesh = mesh or sharding.make_mesh()
   settings.check(config)
-  if config.batch % mesh.size:
-    raise errors.UserError(
-      f'config.batch={config.batch} rows cannot be split over {mesh.size}'
-      f' devices ({jax.process_count()} processes): give a multiple of'
-      f' {mesh.size}.'
-    )
+  _check_devices(config.batch, mesh.size)
   builders.check(config)
   source, given = open_source(config, workdir)
   batch = config.batch * config.accumulate
@@ -115,13 +107,6 @@ def open_run(
     )
   steps_per_epoch = order.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
-  head = builders.open_head(
-    config.head,
-    mesh,
-    num_classes=source.num_classes,
-    # Once a micro-batch.
-    calls_per_epoch=steps_per_epoch * config.accumulate,
-  )
   learning_rate = builders.open_learning_rate(
     config.optim,
     batch=batch,
@@ -129,11 +114,13 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
   )
   recipe = builders.open_recipe(
-    config, head, learning_rate, mesh, steps_per_epoch
+    config,
+    learning_rate,
+    mesh,
+    num_classes=source.num_classes,
+    steps_per_epoch=steps_per_epoch,
   )
-  true, noise = source.true_labels, None
-  if true is not None:
-    noise = float(np.mean(given != true))
+  true = source.true_labels
   of_data = (
     source.num_classes,
     source.num_rows,
@@ -143,17 +130,15 @@ def open_run(
   return Run(
     source=source,
     given=given,
-    mesh=mesh,
     recipe=recipe,
     batch=batch,
-    steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
     task=builders.open_task(
       config,
       num_classes=source.num_classes,
       steps_per_epoch=steps_per_epoch,
-      noise=noise,
+      noise=None if true is None else float(np.mean(given != true)),
     ),
     seed=config.seed,
     config_json=config.to_json_best_effort(indent=2, sort_keys=True),
@@ -161,12 +146,20 @@ def open_run(
   )
 
 
+def _check_devices(batch, devices):
+  if batch % devices:
+    raise errors.UserError(
+      f'config.batch={batch} rows cannot be split over {devices} devices'
+      f' ({jax.process_count()} processes): give a multiple of {devices}.'
+    )
+
+
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
-  no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
-  head = run.recipe.head
+  head, mesh = run.recipe.head, run.recipe.mesh
+  no_rows = jnp.zeros(sharding.pad_to(len(run.given), mesh), jnp.int32)
   num_centres = config.head.sub_centres * run.source.num_classes
-  padded = sharding.pad_to(run.source.num_classes, run.mesh)
+  padded = sharding.pad_to(run.source.num_classes, mesh)
 
   def init(key):
     params, stats = step.init_params(
@@ -188,9 +181,9 @@ def make_state(run: Run, config) -> step.TrainState:
     )
 
   key = jax.random.key(config.seed)
-  shardings = step.state_shardings(jax.eval_shape(init, key), run.mesh)
+  shardings = step.state_shardings(jax.eval_shape(init, key), mesh)
   state = jax.jit(init, out_shardings=shardings)(key)
-  return state.replace(table=labels.make(run.given, run.mesh))
+  return state.replace(table=labels.make(run.given, mesh))
 
 
 def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):

@@ -83,7 +83,7 @@ def test_dominant_sub_centres_stand_for_their_classes(cache_dir, tmp_path):
   workdir = tmp_path / 'run'
   train.train_and_evaluate(config, workdir)
   run = setup.open_run(config)
-  with checkpoint.open_manager(workdir, read_only=True) as manager:
+  with checkpoint.open_manager(workdir) as manager:
     old = jax.device_get(
       checkpoint.restore(manager, 8, setup.make_state(run, config))
     )

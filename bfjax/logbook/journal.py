@@ -52,7 +52,11 @@ class Journal:
     self._workdir, self._run = workdir, run
     self._is_period_given = is_period_given
     plan = progress.Plan(
-      run.total_steps, run.steps_per_epoch, run.batch, eval_period, eval_images
+      run.total_steps,
+      run.recipe.steps_per_epoch,
+      run.batch,
+      eval_period,
+      eval_images,
     )
     self._clock = progress.Progress(first_step, plan)
     self._began = time.monotonic()

@@ -86,7 +86,6 @@ def open_manager(
   *,
   max_to_keep: int = 2,
   best_metric: str = '',
-  read_only: bool = False,
 ) -> Iterator[ocp.CheckpointManager]:
   """Opens `workdir/checkpoints`; waits for a save under way on closing.
 
@@ -104,9 +103,7 @@ def open_manager(
   options = ocp.CheckpointManagerOptions(
     preservation_policy=checkpoint_managers.EveryNSteps(1),  # the draft's
     best_fn=score if best_metric else None,
-    enable_async_checkpointing=not read_only,
-    cleanup_tmp_directories=not read_only,
-    read_only=read_only,
+    cleanup_tmp_directories=True,
     temporary_path_class=Draft,
   )
   diskerrors.quieten()
@@ -218,8 +215,9 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
       value would make a different run, a changed free one is only told.
 
   Raises:
-    UserError: if a fixed value differs (both values are named), there are
-      checkpoints without a record, or the folder cannot be made.
+    UserError: if a fixed value differs (both values are named), or there are
+      checkpoints without a record.
+    OSError: if the record cannot be written.
   """
   path = workdir / 'run.json'
   if jax.process_index() == 0 and not path.exists():
@@ -228,12 +226,7 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
         f'{workdir} has checkpoints but no run.json that says of which run.'
         ' Give another --workdir.'
       )
-    try:
-      workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise errors.UserError(
-        f'--workdir={workdir} cannot be made a folder: {error.strerror}.'
-      ) from error
+    workdir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=2, sort_keys=True) + '\n'
     atomic.write_text(path, text)
   if jax.process_count() > 1:
