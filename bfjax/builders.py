@@ -148,6 +148,6 @@ def open_recipe(
     drop_start=math.inf if own.drop_start is None else own.drop_start,
     accumulate=config.accumulate,
     dropout_seed=config.seed,
-    scale=scalings.from_config(config.data.input_scaling),
+    scale=scalings.Scaling(*config.data.input_scaling),
     frozen=config.freeze,
   )

@@ -5,14 +5,13 @@ the command line, `--config.head.m=0.3` changes one value of it. Epochs are
 counted from 1 wherever a key names one.
 """
 
-import json
 import math
 import os
 
 import ml_collections
 from ml_collections import config_dict
 
-from bfjax import errors, plugins
+from bfjax import errors, plugins, text
 from bfjax.config import settings
 
 FIELD_SETS = (
@@ -190,19 +189,12 @@ def get_ms1m_config() -> ml_collections.ConfigDict:
 
 
 def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
-  """The config that a run has written down.
-
-  Args:
-    path: of a run's config.json.
+  """The config that a run has written down, in its config.json.
 
   Raises:
-    UserError: if the file cannot be read.
+    UserError: if the file cannot be read, or is none.
   """
-  try:
-    with open(path, encoding='utf-8') as file:
-      written = json.load(file)
-    return ml_collections.ConfigDict(written)
-  except (OSError, ValueError, TypeError) as error:
-    raise errors.UserError(
-      f'Cannot read the config {path}: {error}.'
-    ) from error
+  written = text.read_json(path)
+  if not isinstance(written, dict):
+    raise errors.UserError(f'{path} is not the config of a run.')
+  return ml_collections.ConfigDict(written)

@@ -187,7 +187,7 @@ def _check_images(loaded, config):
       f'{config.init_from} takes images of {loaded.image_size} pixels, this run'
       f' has data.image_size={config.data.image_size}.'
     )
-  scaling = scalings.from_config(config.data.input_scaling)
+  scaling = scalings.Scaling(*config.data.input_scaling)
   if loaded.scale != scaling:
     raise errors.UserError(
       f'{config.init_from} takes pixels scaled as {loaded.scale.formula}, this'

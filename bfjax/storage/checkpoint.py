@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from bfjax import atomic, errors
+from bfjax import atomic, errors, text
 from bfjax.config import identity
 from bfjax.storage import arrays, digests, diskerrors, wholeness
 
@@ -227,14 +227,11 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
         ' Give another --workdir.'
       )
     workdir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=2, sort_keys=True) + '\n'
-    atomic.write_text(path, text)
+    written = json.dumps(record, indent=2, sort_keys=True) + '\n'
+    atomic.write_text(path, written)
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices('run.json')
-  try:
-    old = json.loads(path.read_text())
-  except ValueError as error:
-    raise errors.UserError(f'{path} cannot be read: {error}.') from error
+  old = text.read_json(path)
   identity.refuse_other(workdir, old['fixed'], record['fixed'])
   for name, before, now in identity.differences(old['free'], record['free']):
     _log.warning('%s was %r, now %r.', name, before, now)
