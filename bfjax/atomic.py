@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Gives the name to write to; on leaving, the file becomes `path`.
+  """Gives the name to write to; on leaving, what is there becomes `path`.
 
   The name is one of its own, so several writers do not meet. If the body
   raises, the draft is removed and `path` stays as it was.
@@ -21,7 +21,10 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     yield draft
     os.replace(draft, path)
   except BaseException:
-    draft.unlink(missing_ok=True)
+    if draft.is_dir():
+      shutil.rmtree(draft, ignore_errors=True)
+    else:
+      draft.unlink(missing_ok=True)
     raise
 
 
@@ -32,16 +35,10 @@ def writing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   `path` must not be there or be an empty folder; the folders above it are
   made. If the body raises, the draft is removed and nothing is there.
   """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  draft = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
-  draft.mkdir()
-  try:
+  pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+  with writing(path) as draft:
+    draft.mkdir()
     yield draft
-    os.replace(draft, path)
-  except BaseException:
-    shutil.rmtree(draft, ignore_errors=True)
-    raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -11,28 +11,16 @@ from bfjax.config import settings
 from bfjax.heads import margins, penalties, rules, softmax, subcentres
 from bfjax.logbook import collapse
 
-_SCHEDULE_KEYS = (
-  'schedule',
-  'warmup_epochs',
-  'milestones',
-  'factor',
-  'power',
-)
-_SGD_KEYS = ('momentum', 'nesterov', 'weight_decay', 'clip_norm')
+_SCHEDULE_KEYS = 'schedule', 'warmup_epochs', 'milestones', 'factor', 'power'
+_SGD_KEYS = 'momentum', 'nesterov', 'weight_decay', 'clip_norm'
 
 
 def check(config) -> None:
-  """Builds them, of every entry of `config.compare`, and throws them away.
+  """Builds them and throws them away.
 
   Raises:
     UserError: for whatever these parts refuse.
   """
-  for one in settings.run_configs(config).values() or [config]:
-    check_parts(one)
-
-
-def check_parts(config) -> None:
-  """The same for the config of one run."""
   open_backbone(config)
   open_margin(config.head)
   rules.build(config.head.rule)
@@ -58,20 +46,12 @@ def open_margin(head) -> margins.Margin:
   """
   make = errors.choose('margin', head.margin, margins.MARGINS)
   known = inspect.signature(make).parameters
-  margin = margins.build(
-    head.margin, **{k: head[k] for k in known if k in head}
-  )
+  margin = make(**{k: head[k] for k in known if k in head})
   return margins.filtered(margin, head.filter)
 
 
-def open_head(
-  head, mesh: jax.sharding.Mesh, *, num_classes: int, calls_per_epoch: int
-) -> softmax.Head:
-  """The head of `config.head`, that is called so often in an epoch.
-
-  Raises:
-    UserError: as `open_margin`, or if there is no such rule or penalty.
-  """
+def _open_head(head, mesh, num_classes, calls_per_epoch):
+  """The head of `config.head`, that is called so often in an epoch."""
   sub_centres = None
   if head.sub_centres > 1:
     sub_centres = subcentres.SubCentres(head.sub_centres, head.drop_angle)
@@ -97,21 +77,24 @@ def open_task(
   """
   head, optimizer = config.head, config.optim
   corrects = head.rule != 'none' or head.penalty != 'none'
-  settings = {
+  tried = {
     'a longer optim.warmup_epochs': optimizer.warmup_epochs,
     'a smaller optim.lr': optimizer.lr,
     'a smaller head.m': head.margin not in ('softmax', 'combined') and head.m,
     'a later head.epoch_start': corrects and head.epoch_start,
     'a smaller head.lambda_': head.penalty != 'none' and head.lambda_,
   }
-  return collapse.make_task(
+  cures = ', '.join(
+    f'{k} (now {v:.4g})' for k, v in tried.items() if v is not False
+  )
+  return collapse.Task(
     open_margin(head),
     head.s,
     num_classes,
-    warmup_epochs=optimizer.warmup_epochs,
-    steps_per_epoch=steps_per_epoch,
+    collapse.first_epoch(optimizer.warmup_epochs, steps_per_epoch),
     noise=0.0 if noise is not None and head.rule != 'none' else noise,
-    settings={k: v for k, v in settings.items() if v is not False},
+    cures=f'In a new workdir, try {cures}. docs/method.md tells what helped'
+    ' where.',
   )
 
 
@@ -133,17 +116,21 @@ def open_learning_rate(
 
 def open_recipe(
   config,
-  head: softmax.Head,
   learning_rate: Callable,
   mesh: jax.sharding.Mesh,
+  *,
+  num_classes: int,
   steps_per_epoch: int,
 ) -> step.Recipe:
   """What the training step needs; the optimizer leaves alone what is frozen.
 
   Raises:
-    UserError: as `open_backbone`.
+    UserError: as `open_backbone` and `open_margin`, or if there is no such
+      rule or penalty.
   """
   own = config.head
+  # Once a micro-batch.
+  head = _open_head(own, mesh, num_classes, steps_per_epoch * config.accumulate)
   sgd = optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS})
   return step.Recipe(
     backbone=open_backbone(config),
@@ -161,6 +148,6 @@ def open_recipe(
     drop_start=math.inf if own.drop_start is None else own.drop_start,
     accumulate=config.accumulate,
     dropout_seed=config.seed,
-    scale=scalings.from_config(config.data.input_scaling),
+    scale=scalings.Scaling(*config.data.input_scaling),
     frozen=config.freeze,
   )

@@ -1,4 +1,4 @@
-"""How the command-line tools end: with a message and an exit status."""
+"""How the commands end: with a message and an exit status."""
 
 import os
 import sys

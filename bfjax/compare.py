@@ -39,12 +39,11 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   collapsed = {k for k, x in scores_of.items() if collapse.COLLAPSED in x}
   table = page.markdown_table(tables.of_trainings(scores_of, collapsed))
   lines = [table, '', _LEGEND]
-  absent = {}
   for name, scores in scores_of.items():
     if verdict := collapse.in_words(scores):
       lines.append(f'{name}: its training {verdict}.')
-    gone = (x for x in scores if x.endswith('/absent'))
-    absent |= {x.removesuffix('/absent'): None for x in gone}
+  keys = dict.fromkeys(key for scores in scores_of.values() for key in scores)
+  absent = [x.removesuffix('/absent') for x in keys if x.endswith('/absent')]
   if absent:
     lines.append(f'Absent, and not evaluated on: {", ".join(absent)}.')
   shown = '\n'.join(lines) + '\n'

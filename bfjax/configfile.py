@@ -32,9 +32,9 @@ def check(argv: Sequence[str]) -> None:
     argv: the command line, the program's name first.
 
   Raises:
-    UserError: as `load`, or if there is no such key as is given or one of
-      another type: all of these are named at once; if a group was replaced by
-      one that leaves out keys; or if an option of another source is set.
+    UserError: as `load`; if the file, or a group that was replaced, leaves out
+      keys; if there is no such key as is given or one of another type: all of
+      these are named at once; or if an option of another source is set.
   """
   words = flags.FLAGS.read_flags_from_files(list(argv[1:]), force_gnu=False)
   found = []
@@ -44,7 +44,8 @@ def check(argv: Sequence[str]) -> None:
   files = [m[3] or following for m, following in found if m[2] is None]
   if not files:
     return
-  config = load(files[-1]).lock()
+  config, whole = load(files[-1]).lock(), defaults.get_config()
+  keys.check_complete(config, whole, f'{files[-1]}: ')
   data = config.data.copy_and_resolve_references()
   problems = []
   for match, following in found:
@@ -55,7 +56,7 @@ def check(argv: Sequence[str]) -> None:
         problems.append(str(error))
   if problems:
     raise errors.UserError('\n'.join(problems))
-  keys.check_complete(config, defaults.get_config())  # a group may be replaced
+  keys.check_complete(config, whole)  # a group may be replaced
   is_changed = config.data.source != data.source
   settings.check_source_options(config.data, data if is_changed else None)
 
@@ -84,7 +85,7 @@ def load(given: str) -> ml_collections.ConfigDict:
 
   Raises:
     UserError: if the file is not there, raises (its line and exception are
-      named), or its config leaves out what all have.
+      named), or makes no config.
   """
   path, colon, argument = given.partition(':')
   arguments = [argument] if colon else []
@@ -101,10 +102,6 @@ def load(given: str) -> ml_collections.ConfigDict:
       f'{path}: get_config() returns {type(config).__name__}, not a ConfigDict.'
       ' Start from bfjax.defaults.get_config(), change it and return it.'
     )
-  try:
-    keys.check_complete(config, defaults.get_config())
-  except errors.UserError as error:
-    raise errors.UserError(f'{path}: {error}') from error
   return config
 
 
@@ -143,10 +140,9 @@ def _where(path, error):
 def _others(path):
   """The config files there are where one was looked for, or in configs/."""
   here = pathlib.Path(path)
-  for folder in (
-    here if here.is_dir() else here.parent,
-    pathlib.Path('configs'),
-  ):
+  if not here.is_dir():
+    here = here.parent
+  for folder in (here, pathlib.Path('configs')):
     found = sorted(map(str, folder.glob('*.py')))
     near = difflib.get_close_matches(path, found, n=_FILES_SHOWN, cutoff=0)
     if near:

@@ -5,15 +5,13 @@ the command line, `--config.head.m=0.3` changes one value of it. Epochs are
 counted from 1 wherever a key names one.
 """
 
-import json
 import math
 import os
-import runpy
 
 import ml_collections
 from ml_collections import config_dict
 
-from bfjax import errors, plugins
+from bfjax import errors, plugins, text
 from bfjax.config import settings
 
 FIELD_SETS = (
@@ -128,7 +126,19 @@ def get_config() -> ml_collections.ConfigDict:
   e.checkpoint = 'last'  # for --mode=eval: 'last', 'best' or a step number
 
   c.benchmarks = ml_collections.ConfigDict()
-  c.benchmarks.own = pair_list()  # any pair list of yours
+  # Any pair list of yours.
+  c.benchmarks.own = ml_collections.ConfigDict(
+    {
+      'kind': 'pairs',  # a file of bfjax/evaluation/benchmarks
+      'root': '',  # the folder of the images
+      'pairs': 'pairs.txt',  # the list, in that folder or an absolute path
+      'format': 'auto',  # lfw, rfw, flags
+      'suffix': '.jpg',  # of the images that lfw and rfw name by number
+      'folds': 10,
+      'protocols': ('boundaryface', 'insightface'),
+      'optional': False,  # if it is not there: reported as absent, no error
+    }
+  )
 
   c.checkpoint = k = ml_collections.ConfigDict()
   k.every_epochs = 1
@@ -179,53 +189,12 @@ def get_ms1m_config() -> ml_collections.ConfigDict:
 
 
 def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
-  """The config that a run has written down.
-
-  Args:
-    path: of a run's config.json.
+  """The config that a run has written down, in its config.json.
 
   Raises:
-    UserError: if the file cannot be read.
+    UserError: if the file cannot be read, or is none.
   """
-  try:
-    with open(path, encoding='utf-8') as file:
-      written = json.load(file)
-    return ml_collections.ConfigDict(written)
-  except (OSError, ValueError, TypeError) as error:
-    raise errors.UserError(
-      f'Cannot read the config {path}: {error}.'
-    ) from error
-
-
-def load_config(given: str) -> ml_collections.ConfigDict:
-  """The config of a file, 'FILE' or 'FILE:TEXT', as of bfjax.main.
-
-  Raises:
-    UserError: if it is no file with a function `get_config`, or that refuses
-      the text.
-  """
-  path, _, text = given.partition(':')
-  try:
-    get_config = runpy.run_path(path)['get_config']
-  except (OSError, SyntaxError, KeyError) as error:
-    raise errors.UserError(
-      f'Cannot read the config {path}: {error}. Expected is a file such as '
-      'configs/casia.py, with a function get_config.'
-    ) from error
-  return get_config(text) if text else get_config()
-
-
-def pair_list() -> ml_collections.ConfigDict:
-  """The options of a benchmark of pairs."""
-  return ml_collections.ConfigDict(
-    {
-      'kind': 'pairs',  # a file of bfjax/evaluation/benchmarks
-      'root': '',  # the folder of the images
-      'pairs': 'pairs.txt',  # the list, in that folder or an absolute path
-      'format': 'auto',  # lfw, rfw, flags
-      'suffix': '.jpg',  # of the images that lfw and rfw name by number
-      'folds': 10,
-      'protocols': ('boundaryface', 'insightface'),
-      'optional': False,  # if it is not there: reported as absent, no error
-    }
-  )
+  written = text.read_json(path)
+  if not isinstance(written, dict):
+    raise errors.UserError(f'{path} is not the config of a run.')
+  return ml_collections.ConfigDict(written)

@@ -2,13 +2,12 @@
 
 import logging
 import pathlib
-import sys
 
 from absl import app, flags
-from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from bfjax import configfile, defaults, errors, preflight, runtime
+from bfjax import command, configfile, defaults, errors, preflight, runtime
+from bfjax.config import settings
 from bfjax.storage import diskerrors
 
 _log = logging.getLogger('bfjax.main')
@@ -41,13 +40,7 @@ _PROCESS_ID = flags.DEFINE_integer(
 
 
 def main(argv):
-  try:
-    _run(argv[1:], pathlib.Path(_WORKDIR.value or ''))
-  except errors.UserError as error:
-    _fail(error)
-
-
-def _run(words, workdir):
+  words, workdir = argv[1:], pathlib.Path(_WORKDIR.value or '')
   if words:
     raise errors.UserError(
       f'Not understood: {" ".join(words)}. A flag begins with two dashes, and'
@@ -67,7 +60,8 @@ def _run(words, workdir):
   if mode == 'train':
     from bfjax import builders
 
-    builders.check(config)
+    for one in settings.run_configs(config).values() or [config]:
+      builders.check(one)
   runtime.join_processes(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
@@ -113,8 +107,7 @@ def entry():
   project.addHandler(console)
   project.setLevel(logging.INFO)
   project.propagate = False
-  absl_logging.set_verbosity(absl_logging.ERROR)
-  app.run(main, flags_parser=_parse)
+  command.run('bfjax', lambda: app.run(main, flags_parser=_parse))
 
 
 def _parse(argv):
@@ -122,13 +115,8 @@ def _parse(argv):
   try:
     configfile.check(argv)
     return flags.FLAGS(argv)
-  except (flags.Error, errors.UserError) as error:
-    _fail(error)
-
-
-def _fail(error):
-  print(f'\nbfjax: {error}', file=sys.stderr)
-  sys.exit(2)
+  except flags.Error as error:
+    raise errors.UserError(str(error)) from error
 
 
 if __name__ == '__main__':

@@ -40,35 +40,31 @@ class TrainMetrics(clu_metrics.Collection):
   skipped: clu_metrics.Average.from_output('skipped')
 
 
-class MetricsFile(metric_writers.MetricWriter):
-  """Writes scalars as JSON lines: {"step": 100, "train/loss": 5.1, ...}.
+class MetricsFile(metric_writers.SummaryWriter):
+  """Writes TensorBoard events, and scalars as lines of `metrics.jsonl` too.
 
-  On opening, lines after `last_step` are dropped: they belong to steps that a
-  resumed run is about to take again. Everything but scalars is ignored.
+  A line is JSON: {"step": 100, "train/loss": 5.1, ...}. On opening, lines after
+  `last_step` are dropped: they belong to steps that a resumed run is about to
+  take again.
   """
 
-  def __init__(self, path: pathlib.Path, last_step: int):
+  def __init__(self, workdir: pathlib.Path, last_step: int):
+    path = workdir / 'metrics.jsonl'
     kept = [s for s in read_metrics(path) if s['step'] <= last_step]
     atomic.write_text(path, ''.join(json.dumps(x) + '\n' for x in kept))
     self._file = path.open('a')
+    super().__init__(str(workdir / 'tensorboard'))
 
   def write_scalars(self, step, scalars):
     values = {name: float(value) for name, value in sorted(scalars.items())}
     values = {k: v if math.isfinite(v) else None for k, v in values.items()}
     self._file.write(json.dumps({'step': int(step), **values}) + '\n')
     self._file.flush()
-
-  def _ignore(self, *args, **kwargs):
-    pass
-
-  write_summaries = write_images = write_videos = write_audios = _ignore
-  write_texts = write_histograms = write_hparams = _ignore
-
-  def flush(self):
-    self._file.flush()
+    super().write_scalars(step, scalars)
 
   def close(self):
     self._file.close()
+    super().close()
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
@@ -94,15 +90,10 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
 def make_writer(
   workdir: pathlib.Path, last_step: int, is_first_process: bool
 ) -> metric_writers.MetricWriter:
-  """Returns the writer of TensorBoard events and `workdir/metrics.jsonl`.
+  """The writer of a run that goes on from `last_step`; 0 for a new one.
 
-  Args:
-    workdir: of the run.
-    last_step: the step that the run resumes from; 0 for a new run.
-    is_first_process: only the first process of a run writes files.
+  Only the first process of a run writes files.
   """
-  if not is_first_process:
-    return metric_writers.MultiWriter([])
-  lines = MetricsFile(workdir / 'metrics.jsonl', last_step)
-  tensorboard = metric_writers.SummaryWriter(str(workdir / 'tensorboard'))
-  return metric_writers.MultiWriter([lines, tensorboard])
+  if is_first_process:
+    return MetricsFile(workdir, last_step)
+  return metric_writers.MultiWriter([])

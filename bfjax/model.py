@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bfjax import atomic, backbones, errors, modelcard, scalings
+from bfjax import atomic, backbones, errors, modelcard, scalings, text
 from bfjax.data import labelled
 from bfjax.storage import arrays, digests, diskerrors, wholeness
 
@@ -88,8 +88,9 @@ def save_model(
     arrays.save(draft / 'arrays', jax.device_get(state))
     if class_names is not None:
       labelled.save_class_names(draft / 'classes.tsv', class_names)
-    text = json.dumps(written, indent=2) + '\n'
-    atomic.write_text(draft / 'model.json', text)
+    atomic.write_text(
+      draft / 'model.json', json.dumps(written, indent=2) + '\n'
+    )
     digests.write(draft)
 
 
@@ -160,11 +161,10 @@ def _open_run(path, step):
   """A run's checkpoint: description, folder of its state, centres a class."""
   best_metric, settings = '', path / 'config.json'
   if step == 'best' and settings.exists():
-    settings = modelcard.read_json(settings)
-    best_metric = settings['checkpoint']['best_metric']
+    best_metric = text.read_json(settings)['checkpoint']['best_metric']
   done = wholeness.choose_step(path, step, best_metric)
   folder = wholeness.folder_of(path, done)
-  fixed = modelcard.read_json(folder / 'record' / 'metadata')['fixed']
+  fixed = text.read_json(folder / 'record' / 'metadata')['fixed']
   backbone = {
     name.removeprefix('backbone.'): value
     for name, value in fixed.items()
@@ -174,7 +174,7 @@ def _open_run(path, step):
   description = modelcard.describe(
     backbone=backbone,
     image_size=fixed['data.image_size'],
-    scaling=scalings.from_config(scaling),
+    scaling=scalings.Scaling(*map(float, scaling)),
     embedding_dim=backbone['embedding_dim'],
     num_classes=fixed['number of classes'],
     source={'workdir': str(path), 'step': done},
@@ -183,14 +183,10 @@ def _open_run(path, step):
 
 
 def _read(folder, params, stats, centres_each):
-  """Reads (params, stats, centres or None), once the names are right.
+  """Reads (params, stats, centres or None), once names and shapes are right.
 
-  Args:
-    folder: of the arrays.
-    params: shapes of the backbone's.
-    stats: likewise.
-    centres_each: how many centres a class has there; of several the dominant
-      one is read. 0: none is.
+  Of several centres of a class, `centres_each`, the dominant one is read; no
+  centre if that is 0.
   """
   saved = arrays.saved(folder)
   found = saved.get('params', {})

@@ -1,11 +1,10 @@
 """What a trained model is, as its model.json says it."""
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from bfjax import backbones, errors, scalings
+from bfjax import backbones, errors, scalings, text
 
 _FORMAT, _VERSION = 'bfjax-model', 1
 _KEYS = ('backbone', 'image_size', 'input_scaling', 'num_classes')
@@ -63,7 +62,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
   Raises:
     UserError: if there is none, or it is one of another version.
   """
-  description = read_json(path)
+  description = text.read_json(path)
   if not isinstance(description, dict) or description.get('format') != _FORMAT:
     raise errors.UserError(f'{path} is not the description of a model.')
   if description.get('version') != _VERSION:
@@ -75,15 +74,3 @@ def read(path: pathlib.Path) -> dict[str, Any]:
   if missing:
     raise errors.UserError(f'{path} lacks {", ".join(missing)}.')
   return description
-
-
-def read_json(path: pathlib.Path) -> Any:
-  """What a JSON file says.
-
-  Raises:
-    UserError: if it cannot be read.
-  """
-  try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'{path} cannot be read: {error}.') from error

@@ -15,11 +15,13 @@ from bfjax import declared, errors, plugins
 from bfjax.config import identity, keys, settings
 from bfjax.evaluation import fieldsets
 
-_MARGINS, _OPTIM = 'bfjax.heads.margins', 'bfjax.optim'
-# Key of the head -> the dict of what it names.
-_CORRECTIONS = {
-  'rule': ('bfjax.heads.rules', 'RULES'),
-  'penalty': ('bfjax.heads.penalties', 'PENALTIES'),
+_MARGINS = 'bfjax.heads.margins'
+# Module and dict of what a key of the config names.
+_NAMED = {
+  'head.margin': (_MARGINS, 'MARGINS'),
+  'head.rule': ('bfjax.heads.rules', 'RULES'),
+  'head.penalty': ('bfjax.heads.penalties', 'PENALTIES'),
+  'optim.schedule': ('bfjax.optim', 'SCHEDULES'),
 }
 _BENCHMARKS = 'bfjax.evaluation.benchmarks'
 # Keys of a benchmark in a config that are not options of its `build`.
@@ -80,18 +82,16 @@ def _check_names(config, whole):
   """Refuses parts that are not there, and keys that nothing reads."""
   backbone = settings.backbone_options(config)
   plugins.check('backbone', settings.BACKBONES, backbone.pop('name'), backbone)
-  margins = declared.functions(_MARGINS, 'MARGINS')
-  errors.choose('margin', config.head.margin, margins)
-  for key, table in _CORRECTIONS.items():
-    known = declared.functions(*table)
-    errors.choose(key, config.head[key], known)
-  schedules = declared.functions(_OPTIM, 'SCHEDULES')
-  errors.choose('schedule', config.optim.schedule, schedules)
+  for key, table in _NAMED.items():
+    group, kind = key.split('.')
+    errors.choose(kind, config[group][kind], declared.functions(*table))
   known = dict.fromkeys(plugins.names(settings.SOURCES))
   errors.choose('source', config.data.source, known)
   # Another margin's numbers do no harm: a config changes its margin.
   numbers = {
-    k for x in margins.values() for k in declared.parameters(_MARGINS, x)
+    number
+    for margin in declared.functions(_MARGINS, 'MARGINS').values()
+    for number in declared.parameters(_MARGINS, margin)
   }
   free = ('benchmarks', 'compare', 'backbone')
   for key, _ in keys.flat(config):
@@ -154,9 +154,11 @@ def _benchmarks(config) -> Iterator[tuple[str, Any]]:
 def _check_field_sets(root, names):
   if not os.path.isdir(root):
     raise errors.UserError(f'There is no folder config.eval.root={root}.')
-  missing = [
-    name for name in names if not _is_file(**fieldsets.find(root, name))
-  ]
+  missing = []
+  for name in names:
+    found = fieldsets.find(root, name)
+    if not os.path.isfile(os.path.join(found['root'], found['pairs'])):
+      missing.append(name)
   if missing:
     tried = ', '.join(x.format(missing[0]) for x in fieldsets.PLACES)
     raise errors.UserError(
@@ -164,10 +166,6 @@ def _check_field_sets(root, names):
       ' sets that you have by config.eval.field_sets, or have the others'
       ' reported as absent by --config.eval.optional=True.'
     )
-
-
-def _is_file(root, pairs):
-  return os.path.isfile(os.path.join(root, pairs))
 
 
 def _check_evaluated(folder, benchmarks):

@@ -6,6 +6,7 @@ classes, of all of them in their order, or of those with the same name. The
 model is needed at the start alone: a run that goes on has its own checkpoint.
 """
 
+import dataclasses
 import functools
 import json
 import logging
@@ -15,16 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bfjax import (
-  backbones,
-  errors,
-  matching,
-  model,
-  plugins,
-  scalings,
-  setup,
-  step,
-)
+from bfjax import backbones, errors, model, plugins, scalings, setup, step, text
 from bfjax.config import settings
 from bfjax.storage import arrays
 
@@ -101,23 +93,62 @@ def _matched(loaded, config, run):
       f'The class centres of {origin} have {dim} numbers, embeddings of this'
       f' run {run.recipe.backbone.embedding_dim}.'
     )
-  names, source = loaded.class_names, run.source
-  if wanted == 'all':
-    return matching.in_order(names, count, source, origin=origin)
-  return matching.by_name(
-    names, source, origin=origin, renamed=config.init_renamed
-  )
+  names, ours = loaded.class_names, run.source.class_names
+  if wanted == 'by_name':
+    return _by_name(names, ours, origin, config.init_renamed)
+  if count != len(ours):
+    raise errors.UserError(
+      f"init_centres='all', but {origin} has {count} classes and this data set"
+      f" {len(ours)}. Give init_centres='by_name' or 'none'."
+    )
+  pairs = zip(names or ours, ours, strict=True)
+  for index, (there, here) in enumerate(pairs):
+    if there != here:
+      raise errors.UserError(
+        f"init_centres='all', but class {index} is {there!r} in {origin} and"
+        f" {here!r} here. Give init_centres='by_name'."
+      )
+  return np.tile(np.arange(count, dtype=np.int32), (2, 1))
 
 
-def note(record: Mapping[str, Any], start: Start) -> dict[str, Any]:
-  """The record of a run with what it starts from."""
-  about = {**record['about'], 'initialised_from': dict(start.origin)}
-  return {**record, 'about': about}
+def _by_name(names, ours, origin, renamed):
+  """The classes that have the same name, or are renamed in a file."""
+  if names is None:
+    raise errors.UserError(
+      f"init_centres='by_name', but {origin} has no classes.tsv that says the"
+      ' names of its classes: lines `class<TAB>name`.'
+    )
+  other_name = _read_renamed(renamed) if renamed else {}
+  theirs = {name: index for index, name in enumerate(names)}
+  sought = [other_name.get(here, here) for here in ours]
+  pairs = [(theirs[x], index) for index, x in enumerate(sought) if x in theirs]
+  if not pairs:
+    raise errors.UserError(
+      f'No class of this data set ({ours[0]!r}, ...) has a name that {origin}'
+      f" knows ({names[0]!r}, ...). Give init_renamed, or init_centres='none'."
+    )
+  return np.array(pairs, np.int32).T
 
 
-def fill(
-  state: step.TrainState, start: Start, run: setup.Run
-) -> step.TrainState:
+def _read_renamed(path):
+  """Name here -> name there."""
+  renamed = {}
+  for number, line in text.lines(path, 'the file of init_renamed,'):
+    here, tab, there = line.partition('\t')
+    if not tab or here in renamed:
+      expected = '`name here<TAB>name there`, each name here once'
+      raise text.bad_line(path, number, line, expected)
+    renamed[here] = there
+  return renamed
+
+
+def note(run: setup.Run, start: Start) -> setup.Run:
+  """The run, in whose record is what it starts from."""
+  about = {**run.record['about'], 'initialised_from': dict(start.origin)}
+  return dataclasses.replace(run, record={**run.record, 'about': about})
+
+
+def fill(state: step.TrainState, start: Start) -> step.TrainState:
   """A new state with the arrays of `start` in the places they have here."""
 
   def place(value, like):
@@ -156,7 +187,7 @@ def _check_images(loaded, config):
       f'{config.init_from} takes images of {loaded.image_size} pixels, this run'
       f' has data.image_size={config.data.image_size}.'
     )
-  scaling = scalings.from_config(config.data.input_scaling)
+  scaling = scalings.Scaling(*config.data.input_scaling)
   if loaded.scale != scaling:
     raise errors.UserError(
       f'{config.init_from} takes pixels scaled as {loaded.scale.formula}, this'

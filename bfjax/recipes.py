@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bfjax import defaults, errors, runtime
+from bfjax import configfile, errors, runtime
 
 DEVICES = ('cpu', 'gpu')
 _CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
@@ -85,7 +85,7 @@ def recommend(num_images: int, device: str = '') -> Recipe:
     name = 'ms1m.py' if num_images > _LARGE_SET else 'casia_noisy.py'
     rate = _IR50_PER_GPU * gpus
     time = f'on {gpus} GPUs, reckoned for {_GPU_SPEED} each and not measured'
-  epochs = defaults.load_config(f'{_CONFIGS}/{name}').epochs
+  epochs = configfile.load(f'{_CONFIGS}/{name}').epochs
   secs = epochs * num_images / rate
   return Recipe(f'configs/{name}', device, secs, f'{_about(secs)} {time}')
 

@@ -1,13 +1,11 @@
 """Scalings of pixels."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from bfjax import backbones
-from bfjax.config import limits
 
 
 class Scaling(NamedTuple):
@@ -35,13 +33,3 @@ class Scaling(NamedTuple):
 
 
 STANDARD = Scaling()
-
-
-def from_config(mean_std: Sequence[float]) -> Scaling:
-  """The scaling of a config's pair of numbers.
-
-  Raises:
-    UserError: if these are not two numbers, the second above 0.
-  """
-  limits.check('data.input_scaling', mean_std)
-  return Scaling(*map(float, mean_std))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,40 +31,31 @@ class Run:
   Attributes:
     source: the data set.
     given: int32 [rows], the labels that training is given.
-    augment: what is done to the images, besides mirroring.
-    mesh: all devices.
     recipe: what the training step needs.
     batch: images an update, over all devices.
-    steps_per_epoch: updates in an epoch.
     total_steps: updates in the whole run.
     learning_rate: step -> learning rate.
     task: what the training is about, for whoever watches it.
     seed: of the run.
-    epochs: that it has.
-    correction_start: labels are corrected in later epochs; infinity: never.
     config_json: the config, to be kept.
     record: what tells this run from another; see `checkpoint.claim_workdir`.
   """
 
   source: labelled.Source
   given: np.ndarray
-  augment: augment.Augment
-  mesh: jax.sharding.Mesh
   recipe: step.Recipe
   batch: int
-  steps_per_epoch: int
   total_steps: int
   learning_rate: Callable
   task: collapse.Task
   seed: int
-  epochs: int
-  correction_start: float
   config_json: str
   record: dict[str, Any]
 
   def epoch_of(self, done: int) -> tuple[int, bool]:
     """The epoch (from 1) that update `done` (from 1) is of; is it its last?"""
-    return -(-done // self.steps_per_epoch), done % self.steps_per_epoch == 0
+    steps = self.recipe.steps_per_epoch
+    return -(-done // steps), done % steps == 0
 
 
 def open_source(
@@ -106,8 +96,8 @@ def open_run(
   """
   mesh = mesh or sharding.make_mesh()
   settings.check(config)
-  _check_devices(config.batch, mesh)
-  builders.check_parts(config)
+  _check_devices(config.batch, mesh.size)
+  builders.check(config)
   source, given = open_source(config, workdir)
   batch = config.batch * config.accumulate
   if batch > source.num_rows:
@@ -117,13 +107,6 @@ def open_run(
     )
   steps_per_epoch = order.steps_per_epoch(source.num_rows, batch)
   total_steps = steps_per_epoch * config.epochs
-  head = builders.open_head(
-    config.head,
-    mesh,
-    num_classes=source.num_classes,
-    # Once a micro-batch.
-    calls_per_epoch=steps_per_epoch * config.accumulate,
-  )
   learning_rate = builders.open_learning_rate(
     config.optim,
     batch=batch,
@@ -131,40 +114,52 @@ def open_run(
     steps_per_epoch=steps_per_epoch,
   )
   recipe = builders.open_recipe(
-    config, head, learning_rate, mesh, steps_per_epoch
+    config,
+    learning_rate,
+    mesh,
+    num_classes=source.num_classes,
+    steps_per_epoch=steps_per_epoch,
+  )
+  true = source.true_labels
+  of_data = (
+    source.num_classes,
+    source.num_rows,
+    source.fingerprint,
+    hashlib.sha256(given.tobytes()).hexdigest(),
   )
   return Run(
     source=source,
     given=given,
-    augment=augment.Augment(**config.data.augment),
-    mesh=mesh,
     recipe=recipe,
     batch=batch,
-    steps_per_epoch=steps_per_epoch,
     total_steps=total_steps,
     learning_rate=learning_rate,
     task=builders.open_task(
       config,
       num_classes=source.num_classes,
       steps_per_epoch=steps_per_epoch,
-      noise=_share_wrong(given, source.true_labels),
+      noise=None if true is None else float(np.mean(given != true)),
     ),
     seed=config.seed,
-    epochs=config.epochs,
-    correction_start=(
-      math.inf if config.head.rule == 'none' else config.head.epoch_start
-    ),
     config_json=config.to_json_best_effort(indent=2, sort_keys=True),
-    record=_record(config, source, given, recipe.scale.formula),
+    record=identity.record(config, of_data, recipe.scale.formula),
   )
+
+
+def _check_devices(batch, devices):
+  if batch % devices:
+    raise errors.UserError(
+      f'config.batch={batch} rows cannot be split over {devices} devices'
+      f' ({jax.process_count()} processes): give a multiple of {devices}.'
+    )
 
 
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
-  no_rows = jnp.zeros(sharding.pad_to(len(run.given), run.mesh), jnp.int32)
-  head = run.recipe.head
+  head, mesh = run.recipe.head, run.recipe.mesh
+  no_rows = jnp.zeros(sharding.pad_to(len(run.given), mesh), jnp.int32)
   num_centres = config.head.sub_centres * run.source.num_classes
-  padded = sharding.pad_to(run.source.num_classes, run.mesh)
+  padded = sharding.pad_to(run.source.num_classes, mesh)
 
   def init(key):
     params, stats = step.init_params(
@@ -186,9 +181,9 @@ def make_state(run: Run, config) -> step.TrainState:
     )
 
   key = jax.random.key(config.seed)
-  shardings = step.state_shardings(jax.eval_shape(init, key), run.mesh)
+  shardings = step.state_shardings(jax.eval_shape(init, key), mesh)
   state = jax.jit(init, out_shardings=shardings)(key)
-  return state.replace(table=labels.make(run.given, run.mesh))
+  return state.replace(table=labels.make(run.given, mesh))
 
 
 def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):
@@ -211,33 +206,10 @@ def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):
   )
   reading = images.Reading(
     image_size=config.data.image_size,
-    augment=run.augment or None,
+    augment=augment.Augment(**config.data.augment) or None,
     on_error=config.data.on_error,
     max_skipped=config.data.max_skipped,
     threads=config.data.threads,
   )
   steps = range(first_step, run.total_steps)
   return pipeline.train_batches(run.source, run.given, plan, steps, reading)
-
-
-def _check_devices(batch, mesh):
-  devices, processes = mesh.size, jax.process_count()
-  if batch % devices:
-    raise errors.UserError(
-      f'config.batch={batch} rows cannot be split over {devices} devices'
-      f' ({processes} processes): give a multiple of {devices}.'
-    )
-
-
-def _share_wrong(given, true):
-  return None if true is None else float(np.mean(given != true))
-
-
-def _record(config, source, given, formula):
-  of_data = (
-    source.num_classes,
-    source.num_rows,
-    source.fingerprint,
-    hashlib.sha256(given.tobytes()).hexdigest(),
-  )
-  return identity.record(config, of_data, formula)

@@ -7,9 +7,10 @@ UTF-8 do no harm anywhere, and errors name the file and the line.
 
 import contextlib
 import itertools
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from bfjax import errors
 
@@ -79,6 +80,21 @@ def lines(
   """
   for number, line in byte_lines(path, what, remedy):
     yield number, line.decode('utf-8', 'surrogateescape')
+
+
+def read_json(path: str | os.PathLike) -> Any:
+  """What a JSON file says.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
+  try:
+    with open(path, encoding='utf-8') as file:
+      return json.load(file)
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+      f'{printable(os.fspath(path))} cannot be read: {error}.'
+    ) from error
 
 
 def line_number(path: str | os.PathLike, row: int) -> int:

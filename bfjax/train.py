@@ -1,7 +1,6 @@
 """The training loop, from the config to the last checkpoint, in order."""
 
 import contextlib
-import dataclasses
 import logging
 import pathlib
 import signal
@@ -44,7 +43,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   benchmarks = suite.open_suite(
     config,
     run.recipe.backbone,
-    run.mesh,
+    run.recipe.mesh,
     image_size=config.data.image_size,
     scale=run.recipe.scale,
   )
@@ -58,7 +57,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
   start = None
   if config.init_from and not wholeness.has_begun(workdir):
     start = pretrained.load(config, run)
-    run = dataclasses.replace(run, record=pretrained.note(run.record, start))
+    run = pretrained.note(run, start)
   with contextlib.ExitStack() as stack:
     stack.enter_context(
       diskerrors.writing_to(
@@ -87,7 +86,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
         _log.info('Going on from the checkpoint of step %d.', first_step)
         state = checkpoint.restore(manager, first_step, state)
       elif start is not None:
-        state = pretrained.fill(state, start, run)
+        state = pretrained.fill(state, start)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
     return journal.final_scores(workdir)
 
@@ -122,7 +121,8 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
   ):
     train_step = step.compile_step(run.recipe, state)
     no_metrics = jax.jit(
-      metrics.TrainMetrics.empty, out_shardings=sharding.replicated(run.mesh)
+      metrics.TrainMetrics.empty,
+      out_shardings=sharding.replicated(run.recipe.mesh),
     )
     if benchmarks.benchmarks:
       _log.info(
@@ -133,7 +133,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
     before = None
     _log.info('Compiling the training step')
     for done, batch in enumerate(batches, start=first_step + 1):
-      state, outcome = train_step(state, _to_devices(batch, run.mesh))
+      state, outcome = train_step(state, _to_devices(batch, run.recipe.mesh))
       if before is None:
         book.note_compiled()
       # A step late, so that the devices never wait for this check.
@@ -141,7 +141,9 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       before = (done, outcome)
       book.note_skipped(batches.bad_rows)
       epoch, is_epoch_end = run.epoch_of(done)
-      if progress.is_told(done, run.steps_per_epoch, config.log_every_steps):
+      if progress.is_told(
+        done, run.recipe.steps_per_epoch, config.log_every_steps
+      ):
         book.write_training(done, state)
         state = state.replace(metrics=no_metrics())
       scores = {}

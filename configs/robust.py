@@ -23,11 +23,11 @@ import pathlib
 
 import ml_collections
 
-from bfjax import defaults
+from bfjax import configfile
 
 
 def get_config(of: str = 'casia_noisy.py') -> ml_collections.ConfigDict:
-  c = defaults.load_config(f'{pathlib.Path(__file__).parent}/{of}')
+  c = configfile.load(f'{pathlib.Path(__file__).parent}/{of}')
   c.head.rule = 'posterior'
   c.compare = ml_collections.ConfigDict()
   return c

@@ -69,9 +69,7 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
   ) as manager:
     for step, score in enumerate([0.5, 0.9, 0.7, 0.8, 0.6], 1):
       checkpoint.save(manager, step, state_on(1, step), {}, {'lfw': score})
-  with checkpoint.open_manager(
-    tmp_path, best_metric='lfw', read_only=True
-  ) as manager:
+  with checkpoint.open_manager(tmp_path, best_metric='lfw') as manager:
     assert sorted(manager.all_steps()) == [2, 4, 5]
     assert manager.best_step() == 2
 

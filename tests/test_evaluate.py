@@ -381,7 +381,7 @@ def test_a_report_can_have_a_config_of_its_own(
   assert 'LFW' not in map(str.strip, header)
   config.write_text('get_config(')
   for name in (config, tmp_path / 'none.py'):
-    with pytest.raises(errors.UserError, match='Cannot read the config'):
+    with pytest.raises(errors.UserError, match=name.name):
       report_tool.main(report_tool.parse_arguments([*given, str(name)]))
 
 

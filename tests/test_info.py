@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bfjax import defaults, errors, recipes
+from bfjax import configfile, errors, recipes
 from bfjax.data.sources import imagelist
 from bfjax.datasets.inspection import census, looking
 from bfjax.evaluation.benchmarks import pairs
@@ -345,7 +345,7 @@ def test_the_config_is_for_the_size_and_the_device(num_images, device, config):
   recipe = recipes.recommend(num_images, device)
   assert recipe.config == f'configs/{config}'
   path = ROOT / 'configs' / config
-  epochs = defaults.load_config(str(path)).epochs
+  epochs = configfile.load(str(path)).epochs
   # No device trains a million images a second, or one a second.
   assert num_images * epochs / 1e6 < recipe.secs < num_images * epochs
 

@@ -44,7 +44,7 @@ def begin(config):
   run = setup.open_run(config)
   start = pretrained.load(config, run)
   fresh = setup.make_state(run, config)
-  filled = pretrained.fill(fresh, start, run)
+  filled = pretrained.fill(fresh, start)
   jax.tree.map(lambda a, b: a.sharding == b.sharding or 1 / 0, filled, fresh)
   return jax.device_get(fresh), jax.device_get(filled)
 
@@ -83,7 +83,7 @@ def test_dominant_sub_centres_stand_for_their_classes(cache_dir, tmp_path):
   workdir = tmp_path / 'run'
   train.train_and_evaluate(config, workdir)
   run = setup.open_run(config)
-  with checkpoint.open_manager(workdir, read_only=True) as manager:
+  with checkpoint.open_manager(workdir) as manager:
     old = jax.device_get(
       checkpoint.restore(manager, 8, setup.make_state(run, config))
     )

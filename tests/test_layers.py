@@ -24,7 +24,7 @@ LAYERS = (
   ('step', 'formats', 'scalings'),
   ('data', 'modelcard'),
   ('model', 'report'),
-  ('datasets', 'matching', 'convert', 'logbook'),
+  ('datasets', 'convert', 'logbook'),
   ('evaluation', 'builders'),
   ('setup',),
   ('pretrained',),
@@ -32,7 +32,8 @@ LAYERS = (
   ('defaults',),
   ('evaluate',),
   ('compare',),
-  ('configfile', 'preflight', 'recipes'),
+  ('configfile', 'preflight'),
+  ('recipes',),
   ('main',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

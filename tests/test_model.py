@@ -173,7 +173,7 @@ def test_a_run_loads_as_a_model(workdir):
   for name in ('last', 'best'):
     loaded = model.load_model(workdir, name)
     step = wholeness.choose_step(workdir, name, config.checkpoint.best_metric)
-    with checkpoint.open_manager(workdir, read_only=True) as manager:
+    with checkpoint.open_manager(workdir) as manager:
       state = checkpoint.restore(manager, step, setup.make_state(run, config))
     jax.tree.map(
       np.testing.assert_array_equal, loaded.params, state.params['backbone']

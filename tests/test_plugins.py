@@ -58,7 +58,7 @@ preflight.check(c, defaults.get_config(), pathlib.Path(root + '-run'), 'train')
 from bfjax import setup
 from bfjax.evaluation import suite
 run = setup.open_run(c)
-own = suite.open_suite(c, run.recipe.backbone, run.mesh, image_size=32)
+own = suite.open_suite(c, run.recipe.backbone, run.recipe.mesh, image_size=32)
 net = run.recipe.backbone
 print(run.source.num_rows, net.embedding_dim, list(own.benchmarks))
 """

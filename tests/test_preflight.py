@@ -327,7 +327,7 @@ def test_it_is_said_before_jax_and_tensorflow_are_loaded(tmp_path, words, said):
   command = [sys.executable, '-c', COMMAND, *words]
   command += [f'--workdir={tmp_path}/run'] if words else []
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-  assert done.stderr.startswith('\nbfjax: ') and said in done.stderr
+  assert done.stderr.startswith('bfjax: ') and said in done.stderr
   assert 'Traceback' not in done.stderr
   assert done.stdout == '2 loaded\n'
   assert not (tmp_path / 'run').exists()

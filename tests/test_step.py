@@ -39,7 +39,9 @@ def train(config, devices, count=3, size=16):
   state = setup.make_state(run, config)
   take = step.compile_step(run.recipe, state)
   for batch in batches(run, count, size):
-    state, outcome = take(state, jax.device_put(batch, sharding.rows(run.mesh)))
+    state, outcome = take(
+      state, jax.device_put(batch, sharding.rows(run.recipe.mesh))
+    )
     assert bool(outcome['finite'])
   return run, jax.device_get(state)
 
@@ -122,7 +124,7 @@ def test_repface_remembers_predictions_from_the_start(cache_dir, devices):
   batch = next(batches(run, 1))
   states = [
     jax.device_get(state := compiled(state, batch)[0])
-    for _ in range(run.steps_per_epoch + 1)
+    for _ in range(run.recipe.steps_per_epoch + 1)
   ]
   rows = batch['row'][batch['mask']]
   others = np.setdiff1d(np.arange(len(run.given)), rows)
@@ -141,12 +143,14 @@ def test_labels_are_corrected_from_the_epoch_after_epoch_start(cache_dir):
   config.head.m = 0.0
   config.head.epoch_start = 1
   run = setup.open_run(config, mesh_of(1))
-  assert run.steps_per_epoch == 8
+  assert run.recipe.steps_per_epoch == 8
   state = setup.make_state(run, config)
   compiled = step.compile_step(run.recipe, state)
   corrected = []
   for batch in batches(run, 9):
-    state, _ = compiled(state, jax.device_put(batch, sharding.rows(run.mesh)))
+    state, _ = compiled(
+      state, jax.device_put(batch, sharding.rows(run.recipe.mesh))
+    )
     corrected.append(
       np.any(np.asarray(state.table)[: len(run.given)] != run.given)
     )
@@ -175,11 +179,11 @@ def test_updates_are_published_sgd_on_every_parameter(cache_dir):
   velocity = jax.tree.map(np.zeros_like, expected)
   see = jax.jit(functools.partial(run.recipe.backbone.apply, train=True))
   place = functools.partial(
-    jax.device_put, device=sharding.replicated(run.mesh)
+    jax.device_put, device=sharding.replicated(run.recipe.mesh)
   )
   for rate, batch in zip(rates, batches(run, len(rates)), strict=True):
     before = jax.device_get(state)
-    batch = jax.device_put(batch, sharding.rows(run.mesh))
+    batch = jax.device_put(batch, sharding.rows(run.recipe.mesh))
     moved, _ = take_bare(place(before.replace(opt_state=opt_state)), batch)
     images = run.recipe.scale(batch['image'])
     _, stats = see(before.params['backbone'], before.stats, images)
@@ -207,13 +211,13 @@ def test_the_centres_are_spread_over_the_devices_and_the_net_is_not(cache_dir):
   run = setup.open_run(config, mesh_of(8))
   state = setup.make_state(run, config)
   assert len(state.params['centres']) == 16  # 10 classes, padded
-  assert state.params['centres'].sharding == sharding.rows(run.mesh)
+  assert state.params['centres'].sharding == sharding.rows(run.recipe.mesh)
   momentum = [
     x
     for path, x in jax.tree.leaves_with_path(state.opt_state)
     if 'centres' in jax.tree_util.keystr(path)
   ]
-  assert [x.sharding for x in momentum] == [sharding.rows(run.mesh)]
+  assert [x.sharding for x in momentum] == [sharding.rows(run.recipe.mesh)]
   for leaf in jax.tree.leaves(state.params['backbone']):
     assert leaf.sharding.is_fully_replicated
 
@@ -250,7 +254,9 @@ def test_what_is_counted_of_an_epoch_halves_in_one(cache_dir):
   config.head.rule, config.head.sub_centres = 'posterior', 2
   config.batch, config.accumulate = 8, 2
   run = setup.open_run(config, mesh_of(1))
-  assert run.recipe.head.kept ** (2 * run.steps_per_epoch) == pytest.approx(0.5)
+  assert run.recipe.head.kept ** (
+    2 * run.recipe.steps_per_epoch
+  ) == pytest.approx(0.5)
   # An epoch of batches that do not count leaves half of what was counted.
   state = setup.make_state(run, config)
   head_state = dict(
@@ -260,11 +266,11 @@ def test_what_is_counted_of_an_epoch_halves_in_one(cache_dir):
   )
   state = jax.device_put(
     state.replace(head_state=head_state),
-    step.state_shardings(state, run.mesh),
+    step.state_shardings(state, run.recipe.mesh),
   )
   take = step.compile_step(run.recipe, state)
   batch = next(batches(run, 1)) | {'mask': np.zeros(16, bool)}
-  for _ in range(run.steps_per_epoch):
+  for _ in range(run.recipe.steps_per_epoch):
     state, _ = take(state, batch)
   np.testing.assert_allclose(state.head_state['class_rows'], 2, rtol=1e-5)
   np.testing.assert_allclose(state.head_state['sub_centre_use'], 3, rtol=1e-5)

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from bfjax import defaults, errors
+from bfjax import configfile, errors
 from bfjax.logbook import collapse
 from studies import cells, charts, outcomes, running, tables
 
@@ -80,7 +80,7 @@ class Done:
   def __init__(self, folder):
     self.path, self.workdir = write_study(folder), folder / 'work'
     self.tool = load_tool()
-    study = defaults.load_config(str(self.path))
+    study = configfile.load(str(self.path))
     first, second, *_ = cells.select(study, methods=['posterior', 'true'])
     runs = self.workdir / 'runs'
     jobs = [
@@ -256,7 +256,7 @@ def test_charts_are_drawn_of_what_there_is():
 
 def test_every_part_of_our_study_is_whole():
   for part in ('claims', 'methods', 'lambda', f'casia:{ROOT}'):
-    study = defaults.load_config(f'{ROOT}/configs/study.py:{part}')
+    study = configfile.load(f'{ROOT}/configs/study.py:{part}')
     study.base = f'{ROOT}/{study.base}'
     trainings = cells.select(study)
     assert len(trainings) == sum(
@@ -267,9 +267,9 @@ def test_every_part_of_our_study_is_whole():
 
 
 def test_ours_is_the_recipe():
-  study = defaults.load_config(f'{ROOT}/configs/study.py:claims')
+  study = configfile.load(f'{ROOT}/configs/study.py:claims')
   study.base = f'{ROOT}/{study.base}'
-  recipe = defaults.load_config(f'{ROOT}/configs/robust.py:synthetic.py:1')
+  recipe = configfile.load(f'{ROOT}/configs/robust.py:synthetic.py:1')
   [ours] = cells.select(study, ['closed20'], ['ours'], [1])
   changed = cells.differences(ours.config, recipe)
   groups = {key.split('.')[0] for key in changed}
@@ -277,7 +277,7 @@ def test_ours_is_the_recipe():
 
 
 def test_closed_set_noise_costs_true_labels_no_training_of_its_own():
-  study = defaults.load_config(f'{ROOT}/configs/study.py:claims')
+  study = configfile.load(f'{ROOT}/configs/study.py:claims')
   study.base = f'{ROOT}/{study.base}'
   found = {
     (x.mix, x.method): x.digest

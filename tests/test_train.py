@@ -34,7 +34,7 @@ def finished(cache_dir, tmp_path_factory):
 
 def last_state(config, workdir):
   run = setup.open_run(config)
-  with checkpoint.open_manager(workdir, read_only=True) as manager:
+  with checkpoint.open_manager(workdir) as manager:
     step = manager.latest_step()
     state = checkpoint.restore(manager, step, setup.make_state(run, config))
   return jax.device_get(state)
@@ -332,7 +332,7 @@ def test_a_collapsed_run_says_so_once_and_stops_if_so_wished(
     assert scores[collapse.COLLAPSED] == 2
     lines = metrics_lines(tmp_path)
     assert lines[-1]['step'] == 11  # the first line that tells
-  with checkpoint.open_manager(tmp_path, read_only=True) as manager:
+  with checkpoint.open_manager(tmp_path) as manager:
     assert manager.all_steps() == [8, 11]
 
   config.on_collapse = 'warn'

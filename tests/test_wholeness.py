@@ -52,7 +52,7 @@ def names(workdir):
 
 def state_of(config, workdir):
   run = setup.open_run(config)
-  with checkpoint.open_manager(workdir, read_only=True) as manager:
+  with checkpoint.open_manager(workdir) as manager:
     step = manager.latest_step()
     state = checkpoint.restore(manager, step, setup.make_state(run, config))
   return jax.device_get(state)

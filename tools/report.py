@@ -72,12 +72,12 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments, path, checkpoint, name):
-  from bfjax import defaults, evaluate
+  from bfjax import configfile, defaults, evaluate
   from bfjax.report import resultfiles
 
   config = defaults.get_config()
   if arguments.config:
-    config = defaults.load_config(arguments.config)
+    config = configfile.load(arguments.config)
   elif (path / 'config.json').exists():
     config = defaults.read_config(path / 'config.json')
   elif not arguments.eval_root:

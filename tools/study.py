@@ -73,14 +73,14 @@ def main(arguments: argparse.Namespace) -> None:
     UserError: for whatever is wrong with the arguments or the study; and at
       the end, if trainings failed.
   """
-  from bfjax import defaults
+  from bfjax import configfile
 
   if not arguments.config and not arguments.table:
     raise errors.UserError(
       'Give --config, such as configs/study.py:claims, or --table for tables of'
       ' what there is.'
     )
-  study = arguments.config and defaults.load_config(arguments.config)
+  study = arguments.config and configfile.load(arguments.config)
   with _alone_in(arguments.workdir):
     failed = []
     if not arguments.table:

@@ -28,6 +28,8 @@ def fixed(config) -> dict[str, Any]:
   augmentations = {
     f'data.augment.{k}': v for k, v in config.data.augment.items() if v
   }
+  # What the state has arrays for.
+  carried = {k: config.head[k] for k in ('sub_centres', 'visits')}
   options = settings.backbone_options(config)
   return {
     'seed': config.seed,
@@ -47,15 +49,9 @@ def fixed(config) -> dict[str, Any]:
     **{f'backbone.{k}': v for k, v in options.items()},
     'head.margin': config.head.margin,
     'head.rule': config.head.rule,
-    **_carried(config.head),
+    **{f'head.{k}': n for k, n in carried.items() if n > 1},
     **_penalty_begins(config.head),
   }
-
-
-def _carried(head):
-  """What the state has arrays for; only if it is on, as with augmentations."""
-  counts = {name: head[name] for name in ('sub_centres', 'visits')}
-  return {f'head.{name}': n for name, n in counts.items() if n > 1}
 
 
 def _penalty_begins(head):

@@ -127,13 +127,14 @@ def wrong_type(group, name: str, value: Any, title: str) -> errors.UserError:
   return errors.UserError(f'{place}: expected {expected}{usual}.')
 
 
-def check_complete(config, whole) -> None:
+def check_complete(config, whole, origin: str = '') -> None:
   """Refuses a config without some of the keys of another one.
 
   Args:
     config: to be checked.
     whole: with all keys that there must be, of the right types. Groups that
       are empty in it, and 'benchmarks', hold names of the user's.
+    origin: before the message, such as 'FILE: '.
 
   Raises:
     UserError: names every key that is missing or of another type.
@@ -152,7 +153,8 @@ def check_complete(config, whole) -> None:
   if missing or wrong:
     said = [f'There is no {", ".join(missing)}'] if missing else []
     raise errors.UserError(
-      '; '.join(said + wrong)
+      origin
+      + '; '.join(said + wrong)
       + '. Start from bfjax.defaults.get_config() and change single keys of its'
       ' groups.'
     )

@@ -6,7 +6,7 @@ parts that a config names, these check themselves.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bfjax import errors
@@ -147,9 +147,3 @@ def check(key: str, value: Any) -> None:
     raise errors.UserError(
       f'config.{key}={shown!r}: expected {limit.expected}.'
     )
-
-
-def check_all(values: Iterable[tuple[str, Any]]) -> None:
-  """The same for pairs of a key and its value."""
-  for key, value in values:
-    check(key, value)

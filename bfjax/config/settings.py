@@ -95,18 +95,16 @@ def check(config) -> None:
   Raises:
     UserError: names the key, the value and what is expected.
   """
-  limits.check_all(keys.flat(config))
+  for key, value in keys.flat(config):
+    limits.check(key, value)
   rows = config.backbone.batch_norm_rows
   if rows and config.batch % rows:
     raise errors.UserError(
       f'config.batch={config.batch} is no multiple of'
       f' config.backbone.batch_norm_rows={rows}.'
     )
-  if config.init_from:
-    _check_start(config)
-
-
-def _check_start(config):
+  if not config.init_from:
+    return
   wanted, sub_centres = config.init_centres, config.head.sub_centres
   if wanted == 'none' and not config.init_backbone:
     raise errors.UserError(

@@ -69,30 +69,10 @@ class Task(NamedTuple):
   cures: str = ''
 
 
-def make_task(
-  margin: margins.Margin,
-  scale: float,
-  num_classes: int,
-  *,
-  warmup_epochs: float,
-  steps_per_epoch: int,
-  noise: float | None,
-  settings: Mapping[str, float],
-) -> Task:
-  """The task of a training whose `settings`, in words, may be at fault.
-
-  The other arguments are as in `Task`, or of the config.
-  """
+def first_epoch(warmup_epochs: float, steps_per_epoch: int) -> int:
+  """The `Task.first_epoch` of a training with such a warm-up."""
   grace = max(_GRACE_EPOCHS, _GRACE_STEPS / steps_per_epoch)
-  tried = ', '.join(f'{k} (now {v:.4g})' for k, v in settings.items())
-  return Task(
-    margin,
-    scale,
-    num_classes,
-    math.ceil(warmup_epochs + grace),
-    noise,
-    f'In a new workdir, try {tried}. docs/method.md tells what helped where.',
-  )
+  return math.ceil(warmup_epochs + grace)
 
 
 def chance_loss(task: Task, cosine: float) -> float:

@@ -52,7 +52,11 @@ class Journal:
     self._workdir, self._run = workdir, run
     self._is_period_given = is_period_given
     plan = progress.Plan(
-      run.total_steps, run.steps_per_epoch, run.batch, eval_period, eval_images
+      run.total_steps,
+      run.recipe.steps_per_epoch,
+      run.batch,
+      eval_period,
+      eval_images,
     )
     self._clock = progress.Progress(first_step, plan)
     self._began = time.monotonic()
@@ -99,6 +103,7 @@ class Journal:
     """
     speed, secs_left = self._clock.lap(done)
     epoch, _ = self._run.epoch_of(done)
+    total = self._run.total_steps
     lr = float(self._run.learning_rate(done - 1))
     means = jax.device_get(state.metrics.compute())
     means = {name: float(mean) for name, mean in means.items()}
@@ -116,11 +121,11 @@ class Journal:
     _log.info(
       'epoch %d/%d  step %d/%d  loss %.3f  accuracy %.1f %%  corrected %.1f %%'
       '%s  lr %.3g  %.0f images/s  ETA %s',
-      *(epoch, self._run.epochs, done, self._run.total_steps),
+      *(epoch, self._run.epoch_of(total)[0], done, total),
       *(means['loss'], 100 * means['accuracy'], 100 * means['corrected']),
       *(of_rule, lr, speed, progress.clock(secs_left)),
     )
-    verdict, words = self._watch.see(scalars, done == self._run.total_steps)
+    verdict, words = self._watch.see(scalars, done == total)
     if verdict:
       self._writer.write_scalars(done, verdict)
       _log.warning('%s', words)
@@ -143,7 +148,8 @@ class Journal:
       table = multihost_utils.process_allgather(table, tiled=True)
     table = np.asarray(table)[: source.num_rows]
     num_corrected = int(np.sum(table != given))
-    corrects = epoch > self._run.correction_start
+    recipe = self._run.recipe
+    corrects = bool(recipe.head.rule) and epoch > recipe.epoch_start
     scores = {}
     if source.true_labels is not None:
       known = labels.score_corrections(given, table, source.true_labels)
@@ -152,7 +158,7 @@ class Journal:
         scores = {'wrong_labels': known.wrong_labels}
     if corrects:
       scores = {'share': num_corrected / source.num_rows, **scores}
-    if self._writes and self._run.recipe.head.rule:
+    if self._writes and recipe.head.rule:
       path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
       correctionlog.write(path, source, given, table)
       if num_corrected:

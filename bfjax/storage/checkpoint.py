@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from bfjax import atomic, errors
+from bfjax import atomic, errors, text
 from bfjax.config import identity
 from bfjax.storage import arrays, digests, diskerrors, wholeness
 
@@ -86,7 +86,6 @@ def open_manager(
   *,
   max_to_keep: int = 2,
   best_metric: str = '',
-  read_only: bool = False,
 ) -> Iterator[ocp.CheckpointManager]:
   """Opens `workdir/checkpoints`; waits for a save under way on closing.
 
@@ -104,9 +103,7 @@ def open_manager(
   options = ocp.CheckpointManagerOptions(
     preservation_policy=checkpoint_managers.EveryNSteps(1),  # the draft's
     best_fn=score if best_metric else None,
-    enable_async_checkpointing=not read_only,
-    cleanup_tmp_directories=not read_only,
-    read_only=read_only,
+    cleanup_tmp_directories=True,
     temporary_path_class=Draft,
   )
   diskerrors.quieten()
@@ -218,8 +215,9 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
       value would make a different run, a changed free one is only told.
 
   Raises:
-    UserError: if a fixed value differs (both values are named), there are
-      checkpoints without a record, or the folder cannot be made.
+    UserError: if a fixed value differs (both values are named), or there are
+      checkpoints without a record.
+    OSError: if the record cannot be written.
   """
   path = workdir / 'run.json'
   if jax.process_index() == 0 and not path.exists():
@@ -228,20 +226,12 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
         f'{workdir} has checkpoints but no run.json that says of which run.'
         ' Give another --workdir.'
       )
-    try:
-      workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise errors.UserError(
-        f'--workdir={workdir} cannot be made a folder: {error.strerror}.'
-      ) from error
-    text = json.dumps(record, indent=2, sort_keys=True) + '\n'
-    atomic.write_text(path, text)
+    workdir.mkdir(parents=True, exist_ok=True)
+    written = json.dumps(record, indent=2, sort_keys=True) + '\n'
+    atomic.write_text(path, written)
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices('run.json')
-  try:
-    old = json.loads(path.read_text())
-  except ValueError as error:
-    raise errors.UserError(f'{path} cannot be read: {error}.') from error
+  old = text.read_json(path)
   identity.refuse_other(workdir, old['fixed'], record['fixed'])
   for name, before, now in identity.differences(old['free'], record['free']):
     _log.warning('%s was %r, now %r.', name, before, now)

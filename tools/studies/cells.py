@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from bfjax import defaults, errors
+from bfjax import configfile, defaults, errors
 from bfjax.config import keys
 
 # Keys that do not change what a training learns: whole groups, and last names.
@@ -79,7 +79,7 @@ def select(
 
 
 def _training(study, mix, method, seed):
-  base = defaults.load_config(study.base.format(seed=seed, mix=mix)).unlock()
+  base = configfile.load(study.base.format(seed=seed, mix=mix)).unlock()
   base.seed = int(seed)
   config = base.copy_and_resolve_references().lock()
   for title, changes in (
