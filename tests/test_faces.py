@@ -124,20 +124,21 @@ def test_harder_images_are_harder():
   assert spread('hard') > 1.1 * spread('normal')
 
 
-def _points(identity_number, difficulty, count=50):
-  level = nuisances.DIFFICULTIES['normal']._replace(**difficulty)
+def _points(identity_number, without=(), count=50):
+  level = nuisances.DIFFICULTIES['normal']
   person = identities.make_identity(
     nuisances.identity_generator(0, identity_number)
   )
   draws = nuisances.draw(0, identity_number, range(count))
-  expression = features.make_expression(draws, level.expression)
+  draws = draws._replace(**{x: 0 * getattr(draws, x) for x in without})
+  expression = features.make_expression(draws)
   points = geometry.make_points(person, draws, expression, level.hair)
   return points, geometry.project(points, draws, level, 112)
 
 
 def test_landmarks_are_aligned_to_the_template():
   # Without turns and errors only the shape of the face is left.
-  still = {'yaw_degrees': 0, 'pitch_degrees': 0, 'landmark_error': 0}
+  still = ('yaw', 'pitch', 'landmark_error')
   for person in range(5):
     points, pixels = _points(person, still)
     found = pixels.xy[:, points.parts['landmarks']]
@@ -148,7 +149,7 @@ def test_landmarks_are_aligned_to_the_template():
 
 
 def test_pose_moves_the_nose_across_the_face():
-  points, pixels = _points(0, {'landmark_error': 0})
+  points, pixels = _points(0, ['landmark_error'])
   tip = pixels.xy[:, points.parts['nose_tip']].mean(1)[:, 0]
   eyes = pixels.xy[:, points.parts['landmarks']][:, :2].mean(1)[:, 0]
   yaw = nuisances.draw(0, 0, range(50)).yaw[:, 0]
@@ -158,7 +159,7 @@ def test_pose_moves_the_nose_across_the_face():
 def _painted(person, **draws_changes):
   """A painting in flat light, with some draws set."""
   identity = identities.make_identity(nuisances.identity_generator(0, person))
-  points, pixels = _points(person, {}, 1)
+  points, pixels = _points(person, count=1)
   changes = {'glasses': 0.99, 'occluder': 0.99, **draws_changes}
   draws = next(nuisances.draw(0, person, [0]).each())._replace(**changes)
   scene = drawing.Scene(
@@ -193,10 +194,12 @@ def test_occluders_are_as_frequent_as_they_should_be():
 
 
 def test_smooth_curves_pass_through_their_controls():
-  matrix = points_lib.smooth(6, 4)
   controls = np.random.default_rng(0).standard_normal((6, 3))
-  np.testing.assert_allclose((matrix @ controls)[::4], controls, atol=1e-12)
-  np.testing.assert_allclose(matrix.sum(1), 1)
+  curve = points_lib.smooth(controls)
+  np.testing.assert_allclose(curve[::2], controls, atol=1e-12)
+  # As many points between; equal controls stay where they are.
+  assert curve.shape == (11, 3)
+  np.testing.assert_allclose(points_lib.smooth(np.ones((6, 3))), 1)
 
 
 def test_files_hold_red_green_blue():

@@ -65,7 +65,7 @@ def render(
     nuisances.identity_generator(seed, identity), level.identity_spread
   )
   draws = nuisances.draw(seed, identity, images)
-  expression = features.make_expression(draws, level.expression)
+  expression = features.make_expression(draws)
   points = geometry.make_points(person, draws, expression, level.hair)
   pixels = geometry.project(points, draws, level, size)
   rendered = np.empty((len(images), size, size, 3), np.uint8)

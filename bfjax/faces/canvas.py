@@ -12,12 +12,7 @@ _SMOOTH = (cv2.LINE_AA, _FRACTION_BITS)
 
 
 class Canvas:
-  """Paints named parts with smooth edges; lengths are in half head widths.
-
-  Attributes:
-    image: uint8 [size, size, 3], RGB.
-    size: height and width in pixels.
-  """
+  """Paints named parts with smooth edges; lengths are in half head widths."""
 
   def __init__(
     self,
@@ -26,16 +21,12 @@ class Canvas:
     parts: dict[str, slice],
     pixels_per_unit: float,
   ):
-    """Takes over `image`.
+    """Takes over the background `image`, uint8 [size, size, 3] RGB.
 
-    Args:
-      image: uint8 [size, size, 3], the background.
-      points: float [k, 2], all points in pixels.
-      parts: which points belong to which part.
-      pixels_per_unit: pixels in half a head width.
+    `points` [k, 2] are in pixels, `pixels_per_unit` of half a head width.
     """
     self.image = image
-    self.size = len(image)
+    self.size = len(image)  # height and width in pixels
     fixed = np.round(points * _ONE).astype(np.int32)
     self._parts = {name: fixed[part] for name, part in parts.items()}
     self._pixels_per_unit = pixels_per_unit
@@ -85,10 +76,8 @@ class Canvas:
   ) -> None:
     """Covers parts with a colour that fades out at their edges.
 
-    Args:
-      opacity: part -> how much of the colour is seen, 0 .. 1.
-      colour: the colour.
-      softness: standard deviation of the blur of the edges.
+    `opacity` is part -> how much of the colour is seen, 0 .. 1, and `softness`
+    the standard deviation of the blur of the edges.
     """
     mask = np.zeros((self.size, self.size), np.uint8)
     for part, amount in opacity.items():
@@ -105,13 +94,9 @@ class Canvas:
     width: float,
     colour: Sequence[float],
   ) -> None:
-    """Draws a bar right across the image.
+    """Draws a bar right across the image, at an angle in radians.
 
-    Args:
-      center: a point on it, in shares of the image's size.
-      angle: its direction in radians.
-      width: its width, in shares of the image's size.
-      colour: its colour.
+    `center`, a point on it, and `width` are shares of the image's size.
     """
     middle = np.array(center) * self.size
     reach = np.array([np.cos(angle), np.sin(angle)]) * self.size * 0.8

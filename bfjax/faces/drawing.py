@@ -41,12 +41,8 @@ def paint(
 ) -> np.ndarray:
   """Returns the painting, uint8 [size, size, 3] RGB, in flat light.
 
-  Args:
-    scene: what is painted.
-    pixels: float [k, 2], the points of the face in pixels.
-    parts: which points belong to which part.
-    pixels_per_unit: pixels in half a head width.
-    size: height and width in pixels.
+  `pixels` [k, 2] are the points of the face in pixels, of which each part is a
+  slice; `pixels_per_unit` is how many pixels half a head width has.
   """
   background = _background(scene.draws, size)
   canvas = canvases.Canvas(background, pixels, parts, pixels_per_unit)
@@ -162,14 +158,13 @@ def _paint_mouth(canvas: canvases.Canvas, scene: Scene) -> None:
 
 
 def _paint_glasses(canvas: canvases.Canvas, scene: Scene) -> None:
-  draws, occlusion = scene.draws, scene.difficulty.occlusion
-  rarely = 0.06 * occlusion
-  if draws.glasses >= (0.85 if scene.identity.wears_glasses else rarely):
+  draws = scene.draws
+  if draws.glasses >= (0.85 if scene.identity.wears_glasses else 0.06):
     return
   colour = 90 * np.array(draws.glasses_colour)
   width = 0.035 + 0.03 * draws.glasses_thickness
   for side, _ in points.SIDES:
-    if draws.sunglasses < 0.10 * occlusion:
+    if draws.sunglasses < 0.10:
       canvas.fill(f'rim_{side}', colour * 0.5)
     canvas.line(f'rim_{side}', colour, width, closed=True)
     canvas.line(f'temple_{side}', colour, width)
@@ -181,8 +176,7 @@ def _paint_occluder(canvas: canvases.Canvas, scene: Scene) -> None:
   draws = scene.draws
   colour = np.array(draws.occluder_colour)
   brightness = 60 * draws.occluder_brightness
-  # In units of the share of images with a mask.
-  chance = draws.occluder / max(0.02 * scene.difficulty.occlusion, 1e-9)
+  chance = draws.occluder / 0.02  # in units of the share with a mask
   if chance < 1:
     canvas.fill('mask', 165 + brightness + 30 * colour)
   elif chance < 2.5:

@@ -18,24 +18,23 @@ _EYE_DEPTH = 0.27
 _MOUTH = np.linspace(-1, 1, 9)
 
 
-def make_expression(draws: nuisances.Draws, strength: float) -> Expression:
+def make_expression(draws: nuisances.Draws) -> Expression:
   """Expressions of n images, each float64 [n, 1], from their draws.
 
   Lengths are in half head widths; `smile` has no unit (0 none, 1 broad), and
-  `eye_open` is a factor on the opening of the person's eyes. `strength` 0 is a
-  still face.
+  `eye_open` is a factor on the opening of the person's eyes.
   """
-  smile = (0.5 * draws.smile + 0.15) * strength
+  smile = 0.5 * draws.smile + 0.15
   # A smile narrows the eyes.
-  eye_open = 1 + 0.22 * draws.eye_open * strength - 0.12 * np.maximum(smile, 0)
+  eye_open = 1 + 0.22 * draws.eye_open - 0.12 * np.maximum(smile, 0)
   return Expression(
     smile=smile,
-    mouth_open=0.075 * np.maximum(0, draws.mouth_open - 0.35) * strength,
+    mouth_open=0.075 * np.maximum(0, draws.mouth_open - 0.35),
     eye_open=np.clip(eye_open, 0.12, 1.45),
-    brow_raise=0.03 * draws.brow_raise * strength,
-    frown=0.03 * draws.frown * strength,
-    gaze_x=0.045 * draws.gaze_x * strength,
-    gaze_y=0.02 * draws.gaze_y * strength,
+    brow_raise=0.03 * draws.brow_raise,
+    frown=0.03 * draws.frown,
+    gaze_x=0.045 * draws.gaze_x,
+    gaze_y=0.02 * draws.gaze_y,
   )
 
 

@@ -19,6 +19,8 @@ TEMPLATE = np.array(
 )
 TEMPLATE_SIZE = 112
 
+_PITCH_DEGREES = 8.0  # deviation of the nod of the head
+
 # Perspective: how fast things grow towards the camera.
 _INVERSE_DISTANCE = 0.16
 
@@ -43,27 +45,16 @@ def make_points(
   expression: features.Expression,
   hair_strength: float,
 ) -> Points:
-  """Places every curve of n images of one person.
-
-  Args:
-    identity: the person.
-    draws: the random draws of the images.
-    expression: the expressions of the images.
-    hair_strength: how much the hair differs from image to image.
-  """
+  """Places every curve of n images of one person."""
   curves = {
     **head.make_head(identity, draws, expression, hair_strength),
     **features.make_features(identity.shape, expression),
   }
-  ends = np.cumsum([curve.shape[-2] for curve in curves.values()]).tolist()
-  parts = {
-    name: slice(end - curve.shape[-2], end)
-    for (name, curve), end in zip(curves.items(), ends, strict=True)
-  }
-  xyz = np.empty((len(expression.smile), ends[-1], 3))
+  count, end, parts, of_all = len(expression.smile), 0, {}, []
   for name, curve in curves.items():
-    xyz[:, parts[name]] = curve
-  return Points(xyz, parts)
+    parts[name] = slice(end, end := end + curve.shape[-2])
+    of_all.append(np.broadcast_to(curve, (count, *curve.shape[-2:])))
+  return Points(np.concatenate(of_all, 1), parts)
 
 
 def project(
@@ -80,10 +71,9 @@ def project(
   flat = _turned(
     points.xyz,
     np.deg2rad(difficulty.yaw_degrees * draws.yaw),
-    np.deg2rad(difficulty.pitch_degrees * draws.pitch),
+    np.deg2rad(_PITCH_DEGREES * draws.pitch),
   )
-  found = draws.landmark_error.reshape(-1, 5, 2) * difficulty.landmark_error
-  target = TEMPLATE + 1.1 * found
+  target = TEMPLATE + 1.1 * draws.landmark_error.reshape(-1, 5, 2)
   aligned, scale = _aligned(flat, flat[:, points.parts['landmarks']], target)
   zoom = size / TEMPLATE_SIZE
   return Pixels((aligned + 0.5) * zoom - 0.5, scale * zoom)
@@ -108,14 +98,7 @@ def _aligned(
 
   With centred landmarks s and t, the matrix [[a, -b], [b, a]] that minimises
   the squared distances has a = sum s.t / sum s.s, b = sum (s x t) / sum s.s.
-
-  Args:
-    points: float64 [n, k, 2].
-    source: float64 [n, 5, 2].
-    target: float64 [n, 5, 2].
-
-  Returns:
-    The points moved, float64 [n, k, 2], and the scale, float64 [n].
+  Returns the points [n, k, 2], and the scale [n].
   """
   source_mean = source.mean(1, keepdims=True)
   target_mean = target.mean(1, keepdims=True)

@@ -8,8 +8,6 @@ import numpy as np
 from bfjax.faces import features, identities, nuisances
 from bfjax.faces import points as lib
 
-_SMOOTH = lib.smooth(10, 2)
-
 
 def make_head(
   identity: identities.Identity,
@@ -17,14 +15,7 @@ def make_head(
   expression: features.Expression,
   hair_strength: float,
 ) -> features.Parts:
-  """All parts, by name, but those in `features`.
-
-  Args:
-    identity: the person.
-    draws: the random draws of n images.
-    expression: their expressions.
-    hair_strength: how much the hair differs from image to image.
-  """
+  """All parts of n images, by name, but those in `features`."""
   return {
     **_head(identity.shape, expression),
     **_hair(identity, draws, hair_strength),
@@ -67,20 +58,19 @@ def _head(shape, expression) -> features.Parts:
 def _cheek_line(shape: features.Shape) -> np.ndarray:
   """From the top of the skull over the right cheek to the chin, [19, 3]."""
   skull, chin = shape.skull_height, shape.chin_height
-  return _SMOOTH @ np.array(
-    [
-      [0, -skull, -0.2],
-      [0.42, -0.93 * skull, -0.15],
-      [0.80, -0.72 * skull, -0.05],
-      [shape.temple_width, -0.5, -0.12],
-      [shape.cheek_width, 0, -0.15],
-      [shape.lower_cheek_width, 0.45, -0.08],
-      [shape.jaw_width, 0.85, -0.02],
-      [shape.lower_jaw_width, 0.80 * chin, 0.10],
-      [shape.chin_width, 0.95 * chin, 0.20],
-      [0, chin, 0.24],
-    ]
-  )
+  controls = [
+    [0, -skull, -0.2],
+    [0.42, -0.93 * skull, -0.15],
+    [0.80, -0.72 * skull, -0.05],
+    [shape.temple_width, -0.5, -0.12],
+    [shape.cheek_width, 0, -0.15],
+    [shape.lower_cheek_width, 0.45, -0.08],
+    [shape.jaw_width, 0.85, -0.02],
+    [shape.lower_jaw_width, 0.80 * chin, 0.10],
+    [shape.chin_width, 0.95 * chin, 0.20],
+    [0, chin, 0.24],
+  ]
+  return lib.smooth(np.array(controls))
 
 
 def _with_open_jaw(points, expression, start, length, amount) -> np.ndarray:

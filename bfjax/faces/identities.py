@@ -129,12 +129,7 @@ class Identity(NamedTuple):
 def make_identity(
   generator: np.random.Generator, spread: float = 1.0
 ) -> Identity:
-  """Draws a person.
-
-  Args:
-    generator: belongs to this person alone.
-    spread: factor on the standard deviations of the shape.
-  """
+  """Draws a person; `spread` is a factor on the deviations of the shape."""
   count = len(SHAPE) + len(Traits._fields)
   values = generator.standard_normal(count)
   # Nobody is a monster: the tails are drawn again, evenly.

@@ -16,19 +16,12 @@ from bfjax import errors
 
 
 class Difficulty(NamedTuple):
-  """How strongly each nuisance acts; 1 is the usual strength."""
+  """What differs between difficulties; 1 is the usual strength."""
 
   yaw_degrees: float = 17.0  # deviation of the turn of the head to the sides
-  pitch_degrees: float = 8.0  # deviation of the nod of the head
-  expression: float = 1.0  # smiles, open mouths, blinks, raised brows, gaze
   light: float = 1.0  # exposure, shading from the sides, blotches of light
   white_balance: float = 1.0  # colour casts
   hair: float = 1.0  # how much the hair differs from image to image
-  occlusion: float = 1.0  # sunglasses, masks, hats, objects before the face
-  blur: float = 1.0  # defocus and low resolution
-  noise: float = 1.0  # of the sensor
-  compression: float = 1.0  # how often the image has been a JPEG before
-  landmark_error: float = 1.0  # of the detector that aligned the crop
   identity_spread: float = 1.0  # how different people are from each other
 
 

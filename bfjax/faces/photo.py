@@ -19,21 +19,14 @@ def develop(
   draws: nuisances.Draws,
   difficulty: nuisances.Difficulty,
 ) -> np.ndarray:
-  """Photographs a painting.
+  """Photographs a painting, uint8 [size, size, 3] RGB before and after.
 
-  Args:
-    painting: uint8 [size, size, 3] RGB.
-    head: float [k, 2], the outline of the head in pixels.
-    draws: the draws of the image.
-    difficulty: how strongly nuisances act.
-
-  Returns:
-    uint8 [size, size, 3] RGB.
+  `head` [k, 2] is the outline of the head in pixels.
   """
   light = _light(head, draws, difficulty, len(painting))
-  focused = _focused(painting, draws, difficulty)
-  photo = _exposed(focused, light, draws, difficulty)
-  return _compressed(photo, draws, difficulty)
+  black = 10 * difficulty.light * draws.black_level
+  photo = _exposed(_focused(painting, draws), light, draws, black)
+  return _compressed(photo, draws)
 
 
 def _light(head, draws, difficulty, size) -> np.ndarray:
@@ -71,9 +64,9 @@ def _grid() -> list[np.ndarray]:
   return np.meshgrid(2 * middle - 1, 2 * middle - 1)
 
 
-def _focused(image, draws, difficulty) -> np.ndarray:
+def _focused(image, draws) -> np.ndarray:
   """Lens blur, or now and then a photograph of few pixels, enlarged."""
-  if draws.low_resolution < 0.10 * difficulty.blur:
+  if draws.low_resolution < 0.10:
     size = image.shape[:2]
     share = 0.3 + 0.3 * draws.resolution
     small = cv2.resize(
@@ -83,24 +76,22 @@ def _focused(image, draws, difficulty) -> np.ndarray:
   blur = 1.5 * max(0.0, draws.blur - 0.5)
   if draws.defocus < 0.08:
     blur += 2.2 * draws.defocus_amount
-  sigma = (_LEAST_BLUR + difficulty.blur * blur) * len(image) / 112
+  sigma = (_LEAST_BLUR + blur) * len(image) / 112
   # A narrower kernel is a single pixel.
   return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
 
 
-def _exposed(image, light, draws, difficulty) -> np.ndarray:
+def _exposed(image, light, draws, black) -> np.ndarray:
   """The sensor's values: lit, with noise and a wrong black level."""
   lit = cv2.multiply(image, light, dtype=cv2.CV_32F)
   noise = nuisances.noise_pattern(draws.noise_pattern, lit.shape)
-  deviation = (1 + 9 * draws.noise**2) * difficulty.noise
-  black = 10 * difficulty.light * draws.black_level
-  values = cv2.addWeighted(lit, 1.0, noise, deviation, black)
+  values = cv2.addWeighted(lit, 1.0, noise, 1 + 9 * draws.noise**2, black)
   return cv2.convertScaleAbs(np.maximum(values, 0, out=values))
 
 
-def _compressed(image, draws, difficulty) -> np.ndarray:
+def _compressed(image, draws) -> np.ndarray:
   """Most images have been a JPEG file before."""
-  if draws.compression >= 0.6 * difficulty.compression:
+  if draws.compression >= 0.6:
     return image
   quality = int(35 + 60 * draws.compression_quality)
   # OpenCV takes the channels for blue, green, red both ways, which does not

@@ -39,29 +39,12 @@ def ring(
   return stack(x, y, center[2])
 
 
-def smooth(num_controls: int, steps: int) -> np.ndarray:
-  """The matrix from control points to a Catmull-Rom curve through them.
+def smooth(controls: np.ndarray) -> np.ndarray:
+  """A Catmull-Rom curve through points [k, 3], with one more between two.
 
   The ends are doubled, so the curve starts and ends at a control point.
-
-  Args:
-    num_controls: how many control points there are.
-    steps: steps of the curve between two of them.
-
-  Returns:
-    float64 [(num_controls - 1) * steps + 1, num_controls]; its product with
-    control points [num_controls, d] is points on the curve.
   """
-  matrix = np.zeros(((num_controls - 1) * steps + 1, num_controls))
-  for row in range(len(matrix)):
-    segment = min(row // steps, num_controls - 2)
-    t = row / steps - segment
-    weights = (
-      0.5 * (-t + 2 * t**2 - t**3),
-      0.5 * (2 - 5 * t**2 + 3 * t**3),
-      0.5 * (t + 4 * t**2 - 3 * t**3),
-      0.5 * (-(t**2) + t**3),
-    )
-    for control, weight in enumerate(weights, segment - 1):
-      matrix[row, min(max(control, 0), num_controls - 1)] += weight
-  return matrix
+  own = np.eye(len(controls))
+  doubled = np.pad(own, ((1, 1), (0, 0)), 'edge')
+  between = (9 * (own[:-1] + own[1:]) - doubled[:-3] - doubled[3:]) / 16
+  return np.insert(own, range(1, len(own)), between, axis=0) @ controls

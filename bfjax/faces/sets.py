@@ -1,6 +1,5 @@
 """Which faces: sets of images, their names, their lists, and pairs of them."""
 
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -52,10 +51,9 @@ class FaceSet(NamedTuple):
 
   def names(self) -> Iterator[str]:
     """The paths of all images, relative to their folder, in label order."""
-    images = range(self.images_per_identity)
-    yield from itertools.starmap(
-      image_name, itertools.product(self.numbers, images)
-    )
+    for person in self.numbers:
+      for image in range(self.images_per_identity):
+        yield image_name(person, image)
 
   def strangers(self, count: int) -> 'FaceSet':
     """One image each of `count` people, at least one, of another population."""
@@ -104,18 +102,12 @@ class Pairs(NamedTuple):
   """Pairs of images, for verification in folds as in LFW.
 
   In each fold the pairs of one person come before those of two.
-
-  Attributes:
-    identity: int64 [n, 2], the people on the left and on the right, as
-      numbered in the population.
-    image: int64 [n, 2], which images of them, from 0.
-    same: bool [n], whether the two are one person.
-    folds: how many folds.
   """
 
+  # int64 [n, 2], the people on the left and right, as in the population.
   identity: np.ndarray
-  image: np.ndarray
-  same: np.ndarray
+  image: np.ndarray  # int64 [n, 2], which images of them, from 0
+  same: np.ndarray  # bool [n], whether the two are one person
   folds: int
 
   def flag_lines(self) -> str:

@@ -39,16 +39,14 @@ def write_images(
 
   Args:
     root: an existing folder without these people in it.
-    face_set: which images.
+    face_set: which images, checked.
     processes: how many render at a time; 0 for as many as there are cores
       (fewer for a small set), 1 for this one alone.
 
   Raises:
-    UserError: if the set is impossible, a file cannot be written or a process
-      is killed.
+    UserError: if a file cannot be written or a process is killed.
     RuntimeError: if a process fails otherwise.
   """
-  face_set.check()
   if processes < 0:
     raise errors.UserError(
       'processes must be 0 (as many as there are cores) or more, '
