@@ -126,9 +126,7 @@ def test_harder_images_are_harder():
 
 def _points(identity_number, without=(), count=50):
   level = nuisances.DIFFICULTIES['normal']
-  person = identities.make_identity(
-    nuisances.identity_generator(0, identity_number)
-  )
+  person = identities.make_identity(0, identity_number)
   draws = nuisances.draw(0, identity_number, range(count))
   draws = draws._replace(**{x: 0 * getattr(draws, x) for x in without})
   expression = features.make_expression(draws)
@@ -158,7 +156,7 @@ def test_pose_moves_the_nose_across_the_face():
 
 def _painted(person, **draws_changes):
   """A painting in flat light, with some draws set."""
-  identity = identities.make_identity(nuisances.identity_generator(0, person))
+  identity = identities.make_identity(0, person)
   points, pixels = _points(person, count=1)
   changes = {'glasses': 0.99, 'occluder': 0.99, **draws_changes}
   draws = next(nuisances.draw(0, person, [0]).each())._replace(**changes)

@@ -6,7 +6,7 @@ sensor noise and the errors of a landmark detector. The five landmarks are
 aligned to the usual template, as in crops of photographs, and the curves are
 painted with smooth edges.
 
-The reading order is `identities`, `nuisances`, `geometry` (with `points`,
+The reading order is `nuisances`, `identities`, `geometry` (with `points`,
 `features` and `head`), `drawing` (with `canvas`), `photo`; then `sets`, and
 `cache` (with `workers`), which puts them on disk. No data is needed, and
 nothing but numpy and OpenCV is imported here.
@@ -61,9 +61,7 @@ def render(
   """
   check_size(size)
   level = errors.choose('difficulty', difficulty, nuisances.DIFFICULTIES)
-  person = identities.make_identity(
-    nuisances.identity_generator(seed, identity), level.identity_spread
-  )
+  person = identities.make_identity(seed, identity, level.identity_spread)
   draws = nuisances.draw(seed, identity, images)
   expression = features.make_expression(draws)
   points = geometry.make_points(person, draws, expression, level.hair)

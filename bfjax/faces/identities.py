@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bfjax.faces import nuisances
+
 # Mean and standard deviation over people of what makes the shape of a face.
 # Lengths are in half head widths and heights are measured down from the
 # middle between the eyes; depths grow towards the camera.
@@ -126,10 +128,10 @@ class Identity(NamedTuple):
     return self.trait.glasses > 0.75
 
 
-def make_identity(
-  generator: np.random.Generator, spread: float = 1.0
-) -> Identity:
+def make_identity(seed: int, identity: int, spread: float = 1.0) -> Identity:
   """Draws a person; `spread` is a factor on the deviations of the shape."""
+  key = nuisances.IDENTITY_KEY
+  generator = nuisances.make_generator(key, seed, identity)
   count = len(SHAPE) + len(Traits._fields)
   values = generator.standard_normal(count)
   # Nobody is a monster: the tails are drawn again, evenly.

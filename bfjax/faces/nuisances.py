@@ -64,7 +64,7 @@ _WIDTHS = {
 }
 # All keys have the same number of words, since SeedSequence pads with zeros;
 # the first says what is drawn.
-_IDENTITY_KEY, _IMAGE_KEY = 0, 1
+IDENTITY_KEY, _IMAGE_KEY = 0, 1
 _WORD = 2**32
 
 
@@ -83,15 +83,6 @@ class Draws(collections.namedtuple('_Draws', f'{_NORMAL} {_UNIFORM}')):
     )
 
 
-def identity_generator(seed: int, identity: int) -> np.random.Generator:
-  """The generator of a person.
-
-  Raises:
-    UserError: if `seed` or `identity` is not in 0 .. 2^32 - 1.
-  """
-  return _generator(_IDENTITY_KEY, seed, identity, 0)
-
-
 def draw(seed: int, identity: int, images: Sequence[int]) -> Draws:
   """The draws of some images, given by their numbers, of one person.
 
@@ -102,16 +93,21 @@ def draw(seed: int, identity: int, images: Sequence[int]) -> Draws:
   num_normal = sum(widths[: len(_NORMAL.split())])
   values = np.empty((len(images), sum(widths)))
   for row, image in zip(values, images, strict=True):
-    generator = _generator(_IMAGE_KEY, seed, identity, image)
+    generator = make_generator(_IMAGE_KEY, seed, identity, image)
     normal = generator.standard_normal(num_normal)
     row[:num_normal] = np.clip(normal, -2.4, 2.4)
     row[num_normal:] = generator.random(len(row) - num_normal)
   return Draws(*np.split(values, np.cumsum(widths)[:-1], axis=1))
 
 
-def _generator(
-  kind: int, seed: int, identity: int, image: int
+def make_generator(
+  kind: int, seed: int, identity: int, image: int = 0
 ) -> np.random.Generator:
+  """The generator of an image, or of a person with `IDENTITY_KEY`.
+
+  Raises:
+    UserError: if a number is not in 0 .. 2^32 - 1.
+  """
   for name, value in (('seed', seed), ('identity', identity), ('image', image)):
     if not 0 <= value < _WORD:
       raise errors.UserError(
