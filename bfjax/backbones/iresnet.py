@@ -11,6 +11,8 @@ mk-minchul/AdaFace and ResNets.py of JDAI-CV/FaceX-Zoo. What the four do
 differently is in `VARIANTS`.
 """
 
+from typing import Unpack
+
 from flax import linen as nn
 
 from bfjax import backbones, errors
@@ -83,15 +85,11 @@ def build(
   variant: str = 'boundaryface',
   depth: int = 50,
   mode: str = 'ir',
-  image_size: int = 112,
-  embedding_dim: int = 512,
   widths: tuple[int, ...] = (),
   blocks: tuple[int, ...] = (),
   stem_stride: int = 1,
   dropout: float | None = None,
-  dtype: str = 'float32',
-  batch_norm_rows: int = 0,
-  batch_norm_momentum: float = 0.1,
+  **common: Unpack[functional.Options],
 ) -> backbones.Backbone:
   """Builds an IR-ResNet.
 
@@ -101,62 +99,48 @@ def build(
       bottlenecks: 50, 100 or 152, see `VARIANTS` for the others'.
     mode: what ends a residual branch: 'ir' nothing, 'ir_se' squeeze-excite,
       'ir_cam' channel attention, 'ir_sam' spatial attention, 'ir_cbam' both.
-    image_size: height and width in pixels, a multiple of the total stride
-      (16 with four stages and a stem of stride 1).
-    embedding_dim: the length of an embedding.
     widths: channels of the stem and of each stage; () for the original's: (64,
       64, 128, 256, 512), but for bottlenecks.
     blocks: blocks in each stage, for nets of other sizes; () to go by `depth`.
     stem_stride: the stem's stride; 2 for small and quick nets.
     dropout: the rate of dropout before the linear layer; None for the
       variant's own.
-    dtype: 'float32' or 'bfloat16', what is computed in; parameters, statistics
-      and embeddings are float32 in either case.
-    batch_norm_rows: rows whose batch-norm statistics are taken together; 0
-      for the whole batch. A batch that it does not divide is a UserError.
-    batch_norm_momentum: the weight of a batch in the running statistics.
+    **common: see `functional.Options`; the image size is a multiple of the
+      total stride, 16 with four stages and a stem of stride 1.
 
   Raises:
     UserError: if an option has a value that it cannot have.
   """
+  options = functional.Options(**common)
   theirs = errors.choose('variant of backbone iresnet', variant, VARIANTS)
-  blocks = tuple(blocks) or _blocks(variant, depth)
+  if not blocks and depth not in theirs.blocks:
+    raise errors.UserError(
+      f'No depth {depth!r} of backbone iresnet, variant {variant!r}. There are:'
+      f' {", ".join(map(str, theirs.blocks))}; or give `blocks`, one number a'
+      ' stage.'
+    )
+  blocks = tuple(blocks) or theirs.blocks[depth]
   bottlenecks = depth in theirs.bottlenecks
   widths = tuple(widths) or WIDTHS[bottlenecks]
   dropout = theirs.dropout if dropout is None else dropout
-  _check_shape(image_size, widths, blocks, stem_stride)
-  functional.check_rates('iresnet', dropout=dropout)
-  net = residual.IResNet(
-    variant=theirs,
-    block=residual.Bottleneck if bottlenecks else residual.Block,
-    attention=errors.choose('mode of backbone iresnet', mode, ATTENTION),
-    embedding_dim=embedding_dim,
-    widths=widths,
-    blocks=blocks,
-    stem_stride=stem_stride,
-    dropout=dropout,
-    dtype=functional.choose_dtype('iresnet', dtype),
-    norm=functional.batch_norm('iresnet', batch_norm_rows, batch_norm_momentum),
-  )
-  return functional.backbone(net, image_size, embedding_dim)
-
-
-def _blocks(variant, depth):
-  known = VARIANTS[variant].blocks
-  if depth not in known:
-    raise errors.UserError(
-      f'No depth {depth!r} of backbone iresnet, variant {variant!r}. There are:'
-      f' {", ".join(map(str, known))}; or give `blocks`, one number a stage.'
-    )
-  return known[depth]
-
-
-def _check_shape(image_size, widths, blocks, stem_stride):
   if len(widths) != len(blocks) + 1:
     raise errors.UserError(
       f'widths = {widths} of backbone iresnet must name the channels of the '
       f'stem and of each of the {len(blocks)} stages of blocks = {blocks}: '
       f'{len(blocks) + 1} numbers.'
     )
-  stride = stem_stride * 2 ** len(blocks)
-  functional.check_image_size('iresnet', image_size, stride)
+  functional.check_image_size(
+    options.image_size, stem_stride * 2 ** len(blocks)
+  )
+  functional.check_rates(dropout=dropout)
+  net = residual.IResNet(
+    variant=theirs,
+    block=residual.Bottleneck if bottlenecks else residual.Block,
+    attention=errors.choose('mode of backbone iresnet', mode, ATTENTION),
+    widths=widths,
+    blocks=blocks,
+    stem_stride=stem_stride,
+    dropout=dropout,
+    **options.attributes(),
+  )
+  return functional.backbone(net, options.image_size)

@@ -11,6 +11,7 @@ Source: "mbf" and "mbf_large" of deepinsight/insightface, after MobileFaceNets
 """
 
 from collections.abc import Callable
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -128,32 +129,24 @@ class MobileFaceNet(nn.Module):
 def build(
   *,
   variant: str = 'mbf',
-  image_size: int = 112,
-  embedding_dim: int = 512,
   width: int = 64,
   blocks: tuple[int, ...] = (),
-  dtype: str = 'float32',
-  batch_norm_rows: int = 0,
-  batch_norm_momentum: float = 0.1,
+  **common: Unpack[functional.Options],
 ) -> backbones.Backbone:
   """Builds a MobileFaceNet.
 
   Args:
     variant: 'mbf', or 'mbf_large' with twice the channels and units.
-    image_size: height and width in pixels, a multiple of 16.
-    embedding_dim: the length of an embedding.
     width: what all channels are multiples of; 64 in the original.
     blocks: units in each of the four stages, for nets of other sizes; () for
       the variant's. 1 unit in stage 1 is a convolution in `width` groups.
-    dtype: 'float32' or 'bfloat16', what is computed in, but for the head;
-      parameters, statistics and embeddings are float32 in either case.
-    batch_norm_rows: rows whose batch-norm statistics are taken together; 0
-      for the whole batch. A batch that it does not divide is a UserError.
-    batch_norm_momentum: the weight of a batch in the running statistics.
+    **common: see `functional.Options`; the image size is a multiple of 16, and
+      the head is computed in float32.
 
   Raises:
     UserError: if an option has a value that it cannot have.
   """
+  options = functional.Options(**common)
   scale, original = errors.choose(
     'variant of backbone mobilefacenet', variant, VARIANTS
   )
@@ -163,15 +156,11 @@ def build(
       f'blocks = {blocks} of backbone mobilefacenet must be four numbers: the '
       'units of each stage.'
     )
-  functional.check_image_size('mobilefacenet', image_size, 16)
+  functional.check_image_size(options.image_size, 16)
   net = MobileFaceNet(
     width=width,
     scale=scale,
     blocks=blocks,
-    embedding_dim=embedding_dim,
-    dtype=functional.choose_dtype('mobilefacenet', dtype),
-    norm=functional.batch_norm(
-      'mobilefacenet', batch_norm_rows, batch_norm_momentum
-    ),
+    **options.attributes(),
   )
-  return functional.backbone(net, image_size, embedding_dim)
+  return functional.backbone(net, options.image_size)

@@ -15,6 +15,7 @@ Image is Worth 16x16 Words (Dosovitskiy et al., ICLR 2021).
 
 import functools
 from collections.abc import Callable
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -173,25 +174,19 @@ class VisionTransformer(nn.Module):
 def build(
   *,
   variant: str = 'vit_t',
-  image_size: int = 112,
-  embedding_dim: int = 512,
   dim: int = 0,
   depth: int = 0,
   heads: int = 8,
   patch_size: int = 9,
   drop_path: float | None = None,
   mask_ratio: float | None = None,
-  dtype: str = 'float32',
-  batch_norm_rows: int = 0,
-  batch_norm_momentum: float = 0.1,
+  **common: Unpack[functional.Options],
 ) -> backbones.Backbone:
   """Builds a vision transformer.
 
   Args:
     variant: 'vit_t', 'vit_s', 'vit_b', or one of arcface_torch's for
       WebFace42M, whose names end in what they drop and mask: see `VARIANTS`.
-    image_size: height and width in pixels.
-    embedding_dim: the length of an embedding.
     dim: the length of a patch's vector, a multiple of `heads`; 0 for the
       variant's.
     depth: blocks; 0 for the variant's.
@@ -201,38 +196,34 @@ def build(
       variant's.
     mask_ratio: the part of the patches that is masked in training; None for
       the variant's.
-    dtype: 'float32' or 'bfloat16', what linear layers are computed in; the
-      rest, parameters, statistics and embeddings are float32 in either case.
-    batch_norm_rows: rows whose batch-norm statistics are taken together; 0
-      for the whole batch. A batch that it does not divide is a UserError.
-    batch_norm_momentum: the weight of a batch in the running statistics.
+    **common: see `functional.Options`; what is computed in `dtype` is linear
+      layers.
 
   Raises:
     UserError: if an option has a value that it cannot have.
   """
+  options = functional.Options(**common)
   original = errors.choose('variant of backbone vit', variant, VARIANTS)
   dim, depth = dim or original[0], depth or original[1]
   drop_path = original[2] if drop_path is None else drop_path
   mask_ratio = original[3] if mask_ratio is None else mask_ratio
-  functional.check_rates('vit', drop_path=drop_path, mask_ratio=mask_ratio)
+  functional.check_rates(drop_path=drop_path, mask_ratio=mask_ratio)
   if dim % heads:
     raise errors.UserError(
       f'dim = {dim} of backbone vit must be a multiple of heads = {heads}.'
     )
-  if image_size < patch_size:
+  if options.image_size < patch_size:
     raise errors.UserError(
-      f'image_size = {image_size} of backbone vit must be at least patch_size ='
-      f' {patch_size}.'
+      f'image_size = {options.image_size} of backbone vit must be at least'
+      f' patch_size = {patch_size}.'
     )
   net = VisionTransformer(
     dim=dim,
     depth=depth,
     heads=heads,
     patch_size=patch_size,
-    embedding_dim=embedding_dim,
     drop_path=drop_path,
     mask_ratio=mask_ratio,
-    dtype=functional.choose_dtype('vit', dtype),
-    norm=functional.batch_norm('vit', batch_norm_rows, batch_norm_momentum),
+    **options.attributes(),
   )
-  return functional.backbone(net, image_size, embedding_dim)
+  return functional.backbone(net, options.image_size)

@@ -66,6 +66,7 @@ _ONE_OR_MORE = _number('1 or more', lambda x: x >= 1)
 _NOT_NEGATIVE = _number('0 or more', lambda x: x >= 0)
 _POSITIVE = _number('a number above 0', lambda x: x > 0)
 _SHARE = _number('a share, 0 to 1', lambda x: 0 <= x <= 1)
+_RATE = _number('at least 0 and below 1', lambda x: 0 <= x < 1)
 _PROBABILITY = _number('a probability, 0 to 1', lambda x: 0 <= x <= 1)
 _COUNTS = Limit('whole numbers of 1 or more, such as (64, 64)', _are_counts)
 
@@ -89,6 +90,14 @@ _LIMITS = {
   'data.threads': _NOT_NEGATIVE,
   'backbone.widths': _COUNTS,
   'backbone.blocks': _COUNTS,
+  'backbone.dropout': _RATE,
+  'backbone.drop_path': _RATE,
+  'backbone.mask_ratio': _RATE,
+  'backbone.dtype': _words('float32', 'bfloat16'),
+  'backbone.batch_norm_rows': _NOT_NEGATIVE,
+  'backbone.batch_norm_momentum': _number(
+    'above 0 and at most 1', lambda x: 0 < x <= 1
+  ),
   'head.s': _POSITIVE,
   'head.m': _NOT_NEGATIVE,
   'head.t_alpha': _SHARE,
@@ -119,7 +128,7 @@ _LIMITS = {
   'optim.factor': _POSITIVE,
   'optim.power': _POSITIVE,
   'optim.warmup_epochs': _NOT_NEGATIVE,
-  'optim.momentum': _number('at least 0 and below 1', lambda x: 0 <= x < 1),
+  'optim.momentum': _RATE,
   'optim.weight_decay': _NOT_NEGATIVE,
   'optim.clip_norm': _NOT_NEGATIVE,
   'eval.every_epochs': _NOT_NEGATIVE,

@@ -1,7 +1,7 @@
 """A Flax network as a `Backbone`, and the options that all of them have."""
 
 import functools
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +9,44 @@ from flax import linen as nn
 
 from bfjax import backbones, errors
 from bfjax.backbones.parts import layers
+from bfjax.config import limits
 
-DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+
+class Options(NamedTuple):
+  """The options that all backbones have."""
+
+  image_size: int = 112  # height and width in pixels
+  embedding_dim: int = 512  # the length of an embedding
+  # 'float32' or 'bfloat16', what is computed in; parameters, statistics and
+  # embeddings are float32 in either case.
+  dtype: str = 'float32'
+  # Rows whose batch-norm statistics are taken together; 0 for the whole batch.
+  # A batch that it does not divide is a UserError.
+  batch_norm_rows: int = 0
+  batch_norm_momentum: float = 0.1  # a batch's weight in running statistics
+
+  def attributes(self) -> dict[str, Any]:
+    """Those of a network: `embedding_dim`, `dtype`, and what makes its norms.
+
+    Raises:
+      UserError: if an option has a value that it cannot have.
+    """
+    for option in ('dtype', 'batch_norm_rows', 'batch_norm_momentum'):
+      limits.check(f'backbone.{option}', getattr(self, option))
+    norm = functools.partial(
+      layers.BatchNorm,
+      group_rows=self.batch_norm_rows,
+      momentum=self.batch_norm_momentum,
+    )
+    dtype = jnp.dtype(self.dtype)
+    return {'embedding_dim': self.embedding_dim, 'dtype': dtype, 'norm': norm}
 
 
-def backbone(
-  net: nn.Module, image_size: int, embedding_dim: int
-) -> backbones.Backbone:
-  """The network's pure functions.
+def backbone(net: nn.Module, image_size: int) -> backbones.Backbone:
+  """The pure functions of a network that is called `net(images, train=...)`.
 
-  Args:
-    net: called as `net(images, train=...)`; its parameters are in the
-      collection 'params', its running statistics in 'batch_stats', and what it
-      draws in training comes from the stream 'dropout'.
-    image_size: height and width in pixels.
-    embedding_dim: the length of an embedding.
+  Its parameters are in the collection 'params', its running statistics in
+  'batch_stats', and what it draws in training comes from the stream 'dropout'.
   """
 
   def init(key):
@@ -44,21 +67,11 @@ def backbone(
     )
     return embedding, updated['batch_stats']
 
-  return backbones.Backbone(init, apply, embedding_dim)
+  return backbones.Backbone(init, apply, net.embedding_dim)
 
 
-def choose_dtype(name: str, dtype: str) -> jax.typing.DTypeLike:
-  """The dtype called 'float32' or 'bfloat16', for the backbone `name`."""
-  return errors.choose(f'dtype of backbone {name}', dtype, DTYPES)
-
-
-def check_image_size(name: str, image_size: int, stride: int) -> None:
+def check_image_size(image_size: int, stride: int) -> None:
   """Refuses sizes that are no multiple of a network's total stride.
-
-  Args:
-    name: of the backbone.
-    image_size: height and width in pixels.
-    stride: how many of them become one in the last map.
 
   Raises:
     UserError: names the nearest sizes that fit.
@@ -68,39 +81,12 @@ def check_image_size(name: str, image_size: int, stride: int) -> None:
     return
   nearest = f'{below} and {below + stride}' if below > 0 else f'{stride}'
   raise errors.UserError(
-    f'image_size = {image_size} of backbone {name} must be a multiple of its'
-    f' total stride, {stride}. The nearest: {nearest}.'
+    f'image_size = {image_size} must be a multiple of the total stride of the'
+    f' backbone, {stride}. The nearest: {nearest}.'
   )
 
 
-def check_rates(name: str, **rates: float):
+def check_rates(**rates: float) -> None:
   """Refuses rates (of dropout, ...) that are not in [0, 1)."""
   for option, rate in rates.items():
-    if not 0 <= rate < 1:
-      raise errors.UserError(
-        f'{option} = {rate} of backbone {name} must be at least 0 and below 1.'
-      )
-
-
-def batch_norm(name: str, rows: int, momentum: float) -> Callable:
-  """Makes batch norms; see `layers.BatchNorm`.
-
-  Args:
-    name: of the backbone, for messages.
-    rows: whose statistics are taken together; 0 for the whole batch.
-    momentum: the weight of a batch in the running statistics.
-
-  Raises:
-    UserError: if one of them is a number that it cannot be.
-  """
-  if rows < 0:
-    raise errors.UserError(
-      f'batch_norm_rows = {rows} of backbone {name} must be a number of rows, '
-      'or 0 for the whole batch.'
-    )
-  if not 0 < momentum <= 1:
-    raise errors.UserError(
-      f'batch_norm_momentum = {momentum} of backbone {name} must be above 0 '
-      'and at most 1.'
-    )
-  return functools.partial(layers.BatchNorm, group_rows=rows, momentum=momentum)
+    limits.check(f'backbone.{option}', rate)
