@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bfjax import backbones, errors, model, modelcard, scalings
-from bfjax.convert import embedding, exports, onnx_fusion, proof
+from bfjax.convert import embedding, exports, onnx_out, proof
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -172,7 +172,7 @@ def test_what_cannot_be_is_refused_and_nothing_written(tmp_path, monkeypatch):
     )
   with pytest.raises(errors.UserError, match='There is no folder'):
     exports.write(given, 'onnx', pathlib.Path('/nowhere/net.onnx'))
-  fuse = onnx_fusion.fuse
+  fuse = onnx_out.fuse
 
   def wrong(graph):
     fuse(graph)
@@ -180,7 +180,7 @@ def test_what_cannot_be_is_refused_and_nothing_written(tmp_path, monkeypatch):
     array = 2 * onnx.numpy_helper.to_array(slope)
     slope.CopyFrom(onnx.numpy_helper.from_array(array, slope.name))
 
-  monkeypatch.setattr(onnx_fusion, 'fuse', wrong)
+  monkeypatch.setattr(onnx_out, 'fuse', wrong)
   with pytest.raises(errors.UserError, match='not the same function'):
     exports.write(given, 'onnx', path)
   assert not list(tmp_path.iterdir())

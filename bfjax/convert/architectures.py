@@ -19,12 +19,8 @@ ARCHITECTURES: dict[str, naming.Architecture] = {
 def recognise(shapes: naming.Shapes, path) -> tuple[str, naming.Options]:
   """The architecture and the options of our backbone for a state dict.
 
-  Args:
-    shapes: of its arrays, by name.
-    path: of its file, for the message.
-
   Raises:
-    UserError: if no architecture is like it.
+    UserError: if no architecture is like these shapes of the file at `path`.
   """
   for name, architecture in ARCHITECTURES.items():
     options = architecture.recognise(shapes)
@@ -37,15 +33,6 @@ def recognise(shapes: naming.Shapes, path) -> tuple[str, naming.Options]:
   )
 
 
-def homes(backbone: Mapping[str, Any]) -> dict[str, str]:
-  """The code bases that have a backbone of ours -> its architecture there."""
-  return {
-    architecture.code_base: name
-    for name, architecture in ARCHITECTURES.items()
-    if architecture.has(backbone)
-  }
-
-
 def choose(backbone: Mapping[str, Any], code_base: str = '') -> str:
   """The architecture that a backbone of ours is in a code base.
 
@@ -56,7 +43,11 @@ def choose(backbone: Mapping[str, Any], code_base: str = '') -> str:
   Raises:
     UserError: if it is not of that code base, or of none.
   """
-  found = homes(backbone)
+  found = {
+    architecture.code_base: name
+    for name, architecture in ARCHITECTURES.items()
+    if architecture.has(backbone)
+  }
   if code_base:
     errors.choose('code base', code_base, naming.CODE_BASES)
   elif found:

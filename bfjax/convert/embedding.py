@@ -26,14 +26,7 @@ class Signature(NamedTuple):
   output: str = 'normalised'  # embeddings to length 1; or 'raw'
 
   def check(self) -> None:
-    """Raises UserError for what there is not."""
-    for kind, choices in (
-      ('pixels', INPUTS),
-      ('layout', LAYOUTS),
-      ('scaling', SCALINGS),
-      ('output', OUTPUTS),
-    ):
-      errors.choose(kind, getattr(self, kind), dict.fromkeys(choices))
+    """Raises UserError for what does not go together."""
     if self.pixels == 'uint8' and self.scaling == 'outside':
       raise errors.UserError(
         'Pixels that are scaled outside cannot be uint8: give --pixels float,'
@@ -91,14 +84,8 @@ def prove(
 ) -> proof.Proof:
   """The proof of a file: `embed` is its function, for a batch of any size.
 
-  Args:
-    given: the model.
-    signature: of the file.
-    embed: takes images as the signature has them, gives embeddings.
-    what: the two sides, for the message.
-
   Raises:
-    UserError: if the two are not the same function.
+    UserError: if the two sides, `what` in the message, are not the same.
   """
   pixels = proof.images(given.image_size)
   parts = np.split(_feed(given, signature, pixels), [1, 6])  # 1, 5 and 26

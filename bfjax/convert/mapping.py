@@ -124,10 +124,7 @@ def differences(table: Table, state: Mapping[str, np.ndarray]) -> list[str]:
 def to_ours(table: Table, state: Mapping[str, np.ndarray], swap: bool):
   """(params, stats) of a state dict without differences.
 
-  Args:
-    table: from `make_table`.
-    state: name -> array.
-    swap: whether the stem's colours are to change their order.
+  With `swap` the stem's colours change their order.
   """
   flat = {}
   for array in table.arrays:
@@ -144,12 +141,8 @@ def to_torch(
 ) -> dict[str, np.ndarray]:
   """The state dict, in the order of `table`, of a model of ours.
 
-  Args:
-    table: from `make_table`.
-    params: of the backbone.
-    stats: its running statistics.
-    counts: the counters, by name, or one number for all.
-    swap: whether the stem's colours are to change their order.
+  `counts` are the counters by name, or one number for all; with `swap` the
+  stem's colours change their order.
   """
   leaves = _leaves((params, stats))
   state = {}

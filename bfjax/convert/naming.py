@@ -46,19 +46,14 @@ class Names(NamedTuple):
 
 
 class Architecture(NamedTuple):
-  """One kind of net of one code base; names alone, `mapping` knows layouts.
+  """One kind of net of one code base; names alone, `mapping` knows layouts."""
 
-  Attributes:
-    code_base: one of `CODE_BASES`.
-    has: backbone of ours, its name and options -> is it one of these?
-    recognise: shapes of a state dict -> options of our backbone, image size
-      too, or None.
-    names: leaves of our trees with their shapes, our backbone -> `Names`.
-  """
-
-  code_base: str
+  code_base: str  # one of `CODE_BASES`
+  # Is a backbone of ours, its name and options, one of these?
   has: Callable[[Mapping[str, Any]], bool]
+  # Shapes of a state dict -> options of our backbone, image size too, or None.
   recognise: Callable[[Shapes], Options | None]
+  # Leaves of our trees with their shapes, our backbone -> names there.
   names: Callable[[Shapes, Mapping[str, Any]], Names]
 
 
@@ -92,10 +87,8 @@ def width(shapes: Shapes, *modules: str, default: int) -> int:
 def side(shape: tuple[int, ...] | None, size_at_1: int, default: int) -> int:
   """The side of the square map that a dense layer takes.
 
-  Args:
-    shape: of its weight, in either order; None where it is missing.
-    size_at_1: of the weight if the side were 1.
-    default: where it fits no side.
+  `shape` is its weight's, in either order, None where it is missing, and
+  `size_at_1` that weight's size if the side were 1.
   """
   size = math.prod(shape or ())
   found = math.isqrt(size // size_at_1)

@@ -63,12 +63,7 @@ def ours(given: model.Model, pixels: np.ndarray) -> np.ndarray:
 
 
 def check(found: np.ndarray, wanted: np.ndarray, what: str) -> Proof:
-  """Compares, and refuses what is not the same function.
-
-  Args:
-    found: embeddings of the one side, float [n, d].
-    wanted: those of the other.
-    what: the two sides, for the message.
+  """Compares embeddings [n, d] of two sides, `what` in the message.
 
   Raises:
     UserError: if they differ by more than 1e-4 of an embedding's largest

@@ -35,11 +35,12 @@ _DAMAGED = (
 )
 
 
-def is_safetensors(path: pathlib.Path) -> bool:
-  """Whether a file is safetensors, by its content.
+def read(path: pathlib.Path) -> tuple[Any, dict[str, str]]:
+  """What a file holds, with numpy arrays for tensors; and its metadata.
 
   Raises:
-    UserError: if it cannot be read.
+    UserError: if it cannot be read, is cut short, or is a pickle that needs
+      more than tensors and plain containers (the message says what).
   """
   try:
     with open(path, 'rb') as file:
@@ -49,19 +50,8 @@ def is_safetensors(path: pathlib.Path) -> bool:
       f'{path} cannot be read: {error.strerror}.'
     ) from error
   # The length of a JSON object, then the object. A zip starts with PK.
-  return path.suffix == '.safetensors' or (
-    start[8:] == b'{' and not start.startswith((b'PK', b'\x80'))
-  )
-
-
-def read(path: pathlib.Path) -> tuple[Any, dict[str, str]]:
-  """What a file holds, with numpy arrays for tensors; and its metadata.
-
-  Raises:
-    UserError: if it cannot be read, is cut short, or is a pickle that needs
-      more than tensors and plain containers (the message says what).
-  """
-  if is_safetensors(path):
+  is_json = start[8:] == b'{' and not start.startswith((b'PK', b'\x80'))
+  if is_json or path.suffix == '.safetensors':
     return _read_safetensors(path)
   return _read_torch(path), {}
 
