@@ -22,6 +22,7 @@ from bfjax.backbones.parts import (
   functional,
   residual,
 )
+from bfjax.config import limits
 
 _18, _34, _50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 14, 3)
 _100, _152 = (3, 13, 30, 3), (3, 8, 36, 3)
@@ -132,7 +133,7 @@ def build(
   functional.check_image_size(
     options.image_size, stem_stride * 2 ** len(blocks)
   )
-  functional.check_rates(dropout=dropout)
+  limits.check('backbone.dropout', dropout)
   net = residual.IResNet(
     variant=theirs,
     block=residual.Bottleneck if bottlenecks else residual.Block,

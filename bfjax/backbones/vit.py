@@ -23,6 +23,7 @@ from flax import linen as nn
 
 from bfjax import backbones, errors
 from bfjax.backbones.parts import convolution, functional, layers
+from bfjax.config import limits
 
 # Variant -> dimension, blocks, drop_path and mask_ratio.
 VARIANTS = {
@@ -207,7 +208,8 @@ def build(
   dim, depth = dim or original[0], depth or original[1]
   drop_path = original[2] if drop_path is None else drop_path
   mask_ratio = original[3] if mask_ratio is None else mask_ratio
-  functional.check_rates(drop_path=drop_path, mask_ratio=mask_ratio)
+  limits.check('backbone.drop_path', drop_path)
+  limits.check('backbone.mask_ratio', mask_ratio)
   if dim % heads:
     raise errors.UserError(
       f'dim = {dim} of backbone vit must be a multiple of heads = {heads}.'

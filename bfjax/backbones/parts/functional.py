@@ -84,9 +84,3 @@ def check_image_size(image_size: int, stride: int) -> None:
     f'image_size = {image_size} must be a multiple of the total stride of the'
     f' backbone, {stride}. The nearest: {nearest}.'
   )
-
-
-def check_rates(**rates: float) -> None:
-  """Refuses rates (of dropout, ...) that are not in [0, 1)."""
-  for option, rate in rates.items():
-    limits.check(f'backbone.{option}', rate)
