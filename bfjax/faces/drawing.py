@@ -53,7 +53,7 @@ def paint(
   for side, _ in points.SIDES:
     _paint_eye(canvas, scene, side)
   _paint_mouth(canvas, scene)
-  if not scene.identity.is_bald:
+  if scene.identity.trait.hair_length > -1.5:  # else bald
     canvas.fill('hair', scene.identity.colours.hair)
   _paint_glasses(canvas, scene)
   _paint_occluder(canvas, scene)
@@ -73,8 +73,8 @@ def _background(draws: nuisances.Draws, size: int) -> np.ndarray:
 
 
 def _paint_body(canvas: canvases.Canvas, scene: Scene) -> None:
-  draws, colours = scene.draws, scene.identity.colours
-  if scene.identity.has_long_hair:
+  draws, identity, colours = scene.draws, scene.identity, scene.identity.colours
+  if identity.trait.hair_length > -0.3 and not identity.has_beard:
     canvas.fill('hair_behind', colours.hair * 0.8)
   canvas.fill('neck', colours.skin * 0.78)
   clothes = 0.35 + 0.65 * np.array(draws.clothes_colour)
@@ -101,7 +101,7 @@ def _paint_beard(canvas: canvases.Canvas, scene: Scene) -> None:
   beard, moustache = identity.trait.beard, identity.trait.moustache
   today = 0.14 * (scene.draws.stubble - 0.3) * scene.difficulty.hair
   opacity = {'beard': np.clip(0.24 * (beard + 0.3) + today, 0.08, 0.8)}
-  if identity.has_moustache:
+  if moustache > -0.6:
     opacity['moustache'] = min(0.85, 0.4 + 0.2 * moustache)
   colour = np.clip(identity.colours.hair * 1.05 + 4, 0, 255)
   canvas.blend(opacity, colour, 0.055)
@@ -159,7 +159,8 @@ def _paint_mouth(canvas: canvases.Canvas, scene: Scene) -> None:
 
 def _paint_glasses(canvas: canvases.Canvas, scene: Scene) -> None:
   draws = scene.draws
-  if draws.glasses >= (0.85 if scene.identity.wears_glasses else 0.06):
+  often = scene.identity.trait.glasses > 0.75
+  if draws.glasses >= (0.85 if often else 0.06):
     return
   colour = 90 * np.array(draws.glasses_colour)
   width = 0.035 + 0.03 * draws.glasses_thickness

@@ -111,22 +111,6 @@ class Identity(NamedTuple):
   def has_beard(self) -> bool:
     return self.trait.beard > 0.35
 
-  @property
-  def has_moustache(self) -> bool:
-    return self.has_beard and self.trait.moustache > -0.6
-
-  @property
-  def has_long_hair(self) -> bool:
-    return self.trait.hair_length > -0.3 and not self.has_beard
-
-  @property
-  def is_bald(self) -> bool:
-    return self.trait.hair_length <= -1.5
-
-  @property
-  def wears_glasses(self) -> bool:
-    return self.trait.glasses > 0.75
-
 
 def make_identity(seed: int, identity: int, spread: float = 1.0) -> Identity:
   """Draws a person; `spread` is a factor on the deviations of the shape."""
