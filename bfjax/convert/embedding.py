@@ -26,7 +26,11 @@ class Signature(NamedTuple):
   output: str = 'normalised'  # embeddings to length 1; or 'raw'
 
   def check(self) -> None:
-    """Raises UserError for what does not go together."""
+    """Raises UserError for what there is not."""
+    choices = {'pixels': INPUTS, 'layout': LAYOUTS}
+    choices |= {'scaling': SCALINGS, 'output': OUTPUTS}
+    for kind, known in choices.items():
+      errors.choose(kind, getattr(self, kind), dict.fromkeys(known))
     if self.pixels == 'uint8' and self.scaling == 'outside':
       raise errors.UserError(
         'Pixels that are scaled outside cannot be uint8: give --pixels float,'
