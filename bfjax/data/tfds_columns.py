@@ -28,11 +28,10 @@ _NAMES, _OFFSETS, _STATE = '#names', '#offsets', '#state'
 class Columns(NamedTuple):
   """What is known of all rows without reading the images."""
 
+  names: Names | None  # the features `path`
   labels: np.ndarray  # int32 [rows]
   true_labels: np.ndarray | None  # likewise
   class_names: Sequence[str]
-  names: Names | None  # the features `path`
-  fingerprint: str  # see `labelled.Source`
 
 
 def values(record: bytes, keys: Sequence[str]) -> list:
@@ -88,15 +87,13 @@ def read(
   names = None
   if split.has_path:
     names = Names(table[_NAMES].tobytes(), table[_OFFSETS])
-  rows = range(len(given))
-  named = names or Names.of(f'{split.title}#{row}' for row in rows)
   if truth:
+    rows = range(len(given))
+    named = names or Names.of(f'{split.title}#{row}' for row in rows)
     true = selection.read_truth(
       truth, '', given, names=named, class_names=class_names
     )
-  labels, true, class_names = labelled.used_classes(given, true, class_names)
-  fingerprint = labelled.fingerprint(named.all_encoded(), labels)
-  return Columns(labels, true, class_names, names, fingerprint)
+  return Columns(names, *labelled.used_classes(given, true, class_names))
 
 
 def _check(records, labels, num_classes, key) -> None:

@@ -117,4 +117,4 @@ def open_source(
   if 'list' not in given or not os.path.isfile(path):
     return source
   given = labelled.read_class_names(path, map(int, source.class_names))
-  return selection.Selection(source, class_names=given)
+  return selection.select(source, class_names=given)

@@ -126,7 +126,7 @@ def pack(
       names = {row: source.name(row) for row in bad}
       if not len(rows):
         raise errors.UserError('No image of the set can be decoded.')
-      source = selection.Selection(source, rows=rows)
+      source = selection.select(source, rows=rows)
       order = writer.order(source)
     _write(source, writer, order, folder, save_secs, progress)
     copy = writer.read(folder)
