@@ -24,15 +24,10 @@ _BLANKS = ' \t\r\v\f'  # with the end of a line, those of bytes.strip
 
 
 class Lines(NamedTuple):
-  """All lines of a list, without a Python object for each.
+  """All lines of a list, without a Python object for each."""
 
-  Attributes:
-    names: the paths.
-    labels: int64 [n].
-  """
-
-  names: Names
-  labels: np.ndarray
+  names: Names  # the paths
+  labels: np.ndarray  # int64 [n]
 
 
 def read(path: str, root: str = '') -> Lines:

@@ -14,15 +14,11 @@ _OF_SOME = ('on_error', 'index_dir')
 
 
 class Found(NamedTuple):
-  """A data set that has been recognised.
+  """A data set that has been recognised."""
 
-  Attributes:
-    format: one of `layouts.readable()`.
-    options: what `sources.build` needs to know to read it, as `data.NAME` of
-      a config: source, root, list (absolute), dataset.
-  """
-
-  format: str
+  format: str  # one of `layouts.readable()`
+  # What `sources.build` needs to know to read it, as `data.NAME` of a config:
+  # source, root, list (absolute), dataset.
   options: dict[str, str]
 
 

@@ -22,15 +22,10 @@ _MAX_BYTES = 1 << 32
 
 
 class Pack(NamedTuple):
-  """The pairs of a pack.
+  """The pairs of a pack."""
 
-  Attributes:
-    images: 2 n encoded images; pair i is (2 i, 2 i + 1).
-    same: bool [n], whether a pair is one person.
-  """
-
-  images: list[bytes]
-  same: np.ndarray
+  images: list[bytes]  # 2 n encoded images; pair i is (2 i, 2 i + 1)
+  same: np.ndarray  # bool [n], whether a pair is one person
 
 
 class PackFiles:
@@ -55,9 +50,6 @@ class PackFiles:
     _, self._first = np.unique(self.rows, return_index=True)
     self._images = list(rows)
     self.num_rows = len(rows)
-
-  def __len__(self) -> int:
-    return self.num_rows
 
   def name(self, row: int) -> str:
     """`lfw.bin#7`, where 7 is the image's first place in the pack, from 0."""

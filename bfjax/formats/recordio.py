@@ -40,19 +40,12 @@ MAX_PARTS = 1 << 12
 
 
 class Record(NamedTuple):
-  """A record taken apart.
+  """A record taken apart."""
 
-  Attributes:
-    labels: float32 [n]; one value where the header holds the label itself.
-    is_scalar: whether it does (flag 0), or an array of labels follows.
-    id: what the writer numbered it with, as a rule its key.
-    image: the encoded image; empty for records of data about the set.
-  """
-
-  labels: np.ndarray
-  is_scalar: bool
-  id: int
-  image: bytes
+  labels: np.ndarray  # float32 [n]; one where the header holds the label itself
+  is_scalar: bool  # whether it does (flag 0), or an array of labels follows
+  id: int  # what the writer numbered it with, as a rule its key
+  image: bytes  # encoded; empty for records of data about the set
 
 
 class Position(NamedTuple):

@@ -120,7 +120,10 @@ def build(
   folder = os.path.dirname(file.path)
   labels, values = labelled.dense(heads.labels.astype(np.int32))
   _check_property(folder, values)
-  class_names = _class_names(folder, values)
+  class_names = names.Names.of_numbers(values)
+  path = os.path.join(folder, _CLASSES)
+  if os.path.isfile(path):
+    class_names = labelled.read_class_names(path, values.tolist())
   records, true_labels = Records(file, heads), None
   if truth:
     path = places.find_list(truth, folder, 'data.truth')
@@ -175,13 +178,6 @@ def _check_property(folder, values) -> None:
       first.decode('utf-8', 'backslashreplace'),
       len(values),
     )
-
-
-def _class_names(folder, values):
-  path = os.path.join(folder, _CLASSES)
-  if not os.path.isfile(path):
-    return names.Names.of_numbers(values)
-  return labelled.read_class_names(path, values.tolist())
 
 
 def _true_labels(path, records, labels, values) -> np.ndarray:
