@@ -16,6 +16,7 @@ names files that are there. Backslashes are taken for slashes, and names from
 or to another encoding, only where this finds more files.
 """
 
+import itertools
 import logging
 import os
 import re
@@ -101,12 +102,6 @@ class Form(NamedTuple):
     return tidied(lines)
 
   @property
-  def is_doubtful(self) -> bool:
-    """Whether it is believed only if its files are there."""
-    is_like_plain = self.columns == _DOUBTFUL
-    return is_like_plain or bool(self.recoding) or self.backslashes
-
-  @property
   def in_words(self) -> str:
     """What differs from the usual form; '' if nothing does."""
     words = []
@@ -143,7 +138,8 @@ def detect(path: str, root: str = '') -> Form:
     names = [_name(form, line) for line in lines]
     fitting = [name for name in names if name is not None]
     there = sum(_is_there(root, name) for name in fitting) if root else 0
-    if form.is_doubtful and not there:
+    is_usual = form.columns != _DOUBTFUL and form == Form(form.columns)
+    if not (there or is_usual):  # the others are believed by their files
       continue
     if (there, len(fitting)) > most:
       best, most = form, (there, len(fitting))
@@ -168,10 +164,8 @@ def _forms(lines):
   sample = b''.join(lines)
   recodings = [None] if sample.isascii() else [None, *_RECODINGS]
   backslashes = [False, True] if b'\\' in sample else [False]
-  for recoding in recodings:
-    for columns in _COLUMNS:
-      for slashes in backslashes:
-        yield Form(columns, recoding, slashes)
+  for recoding, *form in itertools.product(recodings, _COLUMNS, backslashes):
+    yield Form(form[0], recoding, form[1])
 
 
 def _sample(path) -> list[bytes]:

@@ -32,19 +32,16 @@ class TfdsImages:
     return len(self.records)
 
   def read(self, rows) -> list[bytes]:
-    return [
-      self._image(row, record)
-      for row, record in zip(rows, self.records.read(rows), strict=True)
-    ]
-
-  def _image(self, row: int, record: bytes) -> bytes:
-    [image] = tfds_columns.values(record, [self.split.image_key])
-    if not isinstance(image, bytes):
-      raise errors.UserError(
-        f'Cannot read the image {printable(self.path(row))}: the record has '
-        f'no feature {self.split.image_key!r}. Prepare the set again.'
-      )
-    return image
+    key = self.split.image_key
+    images = []
+    for row, record in zip(rows, self.records.read(rows), strict=True):
+      images += tfds_columns.values(record, [key])
+      if not isinstance(images[-1], bytes):
+        raise errors.UserError(
+          f'Cannot read the image {printable(self.path(row))}: the record has '
+          f'no feature {key!r}. Prepare the set again.'
+        )
+    return images
 
   def name(self, row: int) -> str:
     name = self.names[int(row)] if self.names else ''
