@@ -48,6 +48,9 @@ class ImageFiles:
     self._prefix = os.path.join(os.fsencode(self.root), b'')
     self.num_rows = len(self.names)
 
+  def __len__(self) -> int:
+    return self.num_rows
+
   def _path_bytes(self, row: int) -> bytes:
     name = self.names.encoded(self._checked(row))
     return name if name.startswith(b'/') else self._prefix + name

@@ -36,7 +36,7 @@ class Images(Protocol):
     """Where it lies, for messages: its absolute path."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Source:
   """Training images by row number, with labels; itself `Images`.
 

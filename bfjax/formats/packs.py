@@ -141,19 +141,18 @@ def write(
     same: n bools.
 
   Raises:
-    UserError: if there are not two images a flag, or the disk is full.
+    UserError: if there are not two images a flag.
+    OSError: if it cannot be written.
   """
   images, same = [bytes(x) for x in images], [bool(x) for x in same]
   try:
     _check_counts(images, same)
-    with atomic.writing(path) as draft, draft.open('wb') as file:
-      # The latest that every Python 3 reads; 2 cannot hold bytes as such.
-      pickle.dump((images, same), file, protocol=4)
-  except (OSError, ValueError) as error:
-    reason = error.strerror if isinstance(error, OSError) else error
-    raise errors.UserError(
-      f'Cannot write {printable(os.fspath(path))}: {reason}.'
-    ) from error
+  except ValueError as error:
+    shown = printable(os.fspath(path))
+    raise errors.UserError(f'Cannot write {shown}: {error}.') from error
+  with atomic.writing(path) as draft, draft.open('wb') as file:
+    # The latest that every Python 3 reads; 2 cannot hold bytes as such.
+    pickle.dump((images, same), file, protocol=4)
 
 
 def _check_counts(images, same):
