@@ -380,7 +380,7 @@ def test_wrong_arguments_are_user_errors(source):
     ({'batch': 9, 'process_count': 2}, 'Choose a multiple of 2'),
     ({'on_error': 'ignore'}, "'error' or 'skip'"),
     ({'bad_rows': [NUM_ROWS]}, 'of another data set'),
-    ({'threads': -1}, r'data\.threads is -1'),
+    ({'threads': -1}, r'data\.threads=-1: expected 0 or more'),
   ):
     with pytest.raises(errors.UserError, match=message):
       _batches(source, 0, 1, **options)
