@@ -173,12 +173,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
 
 
 def _evaluate(benchmarks, state, config):
-  scores = suite.run(
-    benchmarks,
-    state.params['backbone'],
-    state.stats,
-    progress=jax.process_index() == 0,
-  )
+  scores = suite.run(benchmarks, state.params['backbone'], state.stats)
   if config.checkpoint.best_metric:
     errors.choose('score', config.checkpoint.best_metric, scores)
   return scores

@@ -91,7 +91,7 @@ def open_flat(config, num_devices=8):
 
 def scores_of(config, num_devices=8):
   opened = open_flat(config, num_devices)
-  return suite.run(opened, np.float32(2), {}, progress=False)
+  return suite.run(opened, np.float32(2), {})
 
 
 def test_scores_do_not_depend_on_devices_batch_or_order(tmp_path, root):
@@ -119,7 +119,7 @@ def test_the_order_of_the_images_does_not_matter(tmp_path, root):
   )
   images = distinct.Distinct([shuffled.files])
   opened = opened._replace(benchmarks={'lfw': shuffled}, images=images)
-  scores = suite.run(opened, np.float32(2), {}, progress=False)
+  scores = suite.run(opened, np.float32(2), {})
   assert scores == {k: x for k, x in expected.items() if k.startswith('lfw/')}
 
 
@@ -155,7 +155,7 @@ def test_nothing_is_compiled_twice_and_no_image_read_twice(
   assert len(opened.benchmarks) == 3
   for _ in range(2):
     read.clear()
-    scores = suite.run(opened, np.float32(2), {}, progress=False)
+    scores = suite.run(opened, np.float32(2), {})
     # The last batch is filled up with the last image.
     last = opened.images.path(opened.images.num_rows - 1)
     once = [path for path in read if path != last]
@@ -235,7 +235,7 @@ def test_the_list_of_xqlfw_is_found_under_its_own_name(tmp_path):
 def test_features_that_are_not_finite_name_the_image(tmp_path, root):
   opened = open_flat(make_config(tmp_path, root))
   with pytest.raises(errors.UserError, match=r'[0-9]+\.png are not finite'):
-    suite.run(opened, np.float32(np.inf), {}, progress=False)
+    suite.run(opened, np.float32(np.inf), {})
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def test_a_model_folder_is_evaluated_as_it_says(root, tmp_path):
   opened = suite.open_suite(
     config, backbone, mesh, image_size=SIZE, scale=scaling
   )
-  assert scores == suite.run(opened, params, stats, progress=False)
+  assert scores == suite.run(opened, params, stats)
   written = json.loads((tmp_path / 'model' / 'results.json').read_text())
   about = written['about']['model']
   assert about['input_scaling']['formula'] == '(x - 100) / 50'

@@ -19,11 +19,10 @@ from pyarrow import parquet
 
 import tiny
 from bfjax import backbones, errors, model, modelcard, setup, sharding
-from bfjax.data import files
+from bfjax.data import files, sources
 from bfjax.evaluation.features import (
   embed,
   extraction,
-  forms,
   imagesets,
   rowtable,
   store,
@@ -81,7 +80,7 @@ def extract(images, out, scale=2.0, form=None, stop_at=None, **options):
     embed_batches,
     images,
     out,
-    form=form or forms.Form(),
+    form=form or store.Form(),
     batch=2,
     embedding_dim=DIM,
     settings={'weights_sha256': str(scale), 'about': {'step': 1}},
@@ -92,7 +91,7 @@ def extract(images, out, scale=2.0, form=None, stop_at=None, **options):
 def embedded(images, scale=2.0):
   """float64 [n, 2, d], computed image by image."""
   out = []
-  for content in images.files.read(np.arange(images.files.num_rows)):
+  for content in images.read(np.arange(images.num_rows)):
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     both = np.stack([image, image[:, ::-1]])
     out.append(((both / 255 - 0.5) / 0.5 * scale).reshape(2, -1))
@@ -102,7 +101,7 @@ def embedded(images, scale=2.0):
 @pytest.mark.parametrize('normalised', [False, True])
 @pytest.mark.parametrize('flip', ['none', 'sum', 'joined', 'both'])
 def test_features_are_fused_as_asked_for(images, tmp_path, flip, normalised):
-  form = forms.Form(flip, normalised)
+  form = store.Form(flip, normalised)
   extract(images, tmp_path / 'out', form=form)
   found = store.open_store(tmp_path / 'out')
   both = embedded(images)
@@ -117,12 +116,12 @@ def test_features_are_fused_as_asked_for(images, tmp_path, flip, normalised):
   np.testing.assert_allclose(found.features, expected, rtol=1e-5, atol=1e-6)
   assert found.features.dtype == np.float32
   assert found.meta['flip'] == flip
-  assert list(found.names) == [images.files.name(i) for i in range(11)]
+  assert list(found.names) == [images.name(i) for i in range(11)]
   assert found.labels[0] == '0 é'
 
 
 def test_half_precision(images, tmp_path):
-  extract(images, tmp_path / 'out', form=forms.Form(dtype='float16'))
+  extract(images, tmp_path / 'out', form=store.Form(dtype='float16'))
   found = store.open_store(tmp_path / 'out')
   assert found.features.dtype == np.float16
   expected = embedded(images).sum(axis=1)
@@ -135,7 +134,7 @@ def test_a_store_of_an_earlier_version_goes_on(images, tmp_path):
   out = tmp_path / 'out'
   with pytest.raises(KeyboardInterrupt):
     extract(images, out, stop_at=4, flush_secs=0.0)
-  names = [images.files.name(i) for i in range(11)]
+  names = [images.name(i) for i in range(11)]
   columns = {'row': range(11), 'path': names, 'label': ['x'] * 11}
   parquet.write_table(pa.table(columns), out / 'rows.parquet')
   (out / rowtable.NAME).unlink()
@@ -153,7 +152,7 @@ def test_a_store_of_an_earlier_version_goes_on(images, tmp_path):
 
 
 def test_a_last_image_that_cannot_be_decoded_is_named_once(images, tmp_path):
-  path = images.files.path(10)
+  path = images.path(10)
   pathlib.Path(path).write_bytes(b'none')
   with pytest.raises(errors.UserError) as caught:
     extract(images, tmp_path / 'out')
@@ -161,14 +160,14 @@ def test_a_last_image_that_cannot_be_decoded_is_named_once(images, tmp_path):
 
 
 def test_a_tree_has_the_layout_of_the_megaface_scripts(images, tmp_path):
-  form = forms.Form(layout='tree', normalised=True)
+  form = store.Form(layout='tree', normalised=True)
   extract(images, tmp_path / 'out', form=form)
   feature = np.load(tmp_path / 'out' / '0 é' / '0.npy')
   assert feature.shape == (DIM,)
   np.testing.assert_allclose(np.linalg.norm(feature), 1, rtol=1e-5)
-  names = [images.files.name(i) for i in range(11)]
+  names = [images.name(i) for i in range(11)]
   found = store.open_tree(tmp_path / 'out', names)
-  extract(images, tmp_path / 'rows', form=forms.Form(normalised=True))
+  extract(images, tmp_path / 'rows', form=store.Form(normalised=True))
   rows = store.open_store(tmp_path / 'rows')
   np.testing.assert_array_equal(found.features, rows.features)
 
@@ -187,7 +186,7 @@ def contents(folder):
 def test_what_is_stopped_goes_on_to_the_same_bytes(
   images, tmp_path, layout, stop_at, flush_secs
 ):
-  form = forms.Form(layout=layout)
+  form = store.Form(layout=layout)
   extract(images, tmp_path / 'whole', form=form)
   parts = tmp_path / 'parts'
   with pytest.raises(KeyboardInterrupt):
@@ -210,14 +209,12 @@ def test_two_models_or_settings_never_share_a_folder(images, tmp_path, stop_at):
   before = contents(out)
   for changed, message in (
     ({'scale': 3.0}, "weights_sha256 was '2.0', now '3.0'"),
-    ({'form': forms.Form('none')}, "flip was 'sum', now 'none'"),
-    ({'form': forms.Form(dtype='float16')}, 'dtype'),
+    ({'form': store.Form('none')}, "flip was 'sum', now 'none'"),
+    ({'form': store.Form(dtype='float16')}, 'dtype'),
   ):
     with pytest.raises(errors.UserError, match=message):
       extract(images, out, **changed)
-  fewer = imagesets.ImageSet(
-    files.ImageFiles([images.files.name(0)], tmp_path / 'images'), images.label
-  )
+  fewer = files.ImageFiles([images.name(0)], tmp_path / 'images')
   with pytest.raises(errors.UserError, match='num_rows was 11, now 1'):
     extract(fewer, out)
   assert contents(out) == before
@@ -247,30 +244,30 @@ def test_a_disk_without_room_is_refused_at_once(images, tmp_path, monkeypatch):
 
 def test_a_folder_of_another_program_is_refused(images, tmp_path):
   (tmp_path / 'out').mkdir()
-  for text, message in (('{}', 'made otherwise'), ('none', 'cannot be read')):
+  for text, message in (('{}', 'made otherwise'), ('none', 'cannot read')):
     (tmp_path / 'out' / store.META).write_text(text)
     with pytest.raises(errors.UserError, match=message):
       extract(images, tmp_path / 'out')
 
 
 def test_features_that_are_not_finite_name_the_image(images, tmp_path):
-  first = images.files.name(0)
+  first = images.name(0)
   with pytest.raises(errors.UserError, match=f'{first} are not finite'):
     extract(images, tmp_path / 'a', scale=np.inf)
   with pytest.raises(errors.UserError, match='Too large for float16'):
-    form = forms.Form(dtype='float16')
+    form = store.Form(dtype='float16')
     extract(images, tmp_path / 'b', scale=1e6, form=form)
 
 
 def test_images_that_a_tree_cannot_hold_apart(images, tmp_path):
   root = tmp_path / 'images'
-  form = forms.Form(layout='tree')
+  form = store.Form(layout='tree')
   for names, message in (
     (['0 é/0.png', '0 é/0.jpg'], 'in one file'),
     ([str(root / '0 é' / '0.png')], 'outside'),
     (['../images/0 é/0.png'], 'outside'),
   ):
-    given = imagesets.ImageSet(files.ImageFiles(names, root), images.label)
+    given = files.ImageFiles(names, root)
     with pytest.raises(errors.UserError, match=message):
       extract(given, tmp_path / 'out', form=form)
 
@@ -278,12 +275,13 @@ def test_images_that_a_tree_cannot_hold_apart(images, tmp_path):
 def test_bare_lists_and_folders_of_any_depth(images, tmp_path):
   root = tmp_path / 'images'
   below = imagesets.open_paths(str(root))
-  assert below.files.num_rows == 11
-  assert below.label(3) == ''
+  assert below.num_rows == 11
+  extract(below, tmp_path / 'out')
+  assert set(store.open_store(tmp_path / 'out').labels) == {''}
   listed = tmp_path / 'list.txt'
   listed.write_text('0 é/3.png\r\n\n2 é/5.png\n')
   found = imagesets.open_paths(str(listed), str(root))
-  assert [found.files.name(i) for i in range(2)] == ['0 é/3.png', '2 é/5.png']
+  assert [found.name(i) for i in range(2)] == ['0 é/3.png', '2 é/5.png']
   listed.write_text('0 é/4.png\n')
   with pytest.raises(errors.UserError, match=r'4\.png'):
     imagesets.open_paths(str(listed), str(root))
@@ -366,15 +364,13 @@ def test_a_run_is_told_by_its_weights(tmp_path, saved):
       config.seed = seed
       state = setup.make_state(run, config)
       checkpoint.save(manager, step, state, run.record, {})
-  images = imagesets.open_source(
+  images = sources.build(
     'synthetic',
-    {
-      'image_size': 16,
-      'identities': 4,
-      'cache_dir': str(saved.parent / 'faces'),
-    },
+    image_size=16,
+    identities=4,
+    cache_dir=str(saved.parent / 'faces'),
   )
-  options = {'form': forms.Form(), 'batch': 8}
+  options = {'form': store.Form(), 'batch': 8}
   path = tmp_path / 'run'
   out = tmp_path / 'out'
   extraction.compute(path, images, out, checkpoint='1', **options)
@@ -382,7 +378,7 @@ def test_a_run_is_told_by_its_weights(tmp_path, saved):
     extraction.compute(path, images, out, checkpoint='last', **options)
   with pytest.raises(errors.UserError, match='batch was 8, now 16'):
     extraction.compute(
-      path, images, out, checkpoint='1', form=forms.Form(), batch=16
+      path, images, out, checkpoint='1', form=store.Form(), batch=16
     )
   meta = store.open_store(out).meta
   assert meta['about']['model']['step'] == 1

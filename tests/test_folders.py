@@ -116,7 +116,7 @@ def test_system_entries_are_left_out_at_every_depth_and_said_once(
   for walk in (
     lambda: folders.images_below(str(tmp_path)),
     lambda: (name for name, _ in outliers.Pool(str(tmp_path)).listed()),
-    lambda: imagesets.open_paths(str(tmp_path)).files.names.all_encoded(),
+    lambda: imagesets.open_paths(str(tmp_path)).names.all_encoded(),
   ):
     caplog.clear()
     assert sorted(walk()) == expected

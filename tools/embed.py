@@ -90,12 +90,12 @@ def main(arguments: argparse.Namespace) -> None:
     arguments.coordinator, arguments.num_processes, arguments.process_id
   )
   # After the runtime's flags are set.
-  from bfjax.evaluation.features import extraction, forms, imagesets
+  from bfjax.data import sources
+  from bfjax.evaluation.features import extraction, imagesets, store
 
   if arguments.source:
-    images = imagesets.open_source(
-      arguments.source, dict(map(_option, arguments.option))
-    )
+    options = dict(map(_option, arguments.option))
+    images = sources.build(arguments.source, **options)
   elif arguments.paths:
     images = imagesets.open_paths(arguments.paths, arguments.root)
   elif arguments.root:
@@ -113,7 +113,7 @@ def main(arguments: argparse.Namespace) -> None:
     images,
     arguments.out,
     checkpoint=arguments.checkpoint,
-    form=forms.Form(
+    form=store.Form(
       arguments.flip,
       arguments.normalise,
       arguments.dtype,
@@ -124,7 +124,7 @@ def main(arguments: argparse.Namespace) -> None:
     flush_secs=arguments.flush_secs,
   )
   if not arguments.process_id:
-    print(f'Features of {images.files.num_rows} images in {arguments.out}')
+    print(f'Features of {images.num_rows} images in {arguments.out}')
 
 
 def _option(given: str) -> tuple[str, object]:

@@ -156,11 +156,10 @@ def _tell_pairs(arguments):
   path, root = os.path.abspath(arguments.path), arguments.root
   root = os.path.abspath(root) if root else os.path.dirname(path)
   is_pack = packs.is_pack(path)
-  opened = pairinspection.open_pairs(path, root)
   sample = 0 if arguments.all else _SAMPLE
-  seen = pairinspection.inspect(opened, sample=sample)
+  images, seen = pairinspection.inspect(path, root, sample=sample)
   problem = findings.problem_of_pairs(
-    opened.images, seen, root=root, list='' if is_pack else path
+    images, seen, root=root, list='' if is_pack else path
   )
   options = {'root': root, 'pairs': path, **seen.options}
   lines = [

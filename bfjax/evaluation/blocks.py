@@ -29,19 +29,14 @@ _SHARES_MEMORY = ('cpu',)  # platforms whose arrays numpy sees without a copy
 class Block(NamedTuple):
   """The products of some queries with some consecutive gallery rows.
 
-  Attributes:
-    queries: which ones.
-    first: the first gallery row.
-    products: float32 [queries, _GROUP, groups], -inf where there is no row;
-      group g is the rows g, g + groups, ... of the block, so that maxima run
-      along whole vectors.
-    maxima: float32 [queries, groups].
+  Group g is the rows g, g + groups, ... of the block, so that maxima run along
+  whole vectors.
   """
 
   queries: slice
-  first: int
-  products: jax.Array
-  maxima: np.ndarray
+  first: int  # gallery row
+  products: jax.Array  # float32 [queries, _GROUP, groups], -inf for no row
+  maxima: np.ndarray  # float32 [queries, groups]
 
   def highest(self, count: int) -> np.ndarray:
     """float32 [queries]: at least `count` products of each are as high."""

@@ -1,6 +1,8 @@
 """Verification on pairs of images: the protocols, and what explains them."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,41 +30,30 @@ _IN_WORDS = {
 }
 
 
+@dataclasses.dataclass(eq=False)
 class Pairs:
-  """Verification of pairs of images.
+  """Verification of pairs of images; see `benchmarks.Benchmark`.
 
-  Attributes:
-    files: the images of all pairs, each once.
-    left: int32 [n], the row in `files` of the left image of each pair.
-    right: int32 [n], that of the right one.
-    same: bool [n], whether the two are one person.
-    folds: the number of folds.
-    protocols: names from `verification.PROTOCOLS`.
+  Raises:
+    UserError: if there is no such protocol, or if the pairs cannot be split
+      into the folds as the protocols need.
   """
 
-  def __init__(
-    self,
-    files,
-    left: np.ndarray,
-    right: np.ndarray,
-    same: np.ndarray,
-    folds: int = 10,
-    protocols: Sequence[str] = ('boundaryface', 'insightface'),
-  ):
-    """Takes the attributes.
+  files: Any  # the images of all pairs, each once
+  left: np.ndarray  # int32 [n], row in `files` of the left image of each pair
+  right: np.ndarray  # int32 [n], that of the right one
+  same: np.ndarray  # bool [n], whether the two are one person
+  folds: int = 10  # how many
+  protocols: Sequence[str] = tuple(_SCORES)
 
-    Raises:
-      UserError: if there is no such protocol, or if the pairs cannot be split
-        into the folds as the protocols need.
-    """
-    self.files, self.folds, self.protocols = files, folds, tuple(protocols)
-    self.left = np.asarray(left, np.int32)
-    self.right = np.asarray(right, np.int32)
-    self.same = np.asarray(same, bool)
+  def __post_init__(self):
+    self.left = np.asarray(self.left, np.int32)
+    self.right = np.asarray(self.right, np.int32)
+    self.same = np.asarray(self.same, bool)
     for name in self.protocols:
       errors.choose('protocol', name, verification.PROTOCOLS)
       equal = name == 'boundaryface'
-      folding.check(len(self.same), folds, equal)
+      folding.check(len(self.same), self.folds, equal)
 
   @property
   def protocol(self) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,69 +15,46 @@ _FOLDS, _SUFFIX = 10, '.jpg'  # of the field's lists
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairInspection(looking.Looks):
-  """What was found, all of it JSON values.
-
-  Attributes:
-    pairs: how many.
-    pairs_of_one_person: of these.
-    images: different ones.
-    options: what a benchmark of these pairs must be told, as its keys: how
-      the images end, and what there is where 10 equal folds, as in the field's
-      lists, cannot be.
-  """
+  """What was found, all of it JSON values."""
 
   pairs: int
   pairs_of_one_person: int
-  images: int
+  images: int  # different ones
+  # What a benchmark of these pairs must be told, as its keys: how the images
+  # end, and what there is where 10 equal folds, as in the field's lists, cannot
+  # be.
   options: dict[str, str]
 
 
-class Opened(NamedTuple):
-  """Pairs that have been read.
-
-  Attributes:
-    images: of all pairs, each once: `files.ImageFiles` or `packs.PackFiles`.
-    same: bool [n], whether a pair is one person.
-    suffix: of images that a list names by number.
-  """
-
-  images: files.ImageFiles | packs.PackFiles
-  same: np.ndarray
-  suffix: str = _SUFFIX
-
-
-def open_pairs(path: str, root: str) -> Opened:
-  """Reads a list, see `pairlist`, or a pack.
+def inspect(
+  path: str, root: str, *, sample: int
+) -> tuple[files.ImageFiles | packs.PackFiles, PairInspection]:
+  """Reads a list, see `pairlist`, or a pack, and looks through its images.
 
   Args:
     path: of the list or pack.
     root: the folder that the paths of a list are relative to.
+    sample: how many images to decode; 0 for all.
+
+  Returns:
+    the images of all pairs, each once, and what was found.
 
   Raises:
     UserError: as `pairlist.read` and `packs.read`.
   """
   if packs.is_pack(path):
-    pack = packs.read(path)
-    return Opened(packs.PackFiles(path, pack.images), pack.same)
-  for suffix in (*folders.SUFFIXES, _SUFFIX):
-    found = pairlist.read(path, suffix=suffix)
-    if os.path.exists(os.path.join(root, found[0].left)):
-      break
-  names = dict.fromkeys(name for pair in found for name in pair[1:3])
-  images = files.ImageFiles(names, root)
-  return Opened(images, np.array([x.same for x in found]), suffix)
-
-
-def inspect(opened: Opened, *, sample: int) -> PairInspection:
-  """Looks through pairs.
-
-  Args:
-    opened: what `open_pairs` returned.
-    sample: how many images to decode; 0 for all.
-  """
-  images, same, suffix = opened
+    pack, suffix = packs.read(path), _SUFFIX
+    images, same = packs.PackFiles(path, pack.images), pack.same
+  else:
+    for suffix in (*folders.SUFFIXES, _SUFFIX):
+      found = pairlist.read(path, suffix=suffix)
+      if os.path.exists(os.path.join(root, found[0].left)):
+        break
+    names = dict.fromkeys(name for pair in found for name in pair[1:3])
+    images = files.ImageFiles(names, root)
+    same = np.array([x.same for x in found])
   looks = looking.look(images, sample=sample, compare=True).looks
-  return PairInspection(
+  return images, PairInspection(
     **vars(looks),
     pairs=len(same),
     pairs_of_one_person=int(same.sum()),

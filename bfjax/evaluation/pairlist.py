@@ -11,16 +11,15 @@ There are three, with paths relative to the root folder of the images:
 Fields are separated by tabs, and may then hold blanks, or by any blanks.
 """
 
+import itertools
+import math
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
-
-import numpy as np
 
 from bfjax import errors, text
 from bfjax.data import folders
 
-_SNIFFED_BYTES = 1 << 16  # of a file that may be a list of pairs
+_SNIFFED_LINES = 1000  # of a file that may be a list of pairs
 _FORMATS = ('auto', 'lfw', 'rfw', 'flags')
 _FLAGS = {'1': True, '-1': False, '0': False}
 _EXPECTED = {
@@ -55,8 +54,7 @@ def read(path: str, format: str = 'auto', suffix: str = '.jpg') -> list[Pair]:
       message names the list and the line.
   """
   errors.choose('format of pair lists', format, dict.fromkeys(_FORMATS))
-  remedy = 'A relative path is taken from the root folder of the images.'
-  lines = _stripped(text.lines(path, 'the pair list', remedy))
+  lines = _lines(path)
   if not lines:
     raise errors.UserError(f'The pair list {text.printable(path)} is empty.')
   if format == 'auto':
@@ -74,17 +72,10 @@ def is_pair_list(path: str) -> bool:
   pair, since both are called as images are.
   """
   try:
-    with open(path, 'rb') as file:
-      start = file.read(_SNIFFED_BYTES)
-  except OSError:
-    return False  # who reads it says so
-  start = start[: start.rfind(b'\n') + 1] or start
-  start = start.decode('utf-8-sig', 'surrogateescape').split('\n')
-  lines = _stripped(enumerate(start, 1))
-  try:
+    lines = _lines(path, _SNIFFED_LINES)
     found = lines and _parse(path, lines, _detect(path, lines), '.jpg')
   except errors.UserError:
-    return False
+    return False  # where it cannot be read, who reads it says so
   return bool(found) and all(
     name.lower().endswith(folders.SUFFIXES)
     for pair in found
@@ -92,10 +83,11 @@ def is_pair_list(path: str) -> bool:
   )
 
 
-def _stripped(lines: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
-  """Those that are not blank, with their numbers."""
-  stripped = ((number, line.strip(' \t\r')) for number, line in lines)
-  return [(number, line) for number, line in stripped if line]
+def _lines(path: str, most: int | None = None) -> list[tuple[int, str]]:
+  """All lines that are not blank, or the first, with their numbers."""
+  remedy = 'A relative path is taken from the root folder of the images.'
+  lines = text.lines(path, 'the pair list', remedy)
+  return [(n, line.strip(' \t\r')) for n, line in itertools.islice(lines, most)]
 
 
 def _detect(path: str, lines: list[tuple[int, str]]) -> str:
@@ -151,7 +143,7 @@ def _check_header(path: str, number: int, line: str, num_pairs: int) -> None:
       'the header, `folds n` or `n` (a list without one has the format rfw)'
     )
     raise text.bad_line(path, number, line, expected)
-  expected = 2 * int(np.prod([int(field) for field in _fields(line)]))
+  expected = 2 * math.prod(map(int, _fields(line)))
   if num_pairs != expected:
     raise errors.UserError(
       f'{text.place(path, number)}: the header {line!r} promises '

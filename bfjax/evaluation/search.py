@@ -32,23 +32,24 @@ class _Collector:
 
   def __init__(self, queries, gallery):
     self._queries, self._gallery = queries, gallery
+    # The first part is what has been kept, the others are new.
     self._parts = [
       (np.empty(0, np.float32), np.empty(0, int), np.empty(0, int))
     ]
-    self._num_kept = self._num_new = 0
+    self._num_new = 0
 
   def add(self, rough: np.ndarray, query: np.ndarray, row: np.ndarray) -> None:
     """Takes products float32 [n] of queries and gallery rows, int [n]."""
     self._parts.append((rough, query, row))
     self._num_new += len(rough)
-    if self._num_new > self._num_kept + _MANY:
+    if self._num_new > len(self._parts[0][0]) + _MANY:
       self._prune()
 
   def _all(self):
     return tuple(map(np.concatenate, zip(*self._parts, strict=True)))
 
   def _keep(self, *part):
-    self._parts, self._num_kept, self._num_new = [part], len(part[0]), 0
+    self._parts, self._num_new = [part], 0
 
   def _exact(self):
     """Prunes, and returns (exact products, queries, rows) of what is left."""

@@ -2,10 +2,10 @@
 
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from bfjax import backbones, errors
@@ -24,18 +24,11 @@ _IMAGES_PER_TRAINED = 0.01
 
 
 class Suite(NamedTuple):
-  """Some benchmarks and what it takes to run them.
+  """Some benchmarks and what it takes to run them."""
 
-  Attributes:
-    benchmarks: name -> benchmark.
-    absent: name -> why, of the optional benchmarks that are not there.
-    images: those of all benchmarks, each once.
-    embedder: what embeds them.
-  """
-
-  benchmarks: Mapping[str, Any]
-  absent: Mapping[str, str]
-  images: distinct.Distinct
+  benchmarks: Mapping[str, Any]  # by name
+  absent: Mapping[str, str]  # name of an optional one that is not there -> why
+  images: distinct.Distinct  # those of all benchmarks, each once
   embedder: embed.Embedder
 
 
@@ -69,7 +62,8 @@ def open_suite(
   for name, options in _wanted(config):
     optional = options.pop('optional', False)
     try:
-      opened[name] = _open(options)
+      kind = options.pop('kind')
+      opened[name] = benchmarks_lib.build(kind, **options)
     except benchmarks_lib.Absent as error:
       if not optional:
         raise benchmarks_lib.Absent(
@@ -110,13 +104,6 @@ def _wanted(config) -> Iterator[tuple[str, dict[str, Any]]]:
     yield name, dict(errors.choose('benchmark', name, config.benchmarks))
 
 
-def _open(options):
-  root = options.get('root')
-  if root and not os.path.exists(root):
-    raise benchmarks_lib.Absent(f'There is no folder {root}.')
-  return benchmarks_lib.build(options.pop('kind'), **options)
-
-
 def period(every_epochs: int, num_images: int, rows: int) -> int:
   """After how many epochs each to evaluate.
 
@@ -131,20 +118,19 @@ def period(every_epochs: int, num_images: int, rows: int) -> int:
   )
 
 
-def run(suite: Suite, params, stats, progress: bool = True) -> dict[str, float]:
+def run(suite: Suite, params, stats) -> dict[str, float]:
   """Embeds the images of the benchmarks, each once, and scores them.
 
   Args:
     suite: from `open_suite`.
     params: of the backbone.
     stats: its running statistics.
-    progress: whether to show a progress bar.
 
   Returns:
     '<benchmark>/<score>' -> value, for every score of every benchmark; and
     '<benchmark>/absent' -> 1 for those that are optional and not there.
   """
-  features = embed_images(suite, params, stats, progress)
+  features = embed_images(suite, params, stats)
   scores = {
     f'{name}/{key}': float(value)
     for name, benchmark, own in _shares(suite, features)
@@ -171,30 +157,25 @@ def analyse(
   }
 
 
-def embed_images(
-  suite: Suite, params, stats, progress: bool = True
-) -> np.ndarray | None:
+def embed_images(suite: Suite, params, stats) -> np.ndarray | None:
   """The features of the images of a suite, each embedded once.
 
   Args:
     suite: from `open_suite`.
     params: of the backbone.
     stats: its running statistics.
-    progress: whether to show a progress bar.
 
   Returns:
     float32 [n, 2, d]; None where no benchmark has images.
   """
-  features = None
   num_images = suite.images.num_rows
-  batches = ()
-  if num_images:
-    batches = suite.embedder(params, stats, suite.images)
-  with embed.bar(num_images, 'Embedding' if progress else '') as bar:
-    for row, found in batches:
-      if features is None:
-        shape = (num_images, *found.shape[1:])
-        features = store.scratch(shape, np.float32)
+  if not num_images:
+    return None
+  shape = num_images, 2, suite.embedder.embedding_dim
+  features = store.scratch(shape, np.float32)
+  title = 'Embedding' if jax.process_index() == 0 else ''
+  with embed.bar(num_images, title) as bar:
+    for row, found in suite.embedder(params, stats, suite.images):
       features[row : row + len(found)] = found
       bar.update(len(found))
   return features

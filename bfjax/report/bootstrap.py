@@ -8,46 +8,39 @@ import numpy as np
 from bfjax import errors
 from bfjax.report import results
 
+# Quantiles that a 95 % interval goes from and to.
+_ENDS = (1 - 0.95) / 2, (1 + 0.95) / 2
 _IN_MEMORY = 4_000_000  # numbers drawn at a time
 # To draw how often a combination comes takes as long as to draw so many rows.
 _COUNT_COST = 30
 
 
 class Intervals(NamedTuple):
-  """Scores of some models on one benchmark, with intervals.
+  """Scores of some models on one benchmark, with intervals; float64 [models].
 
-  Attributes:
-    score: float64 [models].
-    low: float64 [models], the lower end of each score's interval.
-    high: float64 [models], the upper one.
-    best: the model of the highest score; the first of several.
-    below: float64 [models, 2], the interval of score - score of the best;
-      (0, 0) for the best itself. Where it holds 0 the two may be equally good.
+  `below`, [models, 2], is the interval of score - score of the best; (0, 0) for
+  the best itself. Where it holds 0 the two may be equally good.
   """
 
   score: np.ndarray
   low: np.ndarray
   high: np.ndarray
-  best: int
+  best: int  # the model of the highest score; the first of several
   below: np.ndarray
 
 
 def intervals(
-  models: Sequence[results.Outcomes],
-  *,
-  resamples: int = 2000,
-  level: float = 0.95,
-  seed: int = 0,
+  models: Sequence[results.Outcomes], *, resamples: int = 2000
 ) -> Intervals:
-  """Percentile bootstrap intervals of scores and of their differences.
+  """Percentile bootstrap intervals, 95 %, of scores and of their differences.
 
   A resample draws, with replacement, as many pairs (or probes) from each
   stratum (fold) as it has, and takes the outcomes of all models on the same
   pairs, so that the differences between models are paired; the score of the
   resample is the mean over the strata of the mean outcome. The thresholds, and
   so the outcomes, stay as the protocol has set them on all pairs. The interval
-  is from the quantile (1 - level) / 2 of the resamples to 1 minus that, of
-  linear interpolation.
+  is from the quantile 0.025 of the resamples to that of 0.975, of linear
+  interpolation.
 
   Only the mean is wanted, so it is counted how often each combination of
   outcomes (one a model) is drawn, which is multinomial: the same distribution
@@ -57,8 +50,6 @@ def intervals(
   Args:
     models: the outcomes of each model on the same pairs in the same order.
     resamples: how many.
-    level: the probability that an interval is to cover the score.
-    seed: of the draws.
 
   Raises:
     UserError: if the models do not have the same strata.
@@ -72,17 +63,16 @@ def intervals(
       'Scores on different pairs or in different folds cannot be compared: '
       f'{[len(x.values) for x in models]} pairs. Evaluate all models anew.'
     )
-  ends = [(1 - level) / 2, (1 + level) / 2]
   score = np.array([x.score() for x in models])
   best = int(np.argmax(score))
   values = np.stack([np.asarray(x.values, np.float64) for x in models], axis=1)
   # Each model by itself, so that its interval does not depend on the others.
   alone = [
-    np.quantile(_resample(column[:, None], models[0], resamples, seed), ends)
+    np.quantile(_resample(column[:, None], models[0], resamples), _ENDS)
     for column in values.T
   ]
-  drawn = _resample(values, models[0], resamples, seed)
-  below = np.quantile(drawn - drawn[:, best : best + 1], ends, axis=0)
+  drawn = _resample(values, models[0], resamples)
+  below = np.quantile(drawn - drawn[:, best : best + 1], _ENDS, axis=0)
   return Intervals(score, *np.array(alone).T, best, below.T)
 
 
@@ -94,9 +84,9 @@ def score_intervals(
   return {k: (float(x.low[0]), float(x.high[0])) for k, x in found.items()}
 
 
-def _resample(values, like, resamples, seed) -> np.ndarray:
+def _resample(values, like, resamples) -> np.ndarray:
   """float64 [resamples, models]: scores of resampled rows of [n, models]."""
-  rng = np.random.default_rng(seed)
+  rng = np.random.default_rng(0)
   drawn = np.zeros((resamples, values.shape[1]))
   for stratum in range(like.num_strata):
     own = values[like.strata == stratum]

@@ -42,15 +42,15 @@ def write(
   Returns:
     what results.md says.
   """
-  resultfiles.write(folder, one)  # first: the numbers have taken the most time
+  # First: the numbers have taken the most time.
+  drawn = resultfiles.write(folder, one)
   sections = [
     page.Section(
       tables.title(name),
       f'Protocol: {found.protocol}',
       tables.of_scores(found.analysis),
-      [page.Picture(x, k) for k, x in charts.draw_all(found.analysis).items()],
+      [page.Picture(x, k) for k, x in drawn[name].items()],
       [_case(x, files_of.get(name)) for x in found.analysis.examples],
-      'Hardest cases',
     )
     for name, found in one.found.items()
   ]
@@ -116,7 +116,6 @@ def _write(path, title, several, table, sections) -> str:
     _LEGEND if len(several) == 1 else f'{_LEGEND} {_BEST}',
     notes,
     sections + [page.Section(k, f'absent: {why}') for k, why in absent],
-    'What was evaluated',
     _about(several),
   )
   return page.write(path, made)

@@ -31,19 +31,12 @@ class Case(NamedTuple):
 
 
 class Cell(NamedTuple):
-  """A number of a table.
-
-  Attributes:
-    text: the number, or what is said in its place.
-    interval: that it is in, 'low .. high', or ''.
-    best: whether it is to stand out as the best of its kind.
-    margin: the interval of its difference to the best, or ''.
-  """
+  """A number of a table, or what is said in its place."""
 
   text: str
-  interval: str = ''
-  best: bool = False
-  margin: str = ''
+  interval: str = ''  # that it is in, 'low .. high'
+  best: bool = False  # whether it is to stand out as the best of its kind
+  margin: str = ''  # the interval of its difference to the best
 
 
 class Table(NamedTuple):
@@ -54,45 +47,24 @@ class Table(NamedTuple):
 
 
 class Section(NamedTuple):
-  """A part of a page.
-
-  Attributes:
-    title: above it.
-    text: what a reader must know of all its numbers.
-    table: its numbers.
-    charts: of curves and histograms.
-    cases: images to look at.
-    cases_title: above them.
-  """
+  """A part of a page: numbers, charts of them, and images to look at."""
 
   title: str
-  text: str
+  text: str  # what a reader must know of all its numbers
   table: Table | None = None
   charts: Sequence[Picture] = ()
   cases: Sequence[Case] = ()
-  cases_title: str = ''
 
 
 class Page(NamedTuple):
-  """All that a report says.
-
-  Attributes:
-    title: of the page.
-    table: the one that comes first.
-    legend: what its numbers are.
-    notes: what a reader of the table must know besides.
-    sections: the parts.
-    about_title: what the facts at the end are of.
-    about: name of each thing reported on -> what -> value.
-  """
+  """All that a report says."""
 
   title: str
   table: Table
-  legend: str
-  notes: Sequence[str]
+  legend: str  # what its numbers are
+  notes: Sequence[str]  # what a reader of the table must know besides
   sections: Sequence[Section]
-  about_title: str
-  about: Mapping[str, Mapping[str, str]]
+  about: Mapping[str, Mapping[str, str]]  # name of a model -> fact -> value
 
 
 def write(path: pathlib.Path, page: Page) -> str:
@@ -120,8 +92,8 @@ def _html(page: Page) -> str:
     lstrip_blocks=True,
   )
   environment.filters['data'] = _data
-  environment.filters['printable'] = text_lib.printable
-  return environment.get_template('page.html').render(page._asdict())
+  template = environment.get_template('page.html')
+  return text_lib.printable(template.render(page._asdict()))
 
 
 def _data(picture: Picture) -> str:
@@ -140,7 +112,7 @@ def _markdown(page: Page) -> str:
     parts += [f'## {section.title}', section.text]
     if section.table:
       parts.append(markdown_table(section.table))
-  parts.append(f'## {page.about_title}')
+  parts.append('## What was evaluated')
   for name, facts in page.about.items():
     lines = [f'- {key}: {value}' for key, value in facts.items()]
     parts.append('\n'.join([f'{name}:', '', *lines]))

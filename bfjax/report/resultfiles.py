@@ -23,23 +23,29 @@ FORMAT, VERSION = 'bfjax-results', 1
 RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
 
 
-def write(folder: pathlib.Path, one: results.Evaluation) -> None:
+def write(
+  folder: pathlib.Path, one: results.Evaluation
+) -> dict[str, dict[str, bytes]]:
   """Writes the files above; `results.json` last, so it tells of a whole.
 
   What an evaluation before has left there, and is not written again, goes.
+
+  Returns:
+    the charts: name of a benchmark -> title -> PNG.
   """
   (folder / FOLDER).mkdir(parents=True, exist_ok=True)
   (folder / RESULTS).unlink(missing_ok=True)
   for path in (folder / FOLDER).iterdir():
     if path.suffix in ('.json', '.png', '.npz'):
       path.unlink()
-  arrays = {}
+  arrays, drawn = {}, {}
   for name, found in one.found.items():
     stem, analysis = folder / FOLDER / file_name(name), found.analysis
     explained = ('curves', 'histograms', 'examples')
     shown = {part: getattr(analysis, part) for part in explained}
     atomic.write_text(f'{stem}.json', _dumps(shown, indent=None))
-    for title, picture in charts.draw_all(analysis).items():
+    drawn[name] = charts.draw_all(analysis)
+    for title, picture in drawn[name].items():
       with atomic.writing(f'{stem}_{file_name(title)}.png') as draft:
         draft.write_bytes(picture)
     for score, outcomes in analysis.outcomes.items():
@@ -52,6 +58,7 @@ def write(folder: pathlib.Path, one: results.Evaluation) -> None:
   ):
     np.savez_compressed(file, **arrays)
   atomic.write_text(folder / RESULTS, _dumps(_summary(one)))
+  return drawn
 
 
 def read(folder: pathlib.Path) -> results.Evaluation:
@@ -67,13 +74,17 @@ def read(folder: pathlib.Path) -> results.Evaluation:
       f'{path} is not a {FORMAT} file of version {VERSION}. Evaluate the model '
       'again.'
     )
-  outcomes = _read_outcomes(folder / FOLDER / _OUTCOMES)
+  arrays = _read_arrays(folder / FOLDER / _OUTCOMES)
   found = {}
   for name, one in summary['benchmarks'].items():
     data = _read_json(folder / FOLDER / f'{file_name(name)}.json')
     scores = {k: math.nan if x is None else x for k, x in one['scores'].items()}
-    own = {k: outcomes.get(f'{name}/{k}') for k in scores}
-    own = {k: x for k, x in own.items() if x is not None}
+    own = {}
+    for score in scores:
+      keys = [f'{name}/{score}/{part}' for part in results.Outcomes._fields]
+      if keys[0] in arrays:
+        values, strata, num_strata = (arrays[key] for key in keys)
+        own[score] = results.Outcomes(values, strata, int(num_strata))
     found[name] = results.Found(
       one['protocol'],
       tuple(one['headline']),
@@ -94,13 +105,10 @@ def _summary(one: results.Evaluation) -> dict[str, Any]:
   """What results.json says."""
   benchmarks = {}
   for name, found in one.found.items():
-    analysis, about = found.analysis, found._asdict()
-    del about['analysis']
-    intervals = bootstrap.score_intervals(analysis.outcomes)
-    benchmarks[name] = about | {
-      'scores': analysis.scores,
-      'intervals': intervals,
-    }
+    benchmarks[name] = about = found._asdict()
+    analysis = about.pop('analysis')
+    about['scores'] = analysis.scores
+    about['intervals'] = bootstrap.score_intervals(analysis.outcomes)
   return {
     'format': FORMAT,
     'version': VERSION,
@@ -135,20 +143,12 @@ def _explanation(data):
   return curves, histograms, examples
 
 
-def _read_outcomes(path) -> dict[str, results.Outcomes]:
-  """'<benchmark>/<score>' -> outcomes."""
-  parts: dict = {}
+def _read_arrays(path) -> dict[str, np.ndarray]:
   try:
     with np.load(path) as arrays:
-      for key in arrays.files:
-        name, part = key.rsplit('/', 1)
-        parts.setdefault(name, {})[part] = arrays[key]
+      return dict(arrays)
   except (OSError, ValueError, EOFError) as error:
     raise errors.UserError(f'Cannot read {path}: {error}.') from error
-  return {
-    name: results.Outcomes(x['values'], x['strata'], int(x['num_strata']))
-    for name, x in parts.items()
-  }
 
 
 def _read_json(path):

@@ -17,48 +17,28 @@ _NOTHING: Mapping = types.MappingProxyType({})
 
 
 class Curve(NamedTuple):
-  """A line of a chart, such as an ROC curve.
+  """A line of a chart, such as an ROC curve, and how it is drawn."""
 
-  Attributes:
-    x: float64 [n].
-    y: float64 [n].
-    x_label: what x is, with its unit; 'false accept rate'.
-    y_label: what y is.
-    log_x: whether x is drawn on a logarithmic axis.
-  """
-
-  x: np.ndarray
-  y: np.ndarray
-  x_label: str
+  x: np.ndarray  # float64 [n]
+  y: np.ndarray  # float64 [n]
+  x_label: str  # with its unit: 'false accept rate'
   y_label: str
   log_x: bool = False
 
 
 class Histogram(NamedTuple):
-  """How often scores fall into bins, for kinds of pairs.
+  """How often scores fall into bins, for kinds of pairs."""
 
-  Attributes:
-    edges: float64 [bins + 1], rising.
-    counts: what is counted ('same person') -> int64 [bins].
-    x_label: what the edges are, 'cosine'.
-  """
-
-  edges: np.ndarray
-  counts: Mapping[str, np.ndarray]
-  x_label: str
+  edges: np.ndarray  # float64 [bins + 1], rising
+  counts: Mapping[str, np.ndarray]  # 'same person', say -> int64 [bins]
+  x_label: str  # what the edges are: 'cosine'
 
 
 class Example(NamedTuple):
-  """Images to look at side by side.
+  """Images to look at side by side."""
 
-  Attributes:
-    caption: what is to be seen, 'same person, taken for two'.
-    images: pairs (row in the benchmark's `files`, text under the image).
-    score: of the images; the caption says of what.
-  """
-
-  caption: str
-  images: tuple[tuple[int, str], ...]
+  caption: str  # what is to be seen, and what the score is of
+  images: tuple[tuple[int, str], ...]  # (row in `files`, text under the image)
   score: float
 
 
@@ -69,16 +49,11 @@ class Outcomes(NamedTuple):
 
   A stratum without outcomes counts as 0. A fold is a stratum; a score that is
   a plain mean over all pairs or probes has one.
-
-  Attributes:
-    values: float [n], of each pair or probe: 1 if it is decided right, else 0.
-    strata: int [n], the stratum of each, 0 <= stratum < num_strata.
-    num_strata: K.
   """
 
-  values: np.ndarray
-  strata: np.ndarray
-  num_strata: int = 1
+  values: np.ndarray  # float [n], 1 for a pair or probe decided right, else 0
+  strata: np.ndarray  # int [n], the stratum of each, from 0
+  num_strata: int = 1  # K
 
   def score(self) -> float:
     """The score, a fraction."""
@@ -94,57 +69,37 @@ def outcomes(values: np.ndarray) -> Outcomes:
 
 
 class Analysis(NamedTuple):
-  """The numbers of a benchmark and what explains them; all but scores optional.
+  """The numbers of a benchmark and what explains them, by title or score.
 
-  Attributes:
-    scores: what `Benchmark.evaluate` returns.
-    curves: title -> curve; titles that several benchmarks or models share are
-      compared in one chart.
-    histograms: title -> histogram.
-    examples: the worst cases first.
-    outcomes: name of a score -> what it is the mean of, where it is one.
+  Curves of one title are compared in one chart, of several models.
   """
 
-  scores: Mapping[str, float]
+  scores: Mapping[str, float]  # what `Benchmark.evaluate` returns
   curves: Mapping[str, Curve] = _NOTHING
   histograms: Mapping[str, Histogram] = _NOTHING
-  examples: tuple[Example, ...] = ()
-  outcomes: Mapping[str, Outcomes] = _NOTHING
+  examples: tuple[Example, ...] = ()  # the worst cases first
+  outcomes: Mapping[str, Outcomes] = _NOTHING  # of scores that are such means
 
 
 class Found(NamedTuple):
-  """What one benchmark says of a model.
+  """What one benchmark says of a model."""
 
-  Attributes:
-    protocol: as `Benchmark.protocol`.
-    headline: as `Benchmark.headline`.
-    num_images: how many were embedded for it.
-    images_sha256: of their names, '' for very many or saved features.
-    analysis: the numbers and what explains them.
-  """
-
-  protocol: str
-  headline: tuple[str, ...]
-  num_images: int
-  images_sha256: str
+  protocol: str  # as `Benchmark.protocol`
+  headline: tuple[str, ...]  # as `Benchmark.headline`
+  num_images: int  # embedded for it
+  images_sha256: str  # of their names; '' for very many or saved features
   analysis: Analysis
 
 
 class Evaluation(NamedTuple):
-  """What all benchmarks say of a model.
+  """What all benchmarks say of a model."""
 
-  Attributes:
-    name: of the model, for tables.
-    about: JSON values: 'model' (what it is), 'date', 'command', 'versions',
-      and, of a run, CONFIG and, where it went wrong, TRAINING.
-    found: name of a benchmark -> what it says.
-    absent: name of an optional benchmark that is not there -> why.
-  """
-
-  name: str
+  name: str  # for tables
+  # JSON values: 'model' (what it is), 'date', 'command', 'versions', and, of a
+  # run, CONFIG and, where it went wrong, TRAINING.
   about: Mapping[str, Any]
-  found: Mapping[str, Found]
-  absent: Mapping[str, str]
+  found: Mapping[str, Found]  # by the benchmark's name
+  absent: Mapping[str, str]  # name of an optional one that is not there -> why
 
   def scores(self) -> dict[str, float]:
     """'<benchmark>/<score>' -> value."""

@@ -1,7 +1,7 @@
 """The images of several benchmarks, each once, and the way back."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,42 +11,13 @@ from bfjax.data import files as image_files
 _MAX_KNOWN = 200_000
 
 
-class Distinct:
-  """The images of several `Files` as one, those that are the same once.
+class Chosen:
+  """Images chosen from one or several `Files`, numbered anew."""
 
-  Two image files are the same if their absolute paths are, two other objects
-  if they are equal; images of one object are all distinct.
-
-  Attributes:
-    num_rows: how many distinct images there are.
-  """
-
-  def __init__(self, all_files: Iterable):
-    """Takes the files of the benchmarks."""
-    self._files = list(dict.fromkeys(all_files))
-    self._rows_of = {}  # files -> slice or int [files.num_rows], rows in self
-    self.num_rows = 0
-    known, parts, own = {}, [], []
-    for part, files in enumerate(self._files):
-      new = range(files.num_rows)
-      self._rows_of[files] = slice(self.num_rows, self.num_rows + len(new))
-      if isinstance(files, image_files.ImageFiles) and len(new) <= _MAX_KNOWN:
-        paths = [os.fsencode(files.path(row)) for row in new]
-        new = []
-        for row, path in enumerate(paths):
-          if path not in known:
-            known[path] = self.num_rows + len(new)
-            new.append(row)
-        self._rows_of[files] = np.array([known[path] for path in paths], int)
-      parts.append(np.full(len(new), part, np.int32))
-      own.append(np.asarray(new, int))
-      self.num_rows += len(new)
-    # Of each distinct image: whose it is, and its row there.
-    self._part, self._own = np.r_[0:0, *parts], np.r_[0:0, *own]
-
-  def rows_of(self, files) -> slice | np.ndarray:
-    """Where the images of one of the files are among all."""
-    return self._rows_of[files]
+  def __init__(self, all_files: Sequence, part: np.ndarray, own: np.ndarray):
+    """Takes, of each image, int [n], whose it is and its row there."""
+    self._files, self._part, self._own = all_files, part, own
+    self.num_rows = len(own)
 
   def read(self, rows) -> list[bytes]:
     rows = np.asarray(rows)
@@ -63,3 +34,36 @@ class Distinct:
 
   def path(self, row: int) -> str:
     return self._files[self._part[row]].path(int(self._own[row]))
+
+
+class Distinct(Chosen):
+  """The images of several `Files` as one, those that are the same once.
+
+  Two image files are the same if their absolute paths are, two other objects
+  if they are equal; images of one object are all distinct.
+  """
+
+  def __init__(self, all_files: Iterable):
+    """Takes the files of the benchmarks."""
+    all_files = list(dict.fromkeys(all_files))
+    self._rows_of = {}  # files -> slice or int [files.num_rows], rows in self
+    known, parts, owns, count = {}, [], [], 0
+    for part, files in enumerate(all_files):
+      new = range(files.num_rows)
+      self._rows_of[files] = slice(count, count + len(new))
+      if isinstance(files, image_files.ImageFiles) and len(new) <= _MAX_KNOWN:
+        paths = [os.fsencode(files.path(row)) for row in new]
+        new = []
+        for row, path in enumerate(paths):
+          if path not in known:
+            known[path] = count + len(new)
+            new.append(row)
+        self._rows_of[files] = np.array([known[path] for path in paths], int)
+      parts.append(np.full(len(new), part, np.int32))
+      owns.append(np.asarray(new, int))
+      count += len(new)
+    super().__init__(all_files, np.r_[0:0, *parts], np.r_[0:0, *owns])
+
+  def rows_of(self, files) -> slice | np.ndarray:
+    """Where the images of one of the files are among all."""
+    return self._rows_of[files]

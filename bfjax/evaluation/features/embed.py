@@ -10,6 +10,7 @@ import tqdm
 
 from bfjax import backbones, sharding
 from bfjax.data import pipeline
+from bfjax.evaluation.features import distinct
 
 
 class Embedder:
@@ -81,8 +82,9 @@ class Embedder:
     # the part of this process.
     rows = np.arange(first, first + steps * self.batch)
     rows = np.minimum(rows, files.num_rows - 1).reshape(steps, parts, -1)
+    own = rows[:, part].reshape(-1)
     batches = pipeline.ordered_batches(
-      _Rows(files, rows[:, part].reshape(-1)),
+      distinct.Chosen([files], np.zeros_like(own), own),
       batch=self.batch // parts,
       image_size=self._image_size,
       threads=self._threads,
@@ -101,22 +103,6 @@ class Embedder:
       yield row, np.asarray(features)[: files.num_rows - row]
 
 
-class _Rows:
-  """Some rows of files."""
-
-  def __init__(self, files, rows: np.ndarray):
-    self._files, self._rows, self.num_rows = files, rows, len(rows)
-
-  def read(self, rows):
-    return self._files.read(self._rows[rows])
-
-  def name(self, row):
-    return self._files.name(int(self._rows[row]))
-
-  def path(self, row):
-    return self._files.path(int(self._rows[row]))
-
-
 def bar(
   num_images: int, title: str, done: int = 0, always: bool = False
 ) -> tqdm.tqdm:
@@ -129,15 +115,14 @@ def bar(
     always: whether to show it in a log too, not on terminals only; there it is
       written anew every ten seconds.
   """
-  in_log = always and not sys.stderr.isatty()
-  hidden = None if title else True  # None: shown on terminals only
+  on_terminal = sys.stderr.isatty()
   return tqdm.tqdm(
     total=num_images,
     initial=done,
     desc=title,
     unit='image',
     unit_scale=True,
-    disable=False if title and always else hidden,
-    mininterval=10.0 if in_log else 0.1,
+    disable=not (title and (always or on_terminal)),
+    mininterval=0.1 if on_terminal else 10.0,
     leave=always,
   )

@@ -14,25 +14,18 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bfjax import errors, model, sharding
-from bfjax.evaluation.features import (
-  embed,
-  forms,
-  imagesets,
-  rowtable,
-  store,
-  storewriter,
-)
+from bfjax.evaluation.features import embed, rowtable, store, storewriter
 
 _OF_MODEL = ('backbone', 'image_size', 'colour_order', 'input_scaling')
 
 
 def compute(
   path: pathlib.Path,
-  images: imagesets.ImageSet,
+  files,
   out: pathlib.Path,
   *,
   checkpoint: str = 'last',
-  form: forms.Form,
+  form: store.Form,
   batch: int = 256,
   threads: int = 0,
   flush_secs: float = 10.0,
@@ -41,8 +34,8 @@ def compute(
 
   Args:
     path: the workdir of a run, or a model folder.
-    images: the images.
-    out: the folder, see `extract`.
+    files: the images, see `extract`.
+    out: the folder, likewise.
     checkpoint: of a run: 'last', 'best' or a step.
     form: what the features are to look like.
     batch: images a step, filled up to a multiple of the devices.
@@ -52,7 +45,6 @@ def compute(
   Raises:
     UserError: as `extract`; if the model cannot be read.
   """
-  form.check()
   if batch < 1:
     raise errors.UserError(f'A batch of {batch} images: give 1 or more.')
   loaded = model.load_model(path, checkpoint, with_centres=False)
@@ -70,7 +62,7 @@ def compute(
   )
   extract(
     functools.partial(embedder, *weights),
-    images,
+    files,
     out,
     form=form,
     batch=embedder.batch,
@@ -117,9 +109,9 @@ def kept(
         shutil.rmtree(other)
   extract(
     embed_batches,
-    imagesets.ImageSet(files),
+    files,
     place,
-    form=forms.Form('both'),
+    form=store.Form('both'),
     batch=batch,
     embedding_dim=loaded.backbone.embedding_dim,
     settings=settings,
@@ -147,10 +139,10 @@ def _digest(weights) -> str:
 
 def extract(
   embed_batches: Callable,
-  images: imagesets.ImageSet,
+  files,
   out: pathlib.Path,
   *,
-  form: forms.Form,
+  form: store.Form,
   batch: int,
   embedding_dim: int,
   settings: Mapping[str, Any],
@@ -163,7 +155,8 @@ def extract(
 
   Args:
     embed_batches: (files, first=row) -> as `embed.Embedder`.
-    images: the images.
+    files: the images, with num_rows, read, name and path; their labels are
+      told where they have `labels` and `class_names`, as a source has.
     out: the folder; of the first process.
     form: what the features are to look like.
     batch: of `embed_batches`.
@@ -176,19 +169,15 @@ def extract(
     UserError: if `out` has features made otherwise, an image cannot be read,
       features are not finite (the image is named), or the disk is full.
   """
-  form.check()
-  files = images.files
   writes = jax.process_index() == 0
   done = 0
   if writes:
-    writer = _open(images, out, form, batch, embedding_dim, settings)
+    writer = _open(files, out, form, batch, embedding_dim, settings)
     done = writer.done
   if jax.process_count() > 1:
     done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
-  first = done - done % batch
-  batches = ()
-  if done < files.num_rows:
-    batches = embed_batches(files, first=first)
+  is_left = done < files.num_rows
+  batches = embed_batches(files, first=done) if is_left else ()
   if not writes:
     for _ in batches:
       pass
@@ -196,10 +185,10 @@ def extract(
   if writer.is_finished:
     return
   flushed = time.monotonic()
-  bar = embed.bar(files.num_rows, 'Embedding', first, always=True)
+  bar = embed.bar(files.num_rows, 'Embedding', done, always=True)
   with writer, bar:
     for row, found in batches:
-      features = form.of(found, files, row)
+      features = form.of(found, lambda i, first=row: files.name(first + i))
       writer.write(row, features)
       bar.update(len(features))
       if time.monotonic() - flushed >= flush_secs:
@@ -208,10 +197,14 @@ def extract(
     writer.finish()
 
 
-def _open(images, out, form, batch, embedding_dim, settings):
+def _open(files, out, form, batch, embedding_dim, settings):
   """The writer, with the table of rows beside it."""
-  files = images.files
-  lines = (files.num_rows, files.name, images.label)
+  has_labels = hasattr(files, 'class_names')
+  lines = (
+    files.num_rows,
+    files.name,
+    lambda row: files.class_names[files.labels[row]] if has_labels else '',
+  )
   digest = hashlib.sha256()
   for text in rowtable.lines(*lines):
     digest.update(text)
@@ -228,10 +221,7 @@ def _open(images, out, form, batch, embedding_dim, settings):
     **settings,
   }
   if form.layout == 'tree':
-    storewriter.check_tree_names(files.num_rows, files.name)
-    sink = storewriter.Tree(files.name, form.dtype)
+    sink = storewriter.Tree(files, form.dtype)
   else:
     sink = storewriter.Rows((files.num_rows, *shape), form.dtype)
-  writer = storewriter.Writer(out, known, sink)
-  writer.write_table(rowtable.lines(*lines))
-  return writer
+  return storewriter.Writer(out, known, sink, rowtable.lines(*lines))

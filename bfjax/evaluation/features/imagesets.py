@@ -1,25 +1,11 @@
-"""Images to compute features of, with or without labels."""
+"""Images to compute features of: data sets, packs, bare lists and folders."""
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
 from bfjax import errors, text
-from bfjax.data import files, folders, labelled, sources
+from bfjax.data import files, folders, labelled
 from bfjax.datasets import ondisk
 from bfjax.formats import packs
-
-
-class ImageSet(NamedTuple):
-  """Some images.
-
-  Attributes:
-    files: has num_rows, read, name and path.
-    label: row -> the label as the user writes it, or ''.
-  """
-
-  files: Any
-  label: Callable[[int], str] = lambda row: ''
 
 
 def open_set(
@@ -29,7 +15,7 @@ def open_set(
   dataset: str = '',
   split: str = '',
   format: str = '',
-) -> ImageSet:
+) -> labelled.Source | packs.PackFiles:
   """A data set of whichever format, or a verification pack.
 
   Args:
@@ -43,18 +29,12 @@ def open_set(
     UserError: if it is none of these or cannot be read.
   """
   if os.path.isfile(root) and not list and packs.is_pack(root):
-    pack = packs.read(root)
-    return ImageSet(packs.PackFiles(root, pack.images))
+    return packs.PackFiles(root, packs.read(root).images)
   found = ondisk.detect(root, list=list, dataset=dataset, format=format)
-  return _labelled(ondisk.open_source(found, split=split))
+  return ondisk.open_source(found, split=split)
 
 
-def open_source(name: str, options: Mapping[str, Any]) -> ImageSet:
-  """The source called `name` with its options, as `data` of a config."""
-  return _labelled(sources.build(name, **options))
-
-
-def open_paths(paths: str, root: str = '') -> ImageSet:
+def open_paths(paths: str, root: str = '') -> files.ImageFiles:
   """Images without labels.
 
   Args:
@@ -72,7 +52,7 @@ def open_paths(paths: str, root: str = '') -> ImageSet:
       raise errors.UserError(
         f'There are no images ({", ".join(folders.SUFFIXES)}) below {paths}.'
       )
-    return ImageSet(found)
+    return found
   lines = text.byte_lines(paths, 'the list of images')
   found = files.ImageFiles(
     (line.strip(b' \t') for _, line in lines),
@@ -81,8 +61,4 @@ def open_paths(paths: str, root: str = '') -> ImageSet:
   if not found.num_rows:
     raise errors.UserError(f'{text.printable(paths)} lists no images.')
   found.check_exist()
-  return ImageSet(found)
-
-
-def _labelled(source: labelled.Source) -> ImageSet:
-  return ImageSet(source, lambda row: source.class_names[source.labels[row]])
+  return found

@@ -13,18 +13,13 @@ from bfjax.text import first_lines, printable
 
 
 class Saved(NamedTuple):
-  """Features of the images of a list.
+  """Features of the images of a list."""
 
-  Attributes:
-    features: [m, d] or [m, 2, d], float32 or float16; rows by a slice or by an
-      array of row numbers.
-    rows: where in it the images are, int [n].
-    in_words: how they were made.
-  """
-
+  # [m, d] or [m, 2, d], float32 or float16; rows by a slice or by an array of
+  # row numbers.
   features: Any
-  rows: np.ndarray
-  in_words: str
+  rows: np.ndarray  # where in it the images are, int [n]
+  in_words: str  # how they were made
 
 
 def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
@@ -45,12 +40,12 @@ def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
       numbers or differ in shape; the message names the image or the file.
   """
   place = os.path.join(root, folder)
-  if os.path.exists(os.path.join(place, store.FEATURES)):
-    found = store.open_store(place)
-    rows = _rows(found.names, names, place)
-  elif os.path.exists(os.path.join(root, store.FEATURES)):
-    found = store.open_store(root)
-    rows = _rows(found.names, [os.path.join(folder, x) for x in names], root)
+  for path, prefix in ((place, ''), (root, folder)):
+    if os.path.exists(os.path.join(path, store.FEATURES)):
+      found = store.open_store(path)
+      wanted = [os.path.join(prefix, name) for name in names]
+      rows = _rows(found.names, wanted, path)
+      break
   else:
     found = _open_tree(root, folder, names)
     rows = np.arange(len(names))

@@ -14,46 +14,76 @@ its mirror image: 'none' f(x), 'sum' f(x) + f(x'), 'joined' f(x) then f(x'),
 'both' each by itself. `normalised`: divided by its Euclidean length.
 """
 
-import concurrent.futures
 import json
 import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tqdm
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.data import checks, files
 from bfjax.evaluation.features import rowtable
+from bfjax.evaluation.protocols import fusion
 from bfjax.text import printable
 
 FEATURES, META, UNFINISHED = 'features.npy', 'meta.json', 'unfinished.json'
-# Threads that read the files of a tree, and how many it is asked for at once.
-_THREADS, _CHUNK = 16, 4096
+# Threads that read the files of a tree, each so many in turn.
+_THREADS, _CHUNK = 16, 256
+_MANY = 10_000  # files that a progress bar is shown for
 # More features than so many bytes are kept in a file.
 _IN_MEMORY = 2**30
 
 
 class Store(NamedTuple):
-  """Features and what they are of.
+  """Features [n, d] or [n, 2, d], float32 or float16, and what they are of.
 
-  Attributes:
-    features: [n, d] or [n, 2, d], float32 or float16, not in memory: take rows
-      by a slice or by an array of row numbers.
-    names: of n images, their paths; looked up when asked for.
-    labels: of n images, '' where there is none.
-    meta: what `meta.json` says; 'flip', 'normalised', 'dim' and 'model' among
-      it. Of a tree without such a file: empty.
+  Those of a store are not in memory: take rows by a slice or by an array of row
+  numbers. Names and labels are looked up when asked for.
   """
 
-  features: Any
-  names: Sequence[str]
-  labels: Sequence[str]
+  features: np.ndarray
+  names: Sequence[str]  # paths of the n images
+  labels: Sequence[str]  # '' where there is none
+  # What `meta.json` says, 'flip', 'normalised' and 'dim' among it; empty of a
+  # tree without such a file.
   meta: dict[str, Any]
+
+
+class Form(NamedTuple):
+  """What features are to look like."""
+
+  flip: str = 'sum'  # 'none', 'sum', 'joined' or 'both', see above
+  normalised: bool = False  # whether each is divided by its Euclidean length
+  dtype: str = 'float32'  # or 'float16'
+  layout: str = 'rows'  # a store, or 'tree': one .npy an image
+
+  def of(self, found: np.ndarray, name: Callable[[int], str]) -> np.ndarray:
+    """Features as asked for.
+
+    Args:
+      found: float32 [n, 2, d], f(x) and f(mirror x).
+      name: i < n -> the image, for messages.
+
+    Raises:
+      UserError: if features are not finite; the image is named.
+    """
+    fusion.check_finite(found, name)
+    is_both = self.flip == 'both'
+    features = fusion.fuse(
+      found.reshape(-1, found.shape[-1]) if is_both else found,
+      flip='none' if is_both else self.flip,
+      normalise=self.normalised,
+    )
+    if is_both:
+      features = features.reshape(found.shape)
+    with np.errstate(over='ignore'):
+      features = features.astype(self.dtype)
+    fusion.check_finite(features, name, f'Too large for {self.dtype}.')
+    return features
 
 
 def open_store(path: str | os.PathLike) -> Store:
@@ -63,13 +93,9 @@ def open_store(path: str | os.PathLike) -> Store:
     UserError: if it is not there or unfinished, or if its parts do not fit.
   """
   path = pathlib.Path(path)
-  meta = _read_meta(path)
-  try:
-    features = np.load(path / FEATURES, mmap_mode='r')
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-      f'Cannot read the features {path / FEATURES}: {error}.'
-    ) from error
+  _check_finished(path)
+  meta = read_meta(path / META)
+  features = _load(path / FEATURES, mmap_mode='r')
   names, labels = rowtable.read(path / meta.get('rows', rowtable.NAME))
   if len(names) != len(features):
     raise errors.UserError(
@@ -93,8 +119,8 @@ def open_tree(root: str | os.PathLike, names: Sequence[str]) -> Store:
       it), or if the folder is unfinished.
   """
   root = pathlib.Path(root)
-  meta = _read_meta(root) if (root / META).exists() else {}
   _check_finished(root)
+  meta = read_meta(root / META) if (root / META).exists() else {}
   if not names:
     raise errors.UserError(f'No features are asked for of {root}.')
   stems = [os.path.splitext(name)[0] for name in names]
@@ -110,39 +136,37 @@ def _gathered(paths: files.ImageFiles) -> np.ndarray:
   first = _load(paths.path(0))
   out = scratch((len(paths), *first.shape), first.dtype)
 
-  def fill(row):
-    found = _load(paths.path(row))
-    if found.dtype.kind != 'f' or found.shape != first.shape:
-      raise errors.UserError(
-        f'{printable(paths.path(row))} holds {found.dtype} of shape '
-        f'{found.shape}; expected are floating-point numbers of shape '
-        f'{first.shape}, as of the first image: all of one model.'
-      )
-    out[row] = found
+  def fill(rows):
+    for row in rows:
+      found = _load(paths.path(row))
+      if found.dtype.kind != 'f' or found.shape != first.shape:
+        raise errors.UserError(
+          f'{printable(paths.path(row))} holds {found.dtype} of shape '
+          f'{found.shape}; expected are floating-point numbers of shape '
+          f'{first.shape}, as of the first image: all of one model.'
+        )
+      out[row] = found
+    return []  # nothing to tell
 
-  with (
-    concurrent.futures.ThreadPoolExecutor(_THREADS) as pool,
-    tqdm.tqdm(
-      total=len(paths),
-      desc=f'Features of {paths.root}',
-      unit='file',
-      unit_scale=True,
-      disable=len(paths) < 10_000,
-    ) as bar,
-  ):
-    for start in range(0, len(paths), _CHUNK):
-      some = range(start, min(start + _CHUNK, len(paths)))
-      for _ in pool.map(fill, some):
-        bar.update()
+  filled = checks.look_at_all(
+    len(paths),
+    fill,
+    chunk=_CHUNK,
+    threads=_THREADS,
+    title=f'Features of {paths.root}',
+    progress=len(paths) >= _MANY,
+  )
+  for _ in filled:
+    pass
   return out
 
 
-def _load(path: str) -> np.ndarray:
+def _load(path, mmap_mode=None) -> np.ndarray:
   try:
-    return np.load(path)
+    return np.load(path, mmap_mode)
   except (OSError, ValueError, EOFError) as error:
     raise errors.UserError(
-      f'Cannot read the features {printable(path)}: {error}.'
+      f'Cannot read the features {printable(os.fspath(path))}: {error}.'
     ) from error
 
 
@@ -168,15 +192,20 @@ def scratch(shape: tuple[int, ...], dtype) -> np.ndarray:
     return np.memmap(file, dtype, 'r+', shape=shape)
 
 
-def _read_meta(path: pathlib.Path) -> dict[str, Any]:
-  _check_finished(path)
+def read_meta(path: pathlib.Path) -> dict[str, Any]:
+  """What a META or UNFINISHED says; nothing if it is of another program.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
   try:
-    return json.loads((path / META).read_text())
+    found = json.loads(path.read_text(encoding='utf-8'))
   except (OSError, ValueError) as error:
     raise errors.UserError(
-      f'{path} is no store of features: cannot read {path / META} ({error}). '
+      f'{path.parent} is no store of features: cannot read {path} ({error}). '
       'tools/embed.py makes one.'
     ) from error
+  return found if isinstance(found, dict) else {}
 
 
 def _check_finished(path: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,21 @@ class Writer:
     is_finished: whether all are, and the folder is a store.
   """
 
-  def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], sink):
-    """Begins, or goes on.
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    settings: Mapping[str, Any],
+    sink,
+    table: Iterator[bytes],
+  ):
+    """Begins in a new or empty folder, or goes on in one that has begun.
 
     Args:
-      folder: new, empty, or with features in the making.
+      folder: of the features.
       settings: JSON values, 'num_rows' among them: all that the features
         depend on. What is under 'about' may change on the way.
       sink: a `Rows` or a `Tree`.
+      table: lines of the table of rows, written where it is not there.
 
     Raises:
       UserError: if the folder has features made with other settings, something
@@ -50,31 +57,27 @@ class Writer:
     self._settings = json.loads(json.dumps(settings))
     unfinished, whole = folder / store.UNFINISHED, folder / store.META
     self.is_finished = whole.exists() and not unfinished.exists()
-    if unfinished.exists() or self.is_finished:
-      known = _read(whole if self.is_finished else unfinished)
-      self._check_same(known)
-      self._settings['rows'] = known.get('rows', self._settings['rows'])
-      self.done = known.get('done', known['num_rows'])
-      return
     with _writing(folder):
-      folder.mkdir(parents=True, exist_ok=True)
-      if any(folder.iterdir()):
-        raise errors.UserError(
-          f'{folder} is not empty and holds no features in the making. Give a '
-          'new folder, or empty this one first.'
-        )
-      self._note(0)
-
-  def write_table(self, lines: Iterator[bytes]) -> None:
-    """Writes the table of rows, see `rowtable`, where it is not there."""
-    path = self._folder / self._settings['rows']
-    if not path.exists():
-      with (
-        _writing(self._folder),
-        atomic.writing(self._folder / rowtable.NAME) as draft,
-        draft.open('wb') as file,
-      ):
-        file.writelines(lines)
+      if unfinished.exists() or self.is_finished:
+        known = store.read_meta(whole if self.is_finished else unfinished)
+        self._check_same(known)
+        self._settings['rows'] = known.get('rows', rowtable.NAME)
+        self.done = known.get('done', known['num_rows'])
+      else:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+          raise errors.UserError(
+            f'{folder} is not empty and holds no features in the making. Give '
+            'a new folder, or empty this one first.'
+          )
+        self._note(0)
+      if not (folder / self._settings['rows']).exists():
+        self._settings['rows'] = rowtable.NAME
+        with (
+          atomic.writing(folder / rowtable.NAME) as draft,
+          draft.open('wb') as file,
+        ):
+          file.writelines(table)
 
   def _check_same(self, known: Mapping[str, Any]) -> None:
     changed = [
@@ -103,11 +106,7 @@ class Writer:
     self._sink.close()
 
   def write(self, row: int, features: np.ndarray) -> None:
-    """Writes the features of the rows from `row` on, in order.
-
-    Raises:
-      UserError: if the disk is full, say.
-    """
+    """Writes the features of the rows from `row` on, in order."""
     with _writing(self._folder):
       self._sink.write(row, features)
 
@@ -135,14 +134,6 @@ def _writing(folder) -> Iterator[None]:
     raise errors.UserError(
       f'Cannot write features to {folder}: {error.strerror}.'
     ) from error
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    found = json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'{path} cannot be read: {error}.') from error
-  return found if isinstance(found, dict) else {}
 
 
 class Rows:
@@ -180,8 +171,14 @@ class Rows:
 class Tree:
   """A .npy file for each image, `a/1.npy` for the image `a/1.jpg`."""
 
-  def __init__(self, name: Callable[[int], str], dtype):
-    self._name, self._dtype = name, dtype
+  def __init__(self, files, dtype):
+    """Takes the images.
+
+    Raises:
+      UserError: if a tree cannot have a file of its own for each.
+    """
+    _check_names(files.num_rows, files.name)
+    self._name, self._dtype = files.name, dtype
     self._made = set()
 
   def open(self, folder: pathlib.Path, done: int) -> None:
@@ -189,7 +186,7 @@ class Tree:
 
   def write(self, row: int, features: np.ndarray) -> None:
     for i, feature in enumerate(np.asarray(features, self._dtype), row):
-      path = os.path.join(self._folder, tree_name(self._name(i)))
+      path = os.path.join(self._folder, _file_of(self._name(i)))
       folder = os.path.dirname(path)
       if folder not in self._made:
         os.makedirs(folder, exist_ok=True)
@@ -203,13 +200,12 @@ class Tree:
     pass
 
 
-def tree_name(name: str) -> str:
+def _file_of(name: str) -> str:
   """The file of an image's features: its path with the suffix .npy instead."""
   return os.path.splitext(name)[0] + '.npy'
 
 
-def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
-  """Raises UserError if a tree cannot have a file for each image of its own."""
+def _check_names(num_rows, name) -> None:
   taken = {}
   for row in range(num_rows):
     given = name(row)
@@ -218,8 +214,8 @@ def check_tree_names(num_rows: int, name: Callable[[int], str]) -> None:
         f'The features of {printable(given)} would lie outside of the '
         'folder: give the images relative to a root, or the layout `rows`.'
       )
-    first = taken.setdefault(hash(tree_name(given)), row)
-    if first != row and tree_name(name(first)) == tree_name(given):
+    first = taken.setdefault(hash(_file_of(given)), row)
+    if first != row and _file_of(name(first)) == _file_of(given):
       raise errors.UserError(
         f'{printable(name(first))} and {printable(given)} would have their '
         'features in one file: rename one, or give the layout `rows`.'
