@@ -279,7 +279,7 @@ def kill(tool, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(kind, 'write', written)
-      patch.setitem(packing.pack.__kwdefaults__, 'save_secs', 0.0)
+      patch.setattr(packing, '_SAVE_SECS', 0.0)
       with pytest.raises(Killed):
         tool.pack(parsed)
     [folder] = found
@@ -637,7 +637,7 @@ def test_a_set_that_differs_is_found_out(images, name, tmp_path, monkeypatch):
 
   monkeypatch.setattr(type(writer), 'write', write_wrong)
   with pytest.raises(errors.UserError, match='is not what was to be written'):
-    packing.pack(source, writer, command={}, progress=False)
+    packing.pack(source, writer, command={})
   assert not writer.out.exists()
 
 

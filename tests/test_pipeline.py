@@ -45,7 +45,7 @@ def bad_source(source, tmp_path):
   (tmp_path / '3.png').write_bytes((tmp_path / '3.png').read_bytes()[:-20])
   (tmp_path / '4.png').write_text('not an image')
   (tmp_path / '21.png').unlink()
-  text = pathlib.Path(source.files.root, 'list.txt').read_text()
+  text = pathlib.Path(source.images.root, 'list.txt').read_text()
   (tmp_path / 'list.txt').write_text(text)
   return imagelist.build(root=str(tmp_path), list='list.txt', check='none')
 
@@ -220,7 +220,7 @@ def test_a_bad_image_is_named_and_nothing_else_is_said(bad_source):
   with pytest.raises(errors.UserError) as caught:
     _batches(bad_source, 0, 3, batch=NUM_ROWS)
   message = str(caught.value)
-  root = bad_source.files.root
+  root = bad_source.images.root
   assert f'Cannot decode the image {root}/3.png: truncated or corrupt' in (
     message
   )
@@ -380,7 +380,7 @@ def test_wrong_arguments_are_user_errors(source):
     ({'batch': 9, 'process_count': 2}, 'Choose a multiple of 2'),
     ({'on_error': 'ignore'}, "'error' or 'skip'"),
     ({'bad_rows': [NUM_ROWS]}, 'of another data set'),
-    ({'threads': -1}, r'data\.threads is -1'),
+    ({'threads': -1}, r'data\.threads=-1: expected 0 or more'),
   ):
     with pytest.raises(errors.UserError, match=message):
       _batches(source, 0, 1, **options)
@@ -396,7 +396,7 @@ def test_wrong_arguments_are_user_errors(source):
 
 def test_evaluation_reads_in_order_and_pads(source):
   batches = list(
-    pipeline.ordered_batches(source.files, batch=BATCH, image_size=SIZE)
+    pipeline.ordered_batches(source.images, batch=BATCH, image_size=SIZE)
   )
   rows = np.concatenate([x['row'] for x in batches])
   mask = np.concatenate([x['mask'] for x in batches])
@@ -411,9 +411,9 @@ def test_evaluation_reads_in_order_and_pads(source):
 def test_evaluation_names_bad_images_or_leaves_them_out(bad_source):
   options = {'batch': BATCH, 'image_size': SIZE}
   with pytest.raises(errors.UserError, match=r'3\.png: truncated'):
-    list(pipeline.ordered_batches(bad_source.files, **options))
+    list(pipeline.ordered_batches(bad_source.images, **options))
   batches = list(
-    pipeline.ordered_batches(bad_source.files, on_error='skip', **options)
+    pipeline.ordered_batches(bad_source.images, on_error='skip', **options)
   )
   rows = np.concatenate([x['row'] for x in batches])
   mask = np.concatenate([x['mask'] for x in batches])
@@ -423,7 +423,9 @@ def test_evaluation_names_bad_images_or_leaves_them_out(bad_source):
 
 def test_a_list_can_be_checked_by_decoding_it(bad_source):
   with pytest.raises(errors.UserError, match='3 of 22'):
-    imagelist.build(root=bad_source.files.root, list='list.txt', check='decode')
+    imagelist.build(
+      root=bad_source.images.root, list='list.txt', check='decode'
+    )
 
 
 def test_a_program_ends_while_batches_are_being_made(source):
@@ -431,7 +433,7 @@ def test_a_program_ends_while_batches_are_being_made(source):
     import time
     from bfjax.data import images, order, pipeline
     from bfjax.data.sources import imagelist
-    source = imagelist.build(root={source.files.root!r}, list='list.txt')
+    source = imagelist.build(root={source.images.root!r}, list='list.txt')
     class Slow:
       num_rows = source.num_rows
       def read(self, rows):
@@ -477,6 +479,6 @@ def test_images_are_read_only_once_and_in_bounded_number(source):
 
 
 def test_files_without_labels_are_enough_for_evaluation(source):
-  images = files.ImageFiles(['2.png', '1.png'], source.files.root)
+  images = files.ImageFiles(['2.png', '1.png'], source.images.root)
   [batch] = pipeline.ordered_batches(images, batch=2, image_size=SIZE)
   np.testing.assert_array_equal(batch['image'][:, 0, 0, 0], [20, 10])

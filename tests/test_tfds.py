@@ -88,7 +88,7 @@ def packed(source, root, rows_per_shard=4, version='1.0.0'):
   writer = layouts.build(
     'tfds', out=root / 'own' / version, rows_per_shard=rows_per_shard
   )
-  packing.pack(source, writer, command={}, progress=False)
+  packing.pack(source, writer, command={})
   return root
 
 
@@ -187,7 +187,7 @@ def test_our_sets_keep_all_and_tfds_reads_them(listed, tmp_path):
 
 
 def test_the_builder_of_tfds_prepares_any_source(listed, tmp_path):
-  options = {'root': listed.files.root, 'list': 'train.txt'}
+  options = {'root': listed.images.root, 'list': 'train.txt'}
   builder = faces_dataset_builder.Builder(
     data_dir=tmp_path,
     file_format='array_record',
@@ -299,9 +299,9 @@ def test_a_source_can_be_pickled_and_read_by_many_threads(listed, tmp_path):
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
     assert all(pool.map(read, range(40)))
   # After a fork, readers and locks of the parent are not used.
-  before = copy.records._reader
-  copy.records._pid = -1
-  assert read(0) and copy.records._reader is not before
+  before = copy.images.records._reader
+  copy.images.records._pid = -1
+  assert read(0) and copy.images.records._reader is not before
 
 
 @pytest.mark.parametrize('name', ['a\nb', ' a', '', 'n\udcff'])

@@ -217,7 +217,7 @@ def _open_set(arguments):
   if arguments.labels:
     new = correctionlog.read_log(arguments.labels)
     changed = selection.find_rows(
-      selection.names_of(source), Names.of(new), lambda _: arguments.labels
+      source.names, Names.of(new), lambda _: arguments.labels
     )
     labels = selection.relabel(
       *(labels, changed, Names.of(new.values())),
@@ -227,7 +227,7 @@ def _open_set(arguments):
   if arguments.drop:
     dropped = selection.read_names(arguments.drop)
     dropped = selection.find_rows(
-      selection.names_of(source), dropped, lambda _: arguments.drop
+      source.names, dropped, lambda _: arguments.drop
     )
     rows = np.setdiff1d(np.arange(source.num_rows), dropped)
     print(f'{source.num_rows - len(rows)} images are left out')
@@ -235,7 +235,7 @@ def _open_set(arguments):
       raise errors.UserError(f'{arguments.drop} leaves no images.')
   if not arguments.labels and not arguments.drop:
     return source
-  return selection.Selection(source, rows=rows, labels=labels)
+  return selection.select(source, rows=rows, labels=labels)
 
 
 def _open_pairs(arguments):

@@ -55,15 +55,9 @@ def crop(image: np.ndarray, draw: Draws) -> np.ndarray:
   The box has 0.2 to 1 of the area and an aspect ratio of 3/4 to 4/3, drawn as
   in TorchVision's RandomResizedCrop.
   """
-  height, width = image.shape[:2]
-  top, left, h, w = 0, 0, height, width
-  for _ in range(_TRIES):
-    tried = _box(image, draw, (0.2, 1.0), (3 / 4, 4 / 3))
-    if tried:
-      top, left, h, w = tried
-      break
+  box = _box(image, draw, (0.2, 1.0), (3 / 4, 4 / 3))
   padded = np.zeros_like(image)
-  padded[top : top + h, left : left + w] = image[top : top + h, left : left + w]
+  padded[box] = image[box]
   return padded
 
 
@@ -114,11 +108,8 @@ def cutout(image: np.ndarray, draw: Draws) -> np.ndarray:
   Cutout (DeVries and Taylor 2017).
   """
   cut = image.copy()
-  for _ in range(_TRIES):
-    if box := _box(image, draw, (0.02, 0.4), (0.3, 1 / 0.3)):
-      top, left, h, w = box
-      cut[top : top + h, left : left + w] = 0
-      break
+  if box := _box(image, draw, (0.02, 0.4), (0.3, 1 / 0.3)):
+    cut[box] = 0
   return cut
 
 
@@ -172,18 +163,20 @@ class Augment:
 
 
 def _box(image, draw, areas, aspects):
-  """(top, left, height, width) of a random box, or None if it is too long.
+  """The slices of a random box; () if all that were tried are too long.
 
   Its share of the area is uniform, its width / height log-uniform.
   """
   height, width = image.shape[:2]
-  area = draw.uniform(*areas) * height * width
-  aspect = math.exp(draw.uniform(*map(math.log, aspects)))
-  w = round(math.sqrt(area * aspect))
-  h = round(math.sqrt(area / aspect))
-  if not (0 < h <= height and 0 < w <= width):
-    return None
-  return draw.integer(height - h + 1), draw.integer(width - w + 1), h, w
+  for _ in range(_TRIES):
+    area = draw.uniform(*areas) * height * width
+    aspect = math.exp(draw.uniform(*map(math.log, aspects)))
+    w = round(math.sqrt(area * aspect))
+    h = round(math.sqrt(area / aspect))
+    if 0 < h <= height and 0 < w <= width:
+      top, left = draw.integer(height - h + 1), draw.integer(width - w + 1)
+      return slice(top, top + h), slice(left, left + w)
+  return ()
 
 
 def _recolour(image, draw, strength, hue):

@@ -1,10 +1,10 @@
 """Checks of all images of a data set: looked up, decoded, listed once."""
 
+import collections
 import concurrent.futures
-import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -43,7 +43,8 @@ def first_twice(
 
 def refuse_duplicates(path: str, listed: names.Names) -> None:
   """Raises UserError if the list `path` names an image twice."""
-  if twice := first_twice(listed.hashes(), listed.encoded):
+  hashes = np.fromiter(map(hash, listed.all_encoded()), np.int64, len(listed))
+  if twice := first_twice(hashes, listed.encoded):
     first, second = twice
     raise errors.UserError(
       f'{row_place(path, second)}: {printable(listed[second])} is listed '
@@ -78,52 +79,57 @@ def refuse_links(
     )
 
 
-def look_at_all(
-  num_rows: int,
-  look: Callable[[range], list],
+def bar(what: str, total: int, done: int = 0) -> tqdm.tqdm:
+  """A progress bar of images, with the time left; none if it takes no time."""
+  return tqdm.tqdm(
+    total=total,
+    initial=done,
+    desc=what,
+    unit='image',
+    unit_scale=True,
+    delay=1,
+    disable=not what,
+  )
+
+
+def ahead(
+  rows: Sequence[int] | np.ndarray,
+  work: Callable[[Sequence[int]], list],
   *,
   chunk: int,
   threads: int,
-  title: str,
-  progress: bool,
+  title: str = '',
 ) -> Iterator:
-  """Yields what `look` finds in all rows, in order.
+  """Yields what `work` makes of all rows, in order, by threads ahead.
 
   Args:
-    num_rows: how many rows there are.
-    look: rows -> a list.
-    chunk: rows that it looks at in one call.
+    rows: which.
+    work: some rows -> a list.
+    chunk: rows of one call of it.
     threads: that call it.
-    title: of the progress bar.
-    progress: whether to show that.
+    title: of a progress bar; '' for none.
   """
+  chunks = (rows[i : i + chunk] for i in range(0, len(rows), chunk))
+  waiting = collections.deque()
   with (
     concurrent.futures.ThreadPoolExecutor(threads) as pool,
-    tqdm.tqdm(
-      total=num_rows,
-      desc=title,
-      unit='image',
-      unit_scale=True,
-      disable=not progress,
-    ) as bar,
+    bar(title, len(rows)) as shown,
   ):
-    chunks = [
-      range(start, min(start + chunk, num_rows))
-      for start in range(0, num_rows, chunk)
-    ]
-    # Some tasks for each thread at a time: what is found does not pile up.
-    for at in range(0, len(chunks), 4 * threads):
-      some = chunks[at : at + 4 * threads]
-      for rows, found in zip(some, pool.map(look, some), strict=True):
-        yield from found
-        bar.update(len(rows))
+    while True:
+      # Some tasks for each thread at a time: what is found does not pile up.
+      some = itertools.islice(chunks, 2 * threads - len(waiting))
+      waiting.extend(pool.submit(work, chunk_rows) for chunk_rows in some)
+      if not waiting:
+        break
+      yield from waiting.popleft().result()
+      shown.update(min(chunk, len(rows) - shown.n))
 
 
-def refuse_any(problems: Iterator[str], num_rows: int, remedy: str) -> None:
+def refuse_any(problems: Iterable[str], num_rows: int, remedy: str) -> None:
   """Raises UserError if there are problems: how many, the first, the remedy."""
-  with contextlib.closing(problems):
-    first = list(itertools.islice(problems, NAMES_SHOWN))
-    count = len(first) + sum(1 for _ in problems)
+  problems = iter(problems)
+  first = list(itertools.islice(problems, NAMES_SHOWN))
+  count = len(first) + sum(1 for _ in problems)
   if first:
     raise errors.UserError(
       f'{count} of {num_rows} images cannot be used:\n'

@@ -14,17 +14,11 @@ _HEADER = 'row\tpath\tgiven_label\tnew_label'
 
 
 class Score(NamedTuple):
-  """How a log fits the truth; a pair is an image with a label.
+  """How a log fits the truth; a pair is an image with a label."""
 
-  Attributes:
-    logged: pairs in the log.
-    right: of these, those that are in the truth.
-    flipped: pairs in the truth.
-  """
-
-  logged: int
-  right: int
-  flipped: int
+  logged: int  # pairs in the log
+  right: int  # of these, those that are in the truth
+  flipped: int  # pairs in the truth
 
   @property
   def precision(self) -> float:

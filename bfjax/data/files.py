@@ -14,7 +14,6 @@ from bfjax.text import printable
 # waiting, so many of them are asked for at once.
 _STAT_THREADS = 16
 _STAT_CHUNK = 1024
-_FEW = 10_000  # that are looked up too soon for a progress bar
 # Of so many images one is there, or something is wrong with all of them.
 _FIRST = 16
 
@@ -113,13 +112,11 @@ class ImageFiles:
     return '' if status.st_size else 'empty'
 
   def problems(
-    self, progress: bool = True, identities: np.ndarray | None = None
+    self, identities: np.ndarray | None = None
   ) -> Iterator[tuple[int, str]]:
     """Looks every file up on disk, without reading it.
 
     Args:
-      progress: whether to show a progress bar, with the time left, where
-        there are many.
       identities: int64 [num_rows] of zeros, or None; gets a number for each
         file that is there, the same one for the same file.
 
@@ -132,13 +129,12 @@ class ImageFiles:
       found = ((row, self._problem(row, identities)) for row in rows)
       return [(row, problem) for row, problem in found if problem]
 
-    return checks.look_at_all(
-      self.num_rows,
+    return checks.ahead(
+      range(self.num_rows),
       look,
       chunk=_STAT_CHUNK,
       threads=_STAT_THREADS,
       title='Looking for the images',
-      progress=progress and self.num_rows >= _FEW,
     )
 
   def why_absent(self) -> str:
@@ -165,7 +161,7 @@ class ImageFiles:
     if why := self.why_absent():
       raise errors.UserError(why)
     checks.refuse_any(
-      (f'{self.path(r)}: {x}' for r, x in self.problems(identities=identities)),
+      (f'{self.path(r)}: {x}' for r, x in self.problems(identities)),
       self.num_rows,
       f'The paths are taken relative to {printable(self.root)}: is this the '
       'right root folder?',

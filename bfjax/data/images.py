@@ -52,10 +52,7 @@ class Reading:
 
   def __post_init__(self):
     limits.check('data.on_error', self.on_error)
-    if self.threads < 0:
-      raise errors.UserError(
-        f'data.threads is {self.threads}; expected 0 or more.'
-      )
+    limits.check('data.threads', self.threads)
 
 
 def load(source, reading: Reading, row, flip, key) -> np.ndarray:
@@ -175,21 +172,15 @@ def problems(source, rows: Iterable[int]) -> list[tuple[int, str]]:
   return found
 
 
-def all_problems(source, progress: bool = True) -> Iterator[tuple[int, str]]:
-  """Reads and decodes all images; yields what `problems` finds, by row.
-
-  Args:
-    source: a `labelled.Source` or `files.ImageFiles`.
-    progress: whether to show a progress bar, with the time left.
-  """
+def all_problems(source) -> Iterator[tuple[int, str]]:
+  """Reads and decodes all images of a source; yields what `problems` finds."""
   use_one_thread()
-  return checks.look_at_all(
-    source.num_rows,
+  return checks.ahead(
+    range(source.num_rows),
     lambda rows: problems(source, rows),
     chunk=_CHECK_CHUNK,
     threads=len(os.sched_getaffinity(0)),
     title='Decoding the images',
-    progress=progress,
   )
 
 

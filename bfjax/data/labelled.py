@@ -1,5 +1,7 @@
 """Labelled images by row number: what a source gives, and its classes."""
 
+import dataclasses
+import functools
 import hashlib
 import itertools
 import os
@@ -15,28 +17,10 @@ NOBODY = -1  # the true label of an image of nobody in the set
 _CHUNK = 4096
 
 
-class Source(Protocol):
-  """Training images by row number, with labels.
-
-  A row's number is its identity for good: it indexes the label table.
-
-  Attributes:
-    num_rows: the number of images.
-    num_classes: the number of classes.
-    labels: int32 [num_rows], the labels as given, 0 .. num_classes - 1.
-    true_labels: int32 [num_rows], `NOBODY` for an image of nobody in the set;
-      or None where they are not known.
-    class_names: of each class, the label as the user wrote it.
-    fingerprint: hexadecimal digest of names and labels; a run is not resumed
-      on other data.
-  """
+class Images(Protocol):
+  """Encoded images by row number, such as `files.ImageFiles`."""
 
   num_rows: int
-  num_classes: int
-  labels: np.ndarray
-  true_labels: np.ndarray | None
-  class_names: Sequence[str]
-  fingerprint: str
 
   def read(self, rows: np.ndarray) -> list[bytes]:
     """The encoded images of `rows`, int [n]; may be called from any thread.
@@ -50,6 +34,59 @@ class Source(Protocol):
 
   def path(self, row: int) -> str:
     """Where it lies, for messages: its absolute path."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+  """Training images by row number, with labels; itself `Images`.
+
+  A row's number is its identity for good: it indexes the label table.
+
+  Attributes:
+    images: those of the rows; what they call `names`, where they do, are the
+      names of all.
+    labels: int32 [num_rows], the labels as given, 0 .. num_classes - 1.
+    true_labels: int32 [num_rows], `NOBODY` for an image of nobody in the set;
+      or None where they are not known.
+    class_names: of each class, the label as the user wrote it.
+    digest: what tells these data from others; '' for that of names and labels.
+    num_left_out: images that are damaged, and are no rows.
+  """
+
+  images: Images
+  labels: np.ndarray
+  true_labels: np.ndarray | None
+  class_names: Sequence[str]
+  digest: str = ''
+  num_left_out: int = 0
+
+  @property
+  def num_rows(self) -> int:
+    return len(self.labels)
+
+  @property
+  def num_classes(self) -> int:
+    return len(self.class_names)
+
+  @property
+  def names(self) -> Names:
+    """The names of all rows, in order."""
+    known = getattr(self.images, 'names', None)
+    return known or Names.of(self.name(row) for row in range(self.num_rows))
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Hexadecimal digest; a run is not resumed on other data."""
+    return self.digest or fingerprint(self.names.all_encoded(), self.labels)
+
+  def read(self, rows: np.ndarray) -> list[bytes]:
+    return self.images.read(rows)
+
+  def name(self, row: int) -> str:
+    return self.images.name(row)
+
+  def path(self, row: int) -> str:
+    return self.images.path(row)
 
 
 def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:

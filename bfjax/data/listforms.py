@@ -16,7 +16,7 @@ names files that are there. Backslashes are taken for slashes, and names from
 or to another encoding, only where this finds more files.
 """
 
-import functools
+import itertools
 import logging
 import os
 import re
@@ -53,6 +53,10 @@ _COLUMNS = {
   'number path label': rb'^\d+[ \t]++(?P<path>[^\n]*\S)[ \t]+' + _LABEL,
 }
 _PLAIN = 'path label'
+_PATTERNS = {
+  name: re.compile(rb'(?m)%b[ \t\r\v\f]*$' % pattern)
+  for name, pattern in _COLUMNS.items()
+}
 # Its lines look like `path label`, too.
 _DOUBTFUL = 'number path label'
 # What names are in, and what they are on the disk.
@@ -68,18 +72,13 @@ _LEADING_DOTS = re.compile(rb'(?m)^([ \t]*)(?:\./)+')
 
 
 class Form(NamedTuple):
-  """How a list is written.
+  """How a list is written."""
 
-  Attributes:
-    columns: of its lines, as in the description of this module.
-    recoding: the encoding of its names and that of the disk, or a Unicode
-      normalisation, where names have to be changed to be those on the disk.
-    backslashes: whether they stand for slashes.
-  """
-
-  columns: str = _PLAIN
+  columns: str = _PLAIN  # of its lines, as in this module's description
+  # The encoding of its names and that of the disk, or a Unicode normalisation,
+  # where names have to be changed to be those on the disk.
   recoding: tuple[str, str] | None = None
-  backslashes: bool = False
+  backslashes: bool = False  # whether they stand for slashes
 
   def plain(self, lines: bytes) -> bytes | None:
     """Whole lines of such a list as lines `path<TAB>label`, paths tidied.
@@ -93,7 +92,7 @@ class Form(NamedTuple):
         return None
     if self.columns != _PLAIN:
       num_lines = len(_LINE.findall(lines))
-      lines, num_fit = _pattern(self.columns).subn(
+      lines, num_fit = _PATTERNS[self.columns].subn(
         rb'\g<path>\t\g<label>', lines
       )
       if num_fit != num_lines:
@@ -101,12 +100,6 @@ class Form(NamedTuple):
     if self.backslashes:
       lines = lines.replace(b'\\', b'/')
     return tidied(lines)
-
-  @property
-  def is_doubtful(self) -> bool:
-    """Whether it is believed only if its files are there."""
-    is_like_plain = self.columns == _DOUBTFUL
-    return is_like_plain or bool(self.recoding) or self.backslashes
 
   @property
   def in_words(self) -> str:
@@ -145,7 +138,8 @@ def detect(path: str, root: str = '') -> Form:
     names = [_name(form, line) for line in lines]
     fitting = [name for name in names if name is not None]
     there = sum(_is_there(root, name) for name in fitting) if root else 0
-    if form.is_doubtful and not there:
+    is_usual = form.columns != _DOUBTFUL and form == Form(form.columns)
+    if not (there or is_usual):  # the others are believed by their files
       continue
     if (there, len(fitting)) > most:
       best, most = form, (there, len(fitting))
@@ -170,10 +164,8 @@ def _forms(lines):
   sample = b''.join(lines)
   recodings = [None] if sample.isascii() else [None, *_RECODINGS]
   backslashes = [False, True] if b'\\' in sample else [False]
-  for recoding in recodings:
-    for columns in _COLUMNS:
-      for slashes in backslashes:
-        yield Form(columns, recoding, slashes)
+  for recoding, *form in itertools.product(recodings, _COLUMNS, backslashes):
+    yield Form(form[0], recoding, form[1])
 
 
 def _sample(path) -> list[bytes]:
@@ -197,18 +189,13 @@ def _sample(path) -> list[bytes]:
 def _name(form: Form, line: bytes) -> bytes | None:
   """The path in a line of that form; None if it is of another one."""
   plain = form.plain(line)
-  if plain is None or not _pattern(_PLAIN).search(plain):
+  if plain is None or not _PATTERNS[_PLAIN].search(plain):
     return None
   return plain.strip().rsplit(None, 1)[0]
 
 
 def _is_there(root: str, name: bytes) -> bool:
   return os.path.isfile(os.path.join(os.fsencode(root), name))
-
-
-@functools.cache
-def _pattern(columns: str) -> re.Pattern[bytes]:
-  return re.compile(rb'(?m)%b[ \t\r\v\f]*$' % _COLUMNS[columns])
 
 
 def _recoded(lines: bytes, source: str, target: str) -> bytes | None:

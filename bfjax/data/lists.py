@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bfjax import errors, text
 from bfjax.data import listforms
@@ -19,20 +20,14 @@ from bfjax.data.names import Names
 
 _MAX_DIGITS = 18
 _BLOCK_BYTES = 1 << 22
-# Those of bytes.strip.
-_IS_BLANK = np.isin(np.arange(256), list(b' \t\n\r\v\f'))
+_BLANKS = ' \t\r\v\f'  # with the end of a line, those of bytes.strip
 
 
 class Lines(NamedTuple):
-  """All lines of a list, without a Python object for each.
+  """All lines of a list, without a Python object for each."""
 
-  Attributes:
-    names: the paths.
-    labels: int64 [n].
-  """
-
-  names: Names
-  labels: np.ndarray
+  names: Names  # the paths
+  labels: np.ndarray  # int64 [n]
 
 
 def read(path: str, root: str = '') -> Lines:
@@ -55,7 +50,7 @@ def read(path: str, root: str = '') -> Lines:
       'a device; make it a file.'
     )
   blob = io.BytesIO()
-  lengths, labels = [np.zeros(1, np.int32)], [np.zeros(0, np.int64)]
+  lengths, labels = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
   with text.reading(path, 'the list') as file:
     while block := file.read(_BLOCK_BYTES):
       block += file.readline(text.MAX_LINE_BYTES + 1)
@@ -65,9 +60,9 @@ def read(path: str, root: str = '') -> Lines:
         found = list(_parse(path, form))
         names = Names.of(name for _, name, _ in found)
         return Lines(names, np.array([x for *_, x in found], np.int64))
-      paths, block_lengths, block_labels = found
-      blob.write(paths)
-      lengths.append(block_lengths)
+      paths, block_labels = found
+      blob.write(paths.buffers()[2] or b'')
+      lengths.append(pc.binary_length(paths).to_numpy())
       labels.append(block_labels)
   offsets = np.cumsum(np.concatenate(lengths), dtype=np.int64)
   return Lines(Names(blob.getvalue(), offsets), np.concatenate(labels))
@@ -105,59 +100,30 @@ def _parse(path, form) -> Iterator[tuple[int, bytes, int]]:
     yield number, parts[0], int(parts[1])
 
 
-def _split(block: bytes, form: listforms.Form):
-  """(paths joined, their lengths int32, labels int64) of whole lines.
-
-  None if something is wrong with one of them.
-  """
-  if not block.endswith(b'\n'):  # the last line, or one that is too long
-    block += b'\n'
-  chars = np.frombuffer(block, np.uint8)
-  newlines = np.flatnonzero(chars == ord('\n'))
-  if np.diff(newlines, prepend=-1).max() > text.MAX_LINE_BYTES:
-    return None
+def _split(
+  block: bytes, form: listforms.Form
+) -> tuple[pa.Array, np.ndarray] | None:
+  """(paths, labels int64) of whole lines; None if one of them is wrong."""
+  ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord('\n'))
+  longest = np.diff(ends, prepend=-1, append=len(block)).max()
   plain = None if b'\0' in block else form.plain(block)
-  if plain is None:
+  if plain is None or longest >= text.MAX_LINE_BYTES:
     return None
-  if plain is not block:
-    chars = np.frombuffer(plain, np.uint8)
-    newlines = np.flatnonzero(chars == ord('\n'))
-  is_blank = _IS_BLANK[chars]
-  edges = np.flatnonzero(is_blank[1:] != is_blank[:-1]) + 1
-  if not is_blank[0]:
-    edges = np.insert(edges, 0, 0)
-  starts, ends = edges[::2], edges[1::2]  # of words
-  line_of = np.searchsorted(newlines, starts)
-  is_new = line_of[1:] != line_of[:-1]
-  first = np.flatnonzero(np.concatenate([[len(starts) > 0], is_new]))
-  last = np.flatnonzero(np.concatenate([is_new, [len(starts) > 0]]))
-  if (first == last).any():
+  # Arrow's functions of ASCII take any bytes for strings.
+  whole = pa.array([plain], pa.large_binary()).view(pa.large_string())
+  lines = pc.ascii_trim(pc.split_pattern(whole, '\n').flatten(), _BLANKS)
+  lines = lines.filter(pc.not_equal(lines, ''))
+  words = pc.ascii_split_whitespace(lines, max_splits=1, reverse=True)
+  if not pc.all(pc.equal(pc.list_value_length(words), 2), min_count=0).as_py():
     return None
-  labels = _numbers(*_joined(chars, starts[last], ends[last]))
-  if labels is None:
+  paths, digits = (pc.list_element(words, i) for i in range(2))
+  is_number = pc.and_(
+    pc.ascii_is_decimal(digits),
+    pc.less_equal(pc.binary_length(digits), _MAX_DIGITS),
+  )
+  if not pc.all(is_number, min_count=0).as_py():
     return None
-  paths, lengths = _joined(chars, starts[first], ends[last - 1])
-  return paths.tobytes(), lengths, labels
-
-
-def _joined(chars, starts, ends):
-  """chars[starts:ends], one after the other, and their lengths, int32."""
-  # 1 where one starts, -1 where it has ended: the sum tells what is inside.
-  steps = np.zeros(len(chars), np.int8)
-  steps[starts] = 1
-  steps[ends] = -1
-  inside = np.cumsum(steps, dtype=np.int8, out=steps).view(bool)
-  return chars[inside], (ends - starts).astype(np.int32)
-
-
-def _numbers(digits, lengths):
-  """int64 [n] of digits, uint8, and their lengths; None if one is no number."""
-  if lengths.max(initial=0) > _MAX_DIGITS or (digits - ord('0') > 9).any():
-    return None
-  offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int32)])
-  buffers = [pa.py_buffer(x) for x in (offsets.astype(np.int32), digits)]
-  words = pa.StringArray.from_buffers(len(lengths), *buffers)
-  return words.cast(pa.int64()).to_numpy()
+  return paths, digits.cast(pa.int64()).to_numpy()
 
 
 def _line_problem(path, number, line, parts, form) -> str:

@@ -11,7 +11,6 @@ import dataclasses
 import logging
 import os
 import weakref
-from collections.abc import Callable
 
 import numpy as np
 
@@ -54,9 +53,7 @@ class Stream:
     plan: order.TrainOrder | order.FileOrder,
     steps: range,
     reading: images.Reading,
-    *,
-    remedy: str,
-    finish: Callable[[dict], dict],
+    labels: np.ndarray | None = None,
   ):
     """Opens the stream.
 
@@ -65,12 +62,11 @@ class Stream:
       plan: tells the rows of a step.
       steps: those that are wanted.
       reading: how images are read.
-      remedy: what a message about a bad image ends with.
-      finish: the values of the plan for a step, with its images -> the batch.
+      labels: int32 [num_rows], where the batches are to train on.
     """
-    self._source, self._plan, self._finish = source, plan, finish
+    self._source, self._plan, self._labels = source, plan, labels
     self.step, self._stop = steps.start, steps.stop
-    self._reading, self._remedy = reading, remedy
+    self._reading = reading
     self._num_failures = 0
     self._num_bad_here = 0  # found since a batch was made
     self._is_divided = False
@@ -138,6 +134,19 @@ class Stream:
     self.step += 1
     return self._finish(batch)
 
+  def _finish(self, found: dict) -> dict:
+    """The batch, see `pipeline`, from what the plan says and the images."""
+    rows = found['row']
+    batch = {
+      'image': found['image'],
+      'row': rows.astype(np.int32),
+      'mask': found['mask'],
+    }
+    if self._labels is not None:
+      batch['label'] = self._labels[rows]
+      batch['skipped'] = int(np.sum(found['replaced'] & found['mask']))
+    return batch
+
   def _load_ahead(self):
     """Yields the images of the steps to come, `_parts` arrays each time.
 
@@ -184,8 +193,11 @@ class Stream:
       if len(values['row']) == 1:
         # Each once: the last batch may be filled up with one image.
         texts = dict.fromkeys(text for _, text in found)
+        remedy = 'Restore it or take it off the list.'
+        if self._labels is not None:
+          remedy += " data.on_error='skip' trains without such images."
         raise errors.UserError(
-          first_lines(texts).strip() + f'\n{self._remedy}'
+          first_lines(texts).strip() + f'\n{remedy}'
         ) from None
       # The steps before that of the bad image are still to come.
       self._is_divided = True

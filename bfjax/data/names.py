@@ -78,10 +78,6 @@ class Names(Sequence):
       for i in range(len(ends) - 1):
         yield blob[ends[i] : ends[i + 1]]
 
-  def hashes(self) -> np.ndarray:
-    """int64 [n]: equal where names are, and hardly ever elsewhere."""
-    return np.fromiter(map(hash, self.all_encoded()), np.int64, len(self))
-
   def places(self, wanted: 'Names') -> np.ndarray:
     """int64 [len(wanted)]: where each of `wanted` is among these, -1 if not.
 

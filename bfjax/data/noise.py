@@ -89,42 +89,25 @@ def _draw_rows(
   if last is not None:
     shuffled = shuffled[np.argsort(last[shuffled], kind='stable')]
   by_class = shuffled[np.argsort(labels[shuffled], kind='stable')]
-  return by_class[_is_first(labels, rate)]
+  return first_of_each(by_class, labels, rate)
 
 
 def first_of_each(
   by_class: np.ndarray, labels: np.ndarray, rate: float
 ) -> np.ndarray:
-  """The first floor(count * rate) rows of each class.
+  """The first floor(count * rate) rows of each class: int [k].
 
   Args:
     by_class: int [n], all rows, by class.
     labels: int [n], the class of each row.
     rate: the share of each class, 0 .. 1.
-
-  Returns:
-    bool [n], whether a row is one of them.
   """
-  chosen = np.zeros(len(labels), bool)
-  chosen[by_class[_is_first(labels, rate)]] = True
-  return chosen
-
-
-def _is_first(labels, rate):
-  """bool [n]: the first floor(count * rate) places of each class's block."""
   counts = np.bincount(labels)
   starts = np.cumsum(counts) - counts
   place = np.arange(len(labels)) - np.repeat(starts, counts)
-  return place < np.repeat(num_flips(counts, rate), counts)
-
-
-def num_flips(counts: np.ndarray, rate: float) -> np.ndarray:
-  """floor(counts * rate) for counts int [n], as in exact arithmetic.
-
-  In floating point the product may fall short of a whole number: 0.29 * 100
-  is 28.999999999999996.
-  """
-  return np.floor(counts * rate + 1e-9).astype(np.int64)
+  # As in exact arithmetic: 0.29 * 100 is 28.999999999999996.
+  num = np.floor(counts * rate + 1e-9).astype(np.int64)
+  return by_class[place < np.repeat(num, counts)]
 
 
 def _check(

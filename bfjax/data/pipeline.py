@@ -44,25 +44,7 @@ def train_batches(
       f'{len(labels)} labels were given for {source.num_rows} images.'
     )
   labels = np.asarray(labels, np.int32)
-
-  def finish(found):
-    return {
-      'image': found['image'],
-      'label': labels[found['row']],
-      'row': found['row'].astype(np.int32),
-      'mask': found['mask'],
-      'skipped': int(np.sum(found['replaced'] & found['mask'])),
-    }
-
-  return loading.Stream(
-    source,
-    plan,
-    steps,
-    reading,
-    remedy='Restore it, take it off the list, or train without such images by '
-    "data.on_error='skip'.",
-    finish=finish,
-  )
+  return loading.Stream(source, plan, steps, reading, labels)
 
 
 def ordered_batches(
@@ -85,11 +67,6 @@ def ordered_batches(
   Raises:
     UserError: for an image that cannot be used; the message names it.
   """
-
-  def finish(found):
-    row = found['row'].astype(np.int32)
-    return {'image': found['image'], 'row': row, 'mask': found['mask']}
-
   return loading.Stream(
     files,
     order.FileOrder(files.num_rows, batch),
@@ -100,6 +77,4 @@ def ordered_batches(
       on_error=on_error,
       max_skipped=1.0,
     ),
-    remedy='Restore it or take it off the list.',
-    finish=finish,
   )

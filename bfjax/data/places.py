@@ -43,23 +43,16 @@ def find_list(path: str, root: str, what: str) -> str:
       'relative to the folder of the images or to where you are.'
     )
   taken = there[0]
-  if len(there) == 1:
-    if in_root != here:  # a warning, since tools say no less
-      _log.warning('%s is taken to be %s', what, printable(taken))
-    return taken
-  if os.path.samefile(*there):
-    return taken
-  if not filecmp.cmp(*there, shallow=False):
+  copies = [x for x in there[1:] if not os.path.samefile(taken, x)]
+  if any(not filecmp.cmp(taken, x, shallow=False) for x in copies):
     raise errors.UserError(
       f'{what}={printable(path)} can be {printable(in_root)} or '
       f'{printable(here)}, and the two differ. Give the absolute path.'
     )
-  _log.warning(
-    '%s is taken to be %s, and not its copy %s',
-    what,
-    printable(in_root),
-    printable(here),
-  )
+  if copies or (in_root != here and len(there) == 1):
+    copy = f', and not its copy {printable(here)}' if copies else ''
+    # A warning, since tools say no less.
+    _log.warning('%s is taken to be %s%s', what, printable(taken), copy)
   return taken
 
 
@@ -81,25 +74,18 @@ def explain(root: str, names: list[str]) -> str:
         "Write slashes for backslashes, tr '\\\\' / < LIST > NEW_LIST."
         f'{why and f" And then: {why}"}'
       )
-  return (
-    _other_root(root, names)
-    or _other_start(root, names)
-    or _other_spelling(root, names)
-  )
+  if folder := find_root(root, names):
+    return (
+      f'They are there below {folder}: give that as the root '
+      f'(data.root={folder} in a config).'
+    )
+  return _other_start(root, names) or _other_spelling(root, names)
 
 
 def _are_there(root, names) -> bool:
   """Whether half of them are: some may be missing all the same."""
   there = sum(os.path.isfile(os.path.join(root, name)) for name in names)
   return there >= (len(names) + 1) // 2
-
-
-def _other_root(root, names) -> str:
-  folder = find_root(root, names)
-  return folder and (
-    f'They are there below {folder}: give that as the root '
-    f'(data.root={folder} in a config).'
-  )
 
 
 def find_root(root: str, names: list[str]) -> str:

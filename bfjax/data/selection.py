@@ -12,66 +12,51 @@ from bfjax.data.names import Names
 from bfjax.text import printable
 
 
-class Selection:
-  """A `labelled.Source` of some rows of another one, with labels of its own.
+class Rows:
+  """Some of the rows of `labelled.Images`, in any order, and more than once."""
+
+  def __init__(self, images: labelled.Images, rows: np.ndarray):
+    """Takes the images and which of them: int64 [n]."""
+    self._images, self._rows = images, rows
+    self.num_rows = len(rows)
+
+  def read(self, rows) -> list[bytes]:
+    return self._images.read(self._rows[rows])
+
+  def name(self, row: int) -> str:
+    return self._images.name(int(self._rows[row]))
+
+  def path(self, row: int) -> str:
+    return self._images.path(int(self._rows[row]))
+
+
+def select(
+  source: labelled.Source,
+  *,
+  rows: np.ndarray | None = None,
+  labels: np.ndarray | None = None,
+  class_names: Sequence[str] | None = None,
+) -> labelled.Source:
+  """Some rows of a source, with labels of its own.
 
   Classes that no label is of, given or true, are left out and the others
   numbered anew, in their order.
+
+  Args:
+    source: the images.
+    rows: int64 [n], which rows of `source`, in which order; None for all.
+    labels: int32 [source.num_rows], None for those of `source`.
+    class_names: of each label; None for those of `source`.
   """
-
-  def __init__(
-    self,
-    source: labelled.Source,
-    *,
-    rows: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-    true_labels: np.ndarray | None = None,
-    class_names: Sequence[str] | None = None,
-  ):
-    """Takes what is to differ from the source.
-
-    Args:
-      source: the images.
-      rows: int64 [n], which rows of `source`, in which order; None for all.
-      labels: int32 [source.num_rows], None for those of `source`.
-      true_labels: likewise.
-      class_names: of each label; None for those of `source`.
-    """
-    self._source = source
-    self._rows = rows
-    labels = source.labels if labels is None else labels
-    true_labels = source.true_labels if true_labels is None else true_labels
-    names = source.class_names if class_names is None else class_names
-    if rows is not None:
-      labels = labels[rows]
-      true_labels = None if true_labels is None else true_labels[rows]
-    self.labels, self.true_labels, self.class_names = labelled.used_classes(
-      labels, true_labels, names
-    )
-
-  @property
-  def num_rows(self) -> int:
-    return len(self.labels)
-
-  @property
-  def num_classes(self) -> int:
-    return len(self.class_names)
-
-  @functools.cached_property
-  def fingerprint(self) -> str:
-    return labelled.fingerprint(names_of(self).all_encoded(), self.labels)
-
-  def read(self, rows) -> list[bytes]:
-    return self._source.read(self._of(rows))
-
-  def name(self, row: int) -> str:
-    return self._source.name(int(self._of(row)))
-
-  def path(self, row: int) -> str:
-    return self._source.path(int(self._of(row)))
-
-  def _of(self, rows):
-    return rows if self._rows is None else self._rows[rows]
+  labels = source.labels if labels is None else labels
+  true = source.true_labels
+  if rows is not None:
+    labels = labels[rows]
+    true = None if true is None else true[rows]
+  return labelled.Source(
+    source if rows is None else Rows(source, rows),
+    *labelled.used_classes(labels, true, class_names or source.class_names),
+  )
 
 
 def check_true_classes(source: labelled.Source) -> None:
@@ -95,11 +80,6 @@ def check_true_classes(source: labelled.Source) -> None:
       f'("{printable(name)}" the first), which this format cannot tell. Write '
       'tfds, or leave --truth out.'
     )
-
-
-def names_of(source: labelled.Source) -> Names:
-  """The names of the rows of a source, in order."""
-  return Names.of(source.name(row) for row in range(source.num_rows))
 
 
 def find_rows(
@@ -244,5 +224,5 @@ def to_train_on(
     )
   kept = true == source.labels if kind == 'right' else true != labelled.NOBODY
   if not kept.all():
-    source = Selection(source, rows=np.flatnonzero(kept))
+    source = select(source, rows=np.flatnonzero(kept))
   return source, source.true_labels

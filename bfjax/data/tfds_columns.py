@@ -10,7 +10,6 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tqdm
@@ -23,16 +22,6 @@ from bfjax.text import printable
 
 # What is in the file beside labels, which go by the names of features.
 _NAMES, _OFFSETS, _STATE = '#names', '#offsets', '#state'
-
-
-class Columns(NamedTuple):
-  """What is known of all rows without reading the images."""
-
-  labels: np.ndarray  # int32 [rows]
-  true_labels: np.ndarray | None  # likewise
-  class_names: Sequence[str]
-  names: Names | None  # the features `path`
-  fingerprint: str  # see `labelled.Source`
 
 
 def values(record: bytes, keys: Sequence[str]) -> list:
@@ -61,8 +50,8 @@ def read(
   split: tfds_sets.Split,
   truth: str = '',
   index_dir: str = '',
-) -> Columns:
-  """Reads the columns, from the file of them if there is one.
+) -> tuple[Names | None, np.ndarray, np.ndarray | None, Sequence[str]]:
+  """Reads what is known of all rows, from the file of it if there is one.
 
   Args:
     records: those of the split.
@@ -70,6 +59,10 @@ def read(
       numbered in ascending order.
     truth: a list of true labels, or ''.
     index_dir: where the file goes if the set's folder cannot be written to.
+
+  Returns:
+    the features `path`, if there are any; labels, int32 [rows]; true labels,
+    likewise, if they are known; and the names of the classes.
 
   Raises:
     UserError: if a record cannot be read, or has no label or one out of range;
@@ -88,15 +81,13 @@ def read(
   names = None
   if split.has_path:
     names = Names(table[_NAMES].tobytes(), table[_OFFSETS])
-  rows = range(len(given))
-  named = names or Names.of(f'{split.title}#{row}' for row in rows)
   if truth:
+    rows = range(len(given))
+    named = names or Names.of(f'{split.title}#{row}' for row in rows)
     true = selection.read_truth(
       truth, '', given, names=named, class_names=class_names
     )
-  labels, true, class_names = labelled.used_classes(given, true, class_names)
-  fingerprint = labelled.fingerprint(named.all_encoded(), labels)
-  return Columns(labels, true, class_names, names, fingerprint)
+  return names, *labelled.used_classes(given, true, class_names)
 
 
 def _check(records, labels, num_classes, key) -> None:
@@ -159,7 +150,7 @@ def _scan(records, keys, has_path) -> dict[str, np.ndarray]:
   names, offsets = bytearray(), array.array('q', [0])
   wanted = [*keys, *['path'] * has_path]
   for row in tqdm.trange(
-    len(records), desc='Reading the labels', unit='image', unit_scale=True
+    len(records), desc='Reading the labels', unit_scale=True, delay=1
   ):
     [record] = records.read([row])
     for key, value in zip(wanted, values(record, wanted), strict=True):

@@ -101,14 +101,17 @@ def open_split(
     for key, feature in features.items()
     if type(feature) is tfds.features.Image and feature.np_dtype == np.uint8
   ]
-  # A mere integer is a label if it is called so.
-  named = label_key or 'label'
   labels = [
     key
     for key, feature in features.items()
     if isinstance(feature, tfds.features.ClassLabel)
-    or (key == named and _is_integer(feature))
   ]
+  # A mere integer is a label if it is called so.
+  named = label_key or 'label'
+  if named in features and named not in labels:
+    one = features[named]
+    if one.shape == () and np.issubdtype(one.np_dtype, np.integer):
+      labels.append(named)
   label_key = _choose(folder, 'label', label_key, labels, features)
   class_names = _class_names(features[label_key])
   true_names = _class_names(features.get('true_label'))
@@ -151,10 +154,6 @@ def _read_info(folder):
       f'{error}. Prepare the set again.'
     ) from error
   return builder.info
-
-
-def _is_integer(feature) -> bool:
-  return feature.shape == () and np.issubdtype(feature.np_dtype, np.integer)
 
 
 def _class_names(feature) -> Sequence[str] | None:

@@ -16,8 +16,6 @@ _STARTS = ((b'\x89PNG', '.png'), (b'BM', '.bmp'), (b'RIFF', '.webp'))
 # Names of images that were no files: `train.rec#17`.
 _NUMBERED = re.compile(r'.*#[0-9]+', re.DOTALL)
 _MAX_NAME_BYTES = 255
-# So many images take seconds.
-_MANY = 100_000
 
 
 def of(
@@ -47,12 +45,8 @@ def of(
 def write(folder: pathlib.Path, path: str, encoded: bytes) -> None:
   """Writes an image below a folder, and the folders on its way."""
   whole = os.path.join(folder, path)
-  try:
-    file = open(whole, 'wb')  # noqa: SIM115
-  except FileNotFoundError:
-    os.makedirs(os.path.dirname(whole), exist_ok=True)
-    file = open(whole, 'wb')  # noqa: SIM115
-  with file:
+  os.makedirs(os.path.dirname(whole), exist_ok=True)
+  with open(whole, 'wb') as file:
     file.write(encoded)
 
 
@@ -103,10 +97,7 @@ def check(
   """
   hashes = np.empty(source.num_rows, np.int64)
   for row in tqdm.trange(
-    source.num_rows,
-    desc='Naming the files',
-    unit_scale=True,
-    disable=source.num_rows < _MANY,
+    source.num_rows, desc='Naming the files', unit_scale=True, delay=1
   ):
     path = path_of(row)
     problem = _path_problem(path) or problem_of(path)

@@ -30,19 +30,12 @@ _DRAW_BYTES = 16
 
 
 class Noise(NamedTuple):
-  """What was done to a list.
+  """What was done to a list."""
 
-  Attributes:
-    images: its lines.
-    classes: its labels.
-    changed: lines that have this noise now.
-    flips_lost: flipped images that outliers have taken the place of.
-  """
-
-  images: int
-  classes: int
-  changed: int
-  flips_lost: int = 0
+  images: int  # its lines
+  classes: int  # its labels
+  changed: int  # lines that have this noise now
+  flips_lost: int = 0  # flipped images that outliers have taken the place of
 
 
 def flip_list(
@@ -78,7 +71,8 @@ def flip_list(
       f'{source} has one label: there is no other to flip it to.'
     )
   draws = _Draws(seed, paths.all_encoded(), len(paths))
-  chosen = noise.first_of_each(draws.order(numbers), numbers, rate)
+  first = noise.first_of_each(draws.order(numbers), numbers, rate)
+  chosen = np.isin(np.arange(len(paths)), first)
   # 1 .. C - 1 steps around the circle of labels: any but this one.
   steps = 1 + draws.number_below(max(len(classes) - 1, 1))[chosen]
   numbers[chosen] = (numbers[chosen] + steps) % len(classes)
@@ -141,7 +135,8 @@ def add_outliers(
   by_path = compute.sort_indices(paths.arrow).to_numpy().astype(np.int64)
   order = by_path[::-1]
   order = order[np.lexsort((is_flipped[order], people[order]))]
-  chosen = noise.first_of_each(order, people, rate)
+  last = noise.first_of_each(order, people, rate)
+  chosen = np.isin(np.arange(len(paths)), last)
 
   pooled = sorted(set(_bar(pool.listed(), 'Reading the pool')))
   _check_pool([path for _, path in pooled], paths, source, int(chosen.sum()))

@@ -14,15 +14,11 @@ _OF_SOME = ('on_error', 'index_dir')
 
 
 class Found(NamedTuple):
-  """A data set that has been recognised.
+  """A data set that has been recognised."""
 
-  Attributes:
-    format: one of `layouts.readable()`.
-    options: what `sources.build` needs to know to read it, as `data.NAME` of
-      a config: source, root, list (absolute), dataset.
-  """
-
-  format: str
+  format: str  # one of `layouts.readable()`
+  # What `sources.build` needs to know to read it, as `data.NAME` of a config:
+  # source, root, list (absolute), dataset.
   options: dict[str, str]
 
 
@@ -117,4 +113,4 @@ def open_source(
   if 'list' not in given or not os.path.isfile(path):
     return source
   given = labelled.read_class_names(path, map(int, source.class_names))
-  return selection.Selection(source, class_names=given)
+  return selection.select(source, class_names=given)

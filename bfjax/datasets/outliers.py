@@ -45,13 +45,11 @@ class Pool:
 
   def listed(self) -> Iterator[tuple[bytes, bytes]]:
     """Yields the path of each image below the pool, and as it is listed."""
-    for below in folders.images_below(self._folder):
-      yield below, self._listed(below)
-
-  def _listed(self, name):
-    path = os.path.join(self._copies or self._folder, name)
-    below = self._root and path.startswith(self._root + b'/')
-    return os.path.relpath(path, self._root) if below else path
+    for name in folders.images_below(self._folder):
+      path = os.path.join(self._copies or self._folder, name)
+      if self._root and path.startswith(self._root + b'/'):
+        path = os.path.relpath(path, self._root)
+      yield name, path
 
   def copy(self, listed: bytes) -> None:
     """Writes the copy that is listed so; does nothing without `copies`.

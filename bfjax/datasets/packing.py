@@ -1,80 +1,52 @@
 """Writes a source in another format: whole or not there, and resumable."""
 
-import collections
-import concurrent.futures
 import contextlib
 import hashlib
-import itertools
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tqdm
 
 from bfjax import atomic, errors
-from bfjax.data import images, labelled, selection
+from bfjax.data import checks, images, labelled, selection
 from bfjax.datasets import layouts, ondisk
 from bfjax.storage import partial
-from bfjax.text import first_lines, printable
+from bfjax.text import printable
 
 _SKIPPED = 'skipped_images.tsv'
 # Images that a thread reads at a time: few, as some are of megabytes.
 _CHUNK = 16
 _THREADS = 4
 _SAMPLE = 1000
+_SAVE_SECS = 5.0  # how much time a kill may cost
 
 
 def read_ahead(
-  source: labelled.Source, rows: Iterable[int]
+  source: labelled.Source, rows: Sequence[int] | np.ndarray
 ) -> Iterator[tuple[int, bytes]]:
   """Yields (row, encoded image) of `rows`, in order, read by threads ahead.
 
   Raises:
     UserError: if an image cannot be read; the message names it.
   """
-  rows = iter(rows)
 
-  def read(chunk):
-    return list(zip(chunk, source.read(np.array(chunk)), strict=True))
+  def read(some):
+    some = np.asarray(some)
+    return list(zip(some.tolist(), source.read(some), strict=True))
 
-  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-    waiting = collections.deque()
-    while chunk := [int(row) for row in itertools.islice(rows, _CHUNK)]:
-      waiting.append(pool.submit(read, chunk))
-      if len(waiting) > _THREADS:
-        yield from waiting.popleft().result()
-    for found in waiting:
-      yield from found.result()
-
-
-def _bar(what: str, total: int, done: int, progress: bool):
-  return tqdm.tqdm(
-    total=total,
-    initial=done,
-    desc=what,
-    unit='image',
-    unit_scale=True,
-    disable=not progress,
-  )
+  return checks.ahead(rows, read, chunk=_CHUNK, threads=_THREADS)
 
 
 class Packed(NamedTuple):
-  """What was written.
-
-  Attributes:
-    num_rows: images.
-    num_classes: classes.
-    num_skipped: images that could not be read.
-    has_truth: whether the new set tells true labels.
-  """
+  """What was written."""
 
   num_rows: int
   num_classes: int
-  num_skipped: int
-  has_truth: bool
+  num_skipped: int  # images that could not be read
+  has_truth: bool  # whether the new set tells true labels
 
 
 def pack(
@@ -85,8 +57,6 @@ def pack(
   check: str = 'decode',
   on_error: str = 'error',
   verify: bool = False,
-  save_secs: float = 5.0,
-  progress: bool = True,
 ) -> Packed:
   """Writes a source in another format, or goes on with that.
 
@@ -101,8 +71,6 @@ def pack(
     on_error: 'error', or 'skip' to leave images out that cannot be decoded and
       list them in `skipped_images.tsv`.
     verify: whether to compare the bytes of all images.
-    save_secs: how much time a kill may cost.
-    progress: whether to show progress bars, with the time left.
 
   Raises:
     UserError: if the format cannot hold the source, an image cannot be read,
@@ -120,19 +88,19 @@ def pack(
   with partial.folder(writer.out, record) as folder:
     bad = {}
     if check == 'decode':
-      bad = _unreadable_once(source, folder, on_error, progress)
+      bad = _unreadable_once(source, folder, on_error)
     if bad:
       rows = np.delete(np.arange(source.num_rows), list(bad))
       names = {row: source.name(row) for row in bad}
       if not len(rows):
         raise errors.UserError('No image of the set can be decoded.')
-      source = selection.Selection(source, rows=rows)
+      source = selection.select(source, rows=rows)
       order = writer.order(source)
-    _write(source, writer, order, folder, save_secs, progress)
+    _write(source, writer, order, folder)
     copy = writer.read(folder)
     if copy is None:
       copy = _read_back(folder, writer.format)
-    compare(source, copy, order, verify, progress)
+    compare(source, copy, order, verify)
     if bad:
       lines = (f'{row}\t{printable(name)}\n' for row, name in names.items())
       atomic.write_text(folder / _SKIPPED, ''.join(lines))
@@ -141,23 +109,20 @@ def pack(
   return Packed(source.num_rows, source.num_classes, len(bad), has_truth)
 
 
-def _unreadable_once(source, folder, on_error, progress) -> dict[int, str]:
+def _unreadable_once(source, folder, on_error) -> dict[int, str]:
   """The bad images, from the journal if they were looked for before."""
   journal = partial.read_journal(folder)
   if 'bad' not in journal:
-    bad = dict(images.all_problems(source, progress))
-    if bad and on_error == 'error':
-      raise errors.UserError(
-        f'{len(bad)} of {source.num_rows} images cannot be used:\n'
-        + first_lines(bad.values())
-        + '\nRestore them, or leave them out with --on-error=skip.'
-      )
+    bad = dict(images.all_problems(source))
+    if on_error == 'error':
+      remedy = 'Restore them, or leave them out with --on-error=skip.'
+      checks.refuse_any(bad.values(), source.num_rows, remedy)
     journal['bad'] = {str(row): problem for row, problem in bad.items()}
     partial.write_journal(folder, journal)
   return {int(row): problem for row, problem in journal['bad'].items()}
 
 
-def _write(source, writer, order, folder, save_secs, progress) -> None:
+def _write(source, writer, order, folder) -> None:
   journal = partial.read_journal(folder)
   state = journal.get('state') or {}
   done = state.get('rows', 0)
@@ -166,12 +131,12 @@ def _write(source, writer, order, folder, save_secs, progress) -> None:
   saved = time.monotonic()
   with (
     contextlib.closing(steps),
-    _bar('Writing', source.num_rows, done, progress) as bar,
+    checks.bar('Writing', source.num_rows, done) as bar,
   ):
     for count, save in enumerate(steps, done + 1):
       bar.update()
       is_last = count == source.num_rows
-      if is_last or time.monotonic() - saved >= save_secs:
+      if is_last or time.monotonic() - saved >= _SAVE_SECS:
         partial.write_journal(folder, journal | {'state': save()})
         saved = time.monotonic()
 
@@ -193,7 +158,6 @@ def compare(
   copy: labelled.Source,
   order: np.ndarray,
   verify: bool = False,
-  progress: bool = True,
 ) -> None:
   """Checks that row i of `copy` is row order[i] of `source`.
 
@@ -225,7 +189,7 @@ def compare(
   if not verify and len(rows) > _SAMPLE:
     rows = np.random.default_rng(0).choice(rows, _SAMPLE, replace=False)
     rows.sort()
-  with _bar('Comparing', len(rows), 0, progress) as bar:
+  with checks.bar('Comparing', len(rows)) as bar:
     for (row, new), (_, old) in zip(
       read_ahead(copy, rows), read_ahead(source, order[rows]), strict=True
     ):

@@ -22,15 +22,10 @@ _MAX_BYTES = 1 << 32
 
 
 class Pack(NamedTuple):
-  """The pairs of a pack.
+  """The pairs of a pack."""
 
-  Attributes:
-    images: 2 n encoded images; pair i is (2 i, 2 i + 1).
-    same: bool [n], whether a pair is one person.
-  """
-
-  images: list[bytes]
-  same: np.ndarray
+  images: list[bytes]  # 2 n encoded images; pair i is (2 i, 2 i + 1)
+  same: np.ndarray  # bool [n], whether a pair is one person
 
 
 class PackFiles:
@@ -55,9 +50,6 @@ class PackFiles:
     _, self._first = np.unique(self.rows, return_index=True)
     self._images = list(rows)
     self.num_rows = len(rows)
-
-  def __len__(self) -> int:
-    return self.num_rows
 
   def name(self, row: int) -> str:
     """`lfw.bin#7`, where 7 is the image's first place in the pack, from 0."""
@@ -149,19 +141,18 @@ def write(
     same: n bools.
 
   Raises:
-    UserError: if there are not two images a flag, or the disk is full.
+    UserError: if there are not two images a flag.
+    OSError: if it cannot be written.
   """
   images, same = [bytes(x) for x in images], [bool(x) for x in same]
   try:
     _check_counts(images, same)
-    with atomic.writing(path) as draft, draft.open('wb') as file:
-      # The latest that every Python 3 reads; 2 cannot hold bytes as such.
-      pickle.dump((images, same), file, protocol=4)
-  except (OSError, ValueError) as error:
-    reason = error.strerror if isinstance(error, OSError) else error
-    raise errors.UserError(
-      f'Cannot write {printable(os.fspath(path))}: {reason}.'
-    ) from error
+  except ValueError as error:
+    shown = printable(os.fspath(path))
+    raise errors.UserError(f'Cannot write {shown}: {error}.') from error
+  with atomic.writing(path) as draft, draft.open('wb') as file:
+    # The latest that every Python 3 reads; 2 cannot hold bytes as such.
+    pickle.dump((images, same), file, protocol=4)
 
 
 def _check_counts(images, same):

@@ -27,9 +27,7 @@ _EXACT = 2**24
 _MAX_END = 2**31
 
 
-def read(
-  file: recordfiles.RecordFile, index_dir: str = '', progress: bool = True
-) -> recordscan.Heads:
+def read(file: recordfiles.RecordFile, index_dir: str = '') -> recordscan.Heads:
   """All records by key, from the file of them or, if there is none, read now.
 
   Places where a record should start and none does come first, with the key -1.
@@ -37,7 +35,6 @@ def read(
   Args:
     file: the records, `train.rec`; `train.idx` is looked for beside it.
     index_dir: where they are kept; '' for the cache folder of `bfjax.runtime`.
-    progress: whether to show a progress bar.
 
   Raises:
     UserError: if a line of `train.idx` is wrong, or the file cannot be read.
@@ -51,7 +48,7 @@ def read(
   real = os.fsencode(os.path.realpath(file.path))
   digest = hashlib.sha256(real).hexdigest()[:8]
   arrays = kept.read_once(
-    lambda: _read(file, index, progress)._asdict(),
+    lambda: _read(file, index)._asdict(),
     [folder / f'{os.path.basename(file.path)}.{digest}.npz'],
     'about',
     about,
@@ -65,14 +62,14 @@ def _fits(arrays) -> bool:
   return len({column.shape for column in columns}) == 1 == columns[0].ndim
 
 
-def _read(file, index, progress) -> recordscan.Heads:
+def _read(file, index) -> recordscan.Heads:
   if not os.path.isfile(index):
     _log.info('%s is not there: the records are looked for.', printable(index))
-    return _by_scan(file, progress)
-  listed = _by_index(file, index, progress)
+    return _by_scan(file)
+  listed = _by_index(file, index)
   if not (listed.codes == recordfiles.NO_RECORD).any():
     return listed
-  found = _by_scan(file, progress)
+  found = _by_scan(file)
   if found.codes.any():
     return listed  # it is the records that are wrong
   _log.warning(
@@ -83,13 +80,14 @@ def _read(file, index, progress) -> recordscan.Heads:
   return found
 
 
-def _by_index(file, index, progress) -> recordscan.Heads:
+def _by_index(file, index) -> recordscan.Heads:
   keys, offsets = recordscan.parse(index)
   if (offsets[1:] < offsets[:-1]).any():
     order = np.argsort(offsets, kind='stable')
     keys, offsets = keys[order], offsets[order]
-  heads = recordscan.read(file, offsets, progress)
-  heads = heads._replace(keys=keys).by_key()
+  heads = recordscan.read(file, offsets)
+  by_key = np.argsort(keys, kind='stable')
+  heads = heads._replace(keys=keys).take(by_key)
   keys = heads.keys
   twice = np.flatnonzero(keys[1:] == keys[:-1])
   if len(twice):
@@ -102,16 +100,16 @@ def _by_index(file, index, progress) -> recordscan.Heads:
   return heads
 
 
-def _by_scan(file, progress) -> recordscan.Heads:
+def _by_scan(file) -> recordscan.Heads:
   """Keys are the ids of the records or, if two are equal, their numbers."""
-  heads = recordscan.scan(file, progress)
+  heads = recordscan.scan(file)
   good = heads.codes == recordfiles.GOOD
   ids = heads.keys[good]
   if (ids < 0).any() or len(np.unique(ids)) < len(ids):
     ids = np.arange(len(ids))
   heads.keys[good] = ids
   heads.keys[~good] = -1
-  return heads.by_key()
+  return heads.take(np.argsort(heads.keys, kind='stable'))
 
 
 def images(

@@ -40,19 +40,12 @@ MAX_PARTS = 1 << 12
 
 
 class Record(NamedTuple):
-  """A record taken apart.
+  """A record taken apart."""
 
-  Attributes:
-    labels: float32 [n]; one value where the header holds the label itself.
-    is_scalar: whether it does (flag 0), or an array of labels follows.
-    id: what the writer numbered it with, as a rule its key.
-    image: the encoded image; empty for records of data about the set.
-  """
-
-  labels: np.ndarray
-  is_scalar: bool
-  id: int
-  image: bytes
+  labels: np.ndarray  # float32 [n]; one where the header holds the label itself
+  is_scalar: bool  # whether it does (flag 0), or an array of labels follows
+  id: int  # what the writer numbered it with, as a rule its key
+  image: bytes  # encoded; empty for records of data about the set
 
 
 class Position(NamedTuple):
@@ -142,13 +135,13 @@ class Writer:
         (`position`) when it was flushed: what comes after is cut off.
 
     Raises:
-      UserError: if the files cannot be written to or are shorter than
-        `position` says.
+      UserError: if the files are shorter than `position` says.
+      OSError: if they cannot be written to; so do the other methods.
     """
     self.path = os.path.abspath(path)
     paths = (self.path, index_path(self.path))
     mode = 'r+b' if position else 'wb'
-    with self._telling(), contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as opened:
       files = [opened.enter_context(open(path, mode)) for path in paths]
       for file, size in zip(files, position or (0, 0), strict=True):
         found = file.seek(0, os.SEEK_END)
@@ -161,16 +154,6 @@ class Writer:
         file.truncate()
       opened.pop_all()
     self._records, self._index = files
-
-  @contextlib.contextmanager
-  def _telling(self):
-    """Makes an OSError of its block one that the user understands."""
-    try:
-      yield
-    except OSError as error:
-      raise errors.UserError(
-        f'Cannot write {printable(self.path)}: {error.strerror}.'
-      ) from error
 
   @property
   def position(self) -> Position:
@@ -188,8 +171,8 @@ class Writer:
       image: the encoded image; b'' for a record of data about the set.
 
     Raises:
-      UserError: if a single label is an integer that float32 does not hold,
-        the image is too large for the format, or the disk is full.
+      UserError: if a single label is an integer that float32 does not hold, or
+        the image is too large for the format.
     """
     if np.ndim(labels) == 0 and abs(labels) > MAX_LABEL:
       raise errors.UserError(
@@ -203,10 +186,9 @@ class Writer:
       raise errors.UserError(
         f'{printable(self.path)}: key {key} cannot be written: {error}.'
       ) from error
-    with self._telling():
-      place = self._records.tell()
-      self._records.write(framed)
-      self._index.write(b'%d\t%d\n' % (key, place))
+    place = self._records.tell()
+    self._records.write(framed)
+    self._index.write(b'%d\t%d\n' % (key, place))
 
   def write_identities(
     self, num_images: int, ranges: Sequence[tuple[int, int]]
@@ -225,16 +207,14 @@ class Writer:
 
   def flush(self) -> None:
     """Brings all to the disk, so that it is there after a power cut."""
-    with self._telling():
-      for file in (self._records, self._index):
-        file.flush()
-        os.fsync(file.fileno())
+    for file in (self._records, self._index):
+      file.flush()
+      os.fsync(file.fileno())
 
   def close(self) -> None:
     """Writes out and closes both files."""
-    with self._telling():
-      self._records.close()
-      self._index.close()
+    with self._records, self._index:
+      pass
 
   def __enter__(self):
     return self

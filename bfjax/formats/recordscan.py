@@ -22,55 +22,38 @@ _MAX_NUMBER = 10**18
 _REMEDY = 'Remove the file: the index is then made anew.'
 # A record's part head, header and first label.
 _HEAD_BYTES = recordio.PART.size + recordio.HEADER.size + 4
-_MIN_BAR_BYTES = 1 << 30
 
 
 class Heads(NamedTuple):
-  """What is known of n records.
+  """What is known of n records."""
 
-  Attributes:
-    keys: int64 [n], what they are called by; -1 for a place where a record
-      should start and none does.
-    offsets: int64 [n], of the first byte.
-    sizes: uint32 [n], bytes of the record, or of its first part.
-    labels: float32 [n], the label, or the first of several.
-    codes: uint8 [n], an index of `recordfiles.PROBLEMS`; where it is not 0,
-      sizes and labels mean nothing.
-  """
-
+  # int64, what they are called by; -1 where one should start and none does.
   keys: np.ndarray
-  offsets: np.ndarray
-  sizes: np.ndarray
-  labels: np.ndarray
+  offsets: np.ndarray  # int64, of the first byte
+  sizes: np.ndarray  # uint32, bytes of the record, or of its first part
+  labels: np.ndarray  # float32, the label, or the first of several
+  # uint8, an index of `recordfiles.PROBLEMS`; where it is not 0, sizes and
+  # labels mean nothing.
   codes: np.ndarray
 
   def take(self, rows) -> 'Heads':
     """Some of them: a slice, or what else chooses rows of an array."""
     return Heads(*(column[rows] for column in self))
 
-  def by_key(self) -> 'Heads':
-    """All of them, by ascending key."""
-    if (self.keys[1:] >= self.keys[:-1]).all():
-      return self
-    return self.take(np.argsort(self.keys, kind='stable'))
 
-
-def read(
-  file: recordfiles.RecordFile, offsets: np.ndarray, progress: bool = True
-) -> Heads:
+def read(file: recordfiles.RecordFile, offsets: np.ndarray) -> Heads:
   """The heads at known places; their keys are the ids that writers gave.
 
   Args:
     file: the records.
     offsets: int64 [n], ascending.
-    progress: whether to show a progress bar if the file is large.
 
   Raises:
     UserError: if the disk fails, or the file becomes shorter meanwhile.
   """
   found = []
   first = 0
-  for start, data in _windows(file, 'Reading the labels', progress):
+  for start, data in _windows(file, 'Reading the labels'):
     stop = start + _WINDOW_BYTES
     is_last = stop >= file.size
     last = len(offsets) if is_last else int(np.searchsorted(offsets, stop))
@@ -79,7 +62,7 @@ def read(
   return _joined(found)
 
 
-def scan(file: recordfiles.RecordFile, progress: bool = True) -> Heads:
+def scan(file: recordfiles.RecordFile) -> Heads:
   """Finds the records of a file that has no index.
 
   Each is where the one before it ends. Where no record is, the next magic
@@ -93,7 +76,7 @@ def scan(file: recordfiles.RecordFile, progress: bool = True) -> Heads:
   at = 0
   is_lost = False  # whether no record ends here: one may start anywhere
   goes_on = False  # whether the last part is not that of its record
-  for start, data in _windows(file, 'Finding the records', progress):
+  for start, data in _windows(file, 'Finding the records'):
     offsets = array.array('q')
     stop = min(start + _WINDOW_BYTES, file.size)
     while at < stop:
@@ -127,14 +110,10 @@ def _next_magic(data, place: int, stop: int) -> int:
   return place
 
 
-def _windows(file, what, progress) -> Iterator[tuple[int, bytes]]:
+def _windows(file, what) -> Iterator[tuple[int, bytes]]:
   """Yields (first byte, the window and a head more, zeros past the end)."""
   with tqdm.tqdm(
-    total=file.size,
-    desc=what,
-    unit='B',
-    unit_scale=True,
-    disable=not progress or file.size < _MIN_BAR_BYTES,
+    total=file.size, desc=what, unit='B', unit_scale=True, delay=1
   ) as bar:
     for start in range(0, file.size, _WINDOW_BYTES):
       file.fetch(start + _WINDOW_BYTES, _WINDOW_BYTES)

@@ -1,10 +1,8 @@
 """Images on disk: a list of paths and labels, or a folder per class."""
 
-import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,34 +27,6 @@ _MAX_LABEL = 2**31 - 1
 _SYSTEM_TRACES = (b'/.', b'__MACOSX/', b'@eaDir/')
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageList:
-  """A `labelled.Source` of image files."""
-
-  files: files.ImageFiles
-  labels: np.ndarray
-  true_labels: np.ndarray | None
-  class_names: Sequence[str]
-  fingerprint: str
-
-  @property
-  def num_rows(self) -> int:
-    return self.files.num_rows
-
-  @property
-  def num_classes(self) -> int:
-    return len(self.class_names)
-
-  def read(self, rows) -> list[bytes]:
-    return self.files.read(rows)
-
-  def name(self, row: int) -> str:
-    return self.files.name(row)
-
-  def path(self, row: int) -> str:
-    return self.files.path(row)
-
-
 def build(
   *,
   root: str,
@@ -65,7 +35,7 @@ def build(
   outliers: str = '',
   num_classes: int = 0,
   check: str = 'exist',
-) -> ImageList:
+) -> labelled.Source:
   """Images under `root`, labelled by a list file or by their folders.
 
   A list has a line `path label` for each image. The last run of blanks or tabs
@@ -135,13 +105,7 @@ def build(
     identities = np.zeros(found.num_rows, np.int64)
     found.check_exist(identities=identities)
     checks.refuse_links(found.path, identities, list and list_path)
-  return ImageList(
-    files=found,
-    labels=labels,
-    true_labels=true_labels,
-    class_names=class_names,
-    fingerprint=labelled.fingerprint(found.names.all_encoded(), labels),
-  )
+  return labelled.Source(found, labels, true_labels, class_names)
 
 
 def _read_list(path, root, num_classes):

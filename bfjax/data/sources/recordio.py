@@ -10,7 +10,7 @@ import numpy as np
 from bfjax import errors
 from bfjax.config import limits
 from bfjax.data import images, labelled, names, places, selection
-from bfjax.formats import recordfiles, recordindex
+from bfjax.formats import recordfiles, recordindex, recordscan
 from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
@@ -20,33 +20,17 @@ _MAX_DIGITS = 18  # those of an int64
 
 
 class Records:
-  """A `labelled.Source` of a file of records; rows are in the order of keys.
+  """The images of a file of records; rows are in the order of keys.
 
   Row r is the record of key `keys[r]`, and is called `train.rec#KEY`.
-
-  Attributes:
-    keys: int64 [num_rows], ascending.
-    num_left_out: records that are damaged or have no usable label, and are
-      no rows.
   """
 
-  def __init__(self, file, heads, labels, class_names, num_left_out):
-    """Takes the parts; see `build`."""
+  def __init__(self, file: recordfiles.RecordFile, heads: recordscan.Heads):
+    """Takes the file, and the heads of its images by ascending key."""
     self._file = file
     self._offsets, self._sizes = heads.offsets, heads.sizes
-    self.keys, self.labels, self.class_names = heads.keys, labels, class_names
-    self.true_labels = None
-    self.num_rows = len(labels)
-    self.num_left_out = num_left_out
+    self.keys, self.num_rows = heads.keys, len(heads.keys)
     self._name = os.path.basename(file.path)
-    digest = hashlib.sha256(os.fsencode(self._name) + b'\0')
-    digest.update(np.ascontiguousarray(self.keys, '<i8'))
-    digest.update(np.ascontiguousarray(labels, '<i4'))
-    self.fingerprint = digest.hexdigest()
-
-  @property
-  def num_classes(self) -> int:
-    return len(self.class_names)
 
   def read(self, rows) -> list[bytes]:
     rows = np.asarray(rows)
@@ -71,6 +55,13 @@ class Records:
   def path(self, row: int) -> str:
     return f'{self._file.path}#{self.keys[row]}'
 
+  def digest(self, labels: np.ndarray) -> str:
+    """What tells these images with these labels from others: hexadecimal."""
+    digest = hashlib.sha256(os.fsencode(self._name) + b'\0')
+    digest.update(np.ascontiguousarray(self.keys, '<i8'))
+    digest.update(np.ascontiguousarray(labels, '<i4'))
+    return digest.hexdigest()
+
   def rows_of(self, keys: np.ndarray) -> np.ndarray:
     """The row of each key, int [n]; -1 where it is no image's."""
     rows = np.searchsorted(self.keys, keys)
@@ -86,7 +77,7 @@ def build(
   check: str = 'exist',
   on_error: str = 'error',
   index_dir: str = '',
-) -> Records:
+) -> labelled.Source:
   """Images in records as MXNet writes them.
 
   Where record 0 has labels [N + 1, E] and no image, as in InsightFace's sets,
@@ -129,11 +120,19 @@ def build(
   folder = os.path.dirname(file.path)
   labels, values = labelled.dense(heads.labels.astype(np.int32))
   _check_property(folder, values)
-  class_names = _class_names(folder, values)
-  source = Records(file, heads, labels, class_names, num_left_out)
+  class_names = names.Names.of_numbers(values)
+  path = os.path.join(folder, _CLASSES)
+  if os.path.isfile(path):
+    class_names = labelled.read_class_names(path, values.tolist())
+  records, true_labels = Records(file, heads), None
   if truth:
     path = places.find_list(truth, folder, 'data.truth')
-    source.true_labels = _true_labels(path, source, values)
+    true_labels = _true_labels(path, records, labels, values)
+  source = labelled.Source(
+    *(records, labels, true_labels, class_names),
+    digest=records.digest(labels),
+    num_left_out=num_left_out,
+  )
   _log.info('%d images, %d classes', source.num_rows, source.num_classes)
   if check == 'decode':
     images.check_images(source)
@@ -181,16 +180,9 @@ def _check_property(folder, values) -> None:
     )
 
 
-def _class_names(folder, values):
-  path = os.path.join(folder, _CLASSES)
-  if not os.path.isfile(path):
-    return names.Names.of_numbers(values)
-  return labelled.read_class_names(path, values.tolist())
-
-
-def _true_labels(path, source, values) -> np.ndarray:
+def _true_labels(path, records, labels, values) -> np.ndarray:
   """The labels with those of the images in the list `path` replaced."""
-  prefix = os.fsencode(source.name(0)).rpartition(b'#')[0] + b'#'
+  prefix = os.fsencode(records.name(0)).rpartition(b'#')[0] + b'#'
 
   def key(name):
     word = os.path.basename(name).removeprefix(prefix)
@@ -199,8 +191,8 @@ def _true_labels(path, source, values) -> np.ndarray:
   return selection.read_truth(
     path,
     '',
-    source.labels,
-    names=lambda listed: source.rows_of(
+    labels,
+    names=lambda listed: records.rows_of(
       np.fromiter(map(key, listed.all_encoded()), np.int64, len(listed))
     ),
     class_names=names.Names.of_numbers(values),

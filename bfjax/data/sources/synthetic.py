@@ -6,11 +6,8 @@ they are read and decoded as those of any data set.
 
 import os
 
-import numpy as np
-
 from bfjax import errors
 from bfjax.data import files, labelled, noise
-from bfjax.data.sources import imagelist
 from bfjax.faces import cache, sets
 
 
@@ -26,7 +23,7 @@ def build(
   noise_seed: int = 0,
   cache_dir: str = '',
   processes: int = 0,
-) -> imagelist.ImageList:
+) -> labelled.Source:
   """Renders the faces, or finds them in the cache, and makes labels wrong.
 
   Beside the images lie `clean.txt`, the list with the true labels, and, if
@@ -95,10 +92,5 @@ def build(
   images = files.ImageFiles(names, root)
   with cache.remedy(cache_dir if stranger_rate else root):
     images.check_exist()
-  return imagelist.ImageList(
-    files=images,
-    labels=labels,
-    true_labels=true_labels,
-    class_names=np.arange(identities).astype(str).tolist(),
-    fingerprint=labelled.fingerprint(images.names.all_encoded(), labels),
-  )
+  class_names = [str(i) for i in range(identities)]
+  return labelled.Source(images, labels, true_labels, class_names)

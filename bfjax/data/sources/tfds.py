@@ -7,20 +7,17 @@ TensorFlow Datasets takes seconds to import, so that is done when it is needed.
 """
 
 import dataclasses
-from collections.abc import Sequence
-
-import numpy as np
 
 from bfjax import errors
 from bfjax.config import limits
-from bfjax.data import images, names, places, tfds_columns, tfds_sets
+from bfjax.data import images, labelled, names, places, tfds_columns, tfds_sets
 from bfjax.formats import array_records
 from bfjax.text import printable
 
 
 @dataclasses.dataclass(frozen=True)
 class TfdsImages:
-  """A `labelled.Source` of a split of a prepared TFDS set.
+  """The images of a split of a prepared TFDS set.
 
   Rows are numbered as stored. A row's name is its feature `path`, where the
   set has one (those of `tools/pack.py` have), else `SET/VERSION/SPLIT#ROW`.
@@ -28,34 +25,23 @@ class TfdsImages:
 
   records: array_records.Records
   split: tfds_sets.Split
-  labels: np.ndarray
-  true_labels: np.ndarray | None
-  class_names: Sequence[str]
   names: names.Names | None
-  fingerprint: str
 
   @property
   def num_rows(self) -> int:
     return len(self.records)
 
-  @property
-  def num_classes(self) -> int:
-    return len(self.class_names)
-
   def read(self, rows) -> list[bytes]:
-    return [
-      self._image(row, record)
-      for row, record in zip(rows, self.records.read(rows), strict=True)
-    ]
-
-  def _image(self, row: int, record: bytes) -> bytes:
-    [image] = tfds_columns.values(record, [self.split.image_key])
-    if not isinstance(image, bytes):
-      raise errors.UserError(
-        f'Cannot read the image {printable(self.path(row))}: the record has '
-        f'no feature {self.split.image_key!r}. Prepare the set again.'
-      )
-    return image
+    key = self.split.image_key
+    images = []
+    for row, record in zip(rows, self.records.read(rows), strict=True):
+      images += tfds_columns.values(record, [key])
+      if not isinstance(images[-1], bytes):
+        raise errors.UserError(
+          f'Cannot read the image {printable(self.path(row))}: the record has '
+          f'no feature {key!r}. Prepare the set again.'
+        )
+    return images
 
   def name(self, row: int) -> str:
     name = self.names[int(row)] if self.names else ''
@@ -77,7 +63,7 @@ def build(
   num_classes: int = 0,
   check: str = 'exist',
   index_dir: str = '',
-) -> TfdsImages:
+) -> labelled.Source:
   """A split of a set of TensorFlow Datasets.
 
   Labels, and the feature `path` where there is one, are read once and kept
@@ -108,8 +94,8 @@ def build(
   known = tfds_sets.open_split(folder, split, image_key, label_key)
   records = array_records.Records(known.parts)
   truth = places.find_list(truth, root, 'data.truth') if truth else ''
-  columns = tfds_columns.read(records, known, truth, index_dir)
-  source = TfdsImages(records, known, *columns)
+  paths, *columns = tfds_columns.read(records, known, truth, index_dir)
+  source = labelled.Source(TfdsImages(records, known, paths), *columns)
   if num_classes and source.num_classes > num_classes:
     raise errors.UserError(
       f'{printable(str(folder))} has {source.num_classes} classes, but '

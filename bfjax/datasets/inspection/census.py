@@ -20,38 +20,28 @@ from bfjax.text import printable
 class Census(looking.Looks):
   """What was found; counts unless told otherwise, all of it JSON values.
 
-  Attributes:
-    images: in the set.
-    classes: in the set.
-    per_class: fewest, median, mean and most images of a class.
-    histogram: (fewest, most, classes) for classes of 1, 2 to 3, 4 to 7, ...
-      images.
-    label_gaps: labels from 0 to the largest that no image has: how many, and
-      the first; {} if labels are names.
-    wrong_labels: rows whose label is not the true one, None where not known.
-    read: images that were read and compared: all, or the sample.
-    unreadable: as in `looking.Looks`; and the classes that have no other
-      image, and of these the first.
-    left_out: damaged records, which do not count as images.
-    duplicates: images that have the bytes of another one: groups of equal
-      ones, images in them, and of these the groups that go across classes.
-    across_classes: rows of each group across classes, the first groups.
+  `unreadable` also has the classes without another image, and the first ones.
   """
 
   images: int
   classes: int
-  per_class: dict[str, float]
+  per_class: dict[str, float]  # fewest, median, mean and most images
+  # (fewest, most, classes) for classes of 1, 2 to 3, 4 to 7, ... images.
   histogram: list[tuple[int, int, int]]
+  # Labels from 0 to the largest that no image has: how many, and the first; {}
+  # if labels are names.
   label_gaps: dict[str, Any]
-  wrong_labels: int | None
-  read: int
-  left_out: int
+  wrong_labels: int | None  # that are not the true ones; None: not known
+  read: int  # images that were read and compared: all, or the sample
+  left_out: int  # damaged records, which do not count as images
+  # Images with the bytes of another one: groups, images, of these across
+  # classes.
   duplicates: dict[str, int]
-  across_classes: list[list[int]]
+  across_classes: list[list[int]]  # the rows of each such group
 
 
 def take(
-  source: labelled.Source, *, sample: int, compare: bool = True, seed: int = 0
+  source: labelled.Source, *, sample: int, compare: bool = True
 ) -> Census:
   """Looks through a data set; a progress bar tells how far.
 
@@ -59,10 +49,9 @@ def take(
     source: the data set.
     sample: how many images to decode; 0 for all.
     compare: whether to read every image, to find equal ones.
-    seed: of the sample.
   """
   looks, bad, rows, digests = looking.look(
-    source, sample=sample, compare=compare, seed=seed
+    source, sample=sample, compare=compare
   )
   groups = _groups(digests, rows)
   across = [group for group in groups if len(set(source.labels[group])) > 1]

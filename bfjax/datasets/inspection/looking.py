@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import sys
 import warnings
 from typing import Any, NamedTuple
 
@@ -24,40 +23,28 @@ _DIGEST_BYTES = 16
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Looks:
-  """What images are like, all of it JSON values.
+  """What images are like, all of it JSON values."""
 
-  Attributes:
-    decoded: images that were decoded: a sample or all.
-    sizes: 'width x height' as decoded, turned as EXIF says -> images, the most
-      frequent first.
-    modes: 'JPEG RGB' -> images, likewise.
-    unreadable: how many cannot be used, their share of those decoded, and
-      (image, what is wrong) of the first.
-  """
-
-  decoded: int
+  decoded: int  # images that were decoded: a sample or all
+  # 'width x height' as decoded, turned as EXIF says -> images, the most
+  # frequent first.
   sizes: dict[str, int]
-  modes: dict[str, int]
+  modes: dict[str, int]  # 'JPEG RGB' -> images, likewise
+  # How many cannot be used, their share of those decoded, and (image, what is
+  # wrong) of the first.
   unreadable: dict[str, Any]
 
 
 class Seen(NamedTuple):
-  """What was seen of images.
-
-  Attributes:
-    looks: what they are like.
-    bad: bool [num_rows], those that cannot be used.
-    rows: int64 [n], ascending, those whose bytes were read.
-    digests: uint64 [n, 2], a hash of the bytes of each.
-  """
+  """What was seen of images."""
 
   looks: Looks
-  bad: np.ndarray
-  rows: np.ndarray
-  digests: np.ndarray
+  bad: np.ndarray  # bool [num_rows], those that cannot be used
+  rows: np.ndarray  # int64 [n], ascending, those whose bytes were read
+  digests: np.ndarray  # uint64 [n, 2], a hash of the bytes of each
 
 
-def look(files, *, sample: int, compare: bool, seed: int = 0) -> Seen:
+def look(files, *, sample: int, compare: bool) -> Seen:
   """Looks through images; a progress bar tells how far.
 
   Args:
@@ -65,12 +52,11 @@ def look(files, *, sample: int, compare: bool, seed: int = 0) -> Seen:
       `labelled.Source`, `files.ImageFiles`, `packs.PackFiles`.
     sample: how many images to decode; 0 for all.
     compare: whether to read every image, not the sample alone.
-    seed: of the sample.
   """
   num_rows = files.num_rows
   decoded = np.ones(num_rows, bool)
   if 0 < sample < num_rows:
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     decoded[:] = False
     decoded[rng.choice(num_rows, sample, replace=False)] = True
   rows = np.arange(num_rows) if compare else np.flatnonzero(decoded)
@@ -79,18 +65,16 @@ def look(files, *, sample: int, compare: bool, seed: int = 0) -> Seen:
   sizes, modes = collections.Counter(), collections.Counter()
   first = []
 
-  def look_at(places):
-    some = rows[places.start : places.stop].tolist()
-    return [(row, _look_at(files, row, decoded[row])) for row in some]
+  def look_at(some):
+    return [(row, _look_at(files, row, decoded[row])) for row in some.tolist()]
 
   images.use_one_thread()
-  for row, one in checks.look_at_all(
-    len(rows),
+  for row, one in checks.ahead(
+    rows,
     look_at,
     chunk=_CHUNK,
     threads=min(len(os.sched_getaffinity(0)), _MAX_THREADS),
     title='Looking at the images',
-    progress=sys.stderr.isatty(),
   ):
     if one.problem:
       bad[row] = True

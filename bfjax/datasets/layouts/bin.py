@@ -2,13 +2,11 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files, labelled
-from bfjax.data.sources import imagelist
+from bfjax.data import files, labelled, selection
 from bfjax.datasets import layouts
 from bfjax.formats import packs
 
@@ -39,33 +37,17 @@ class PackWriter(layouts.Writer):
     packs.write(folder / self.file, found, names[source.labels[::2]] == 1)
 
   def read(self, folder):
-    pack = packs.read(folder / self.file)
-    return _PackedPairs(pack.images, np.repeat(pack.same, 2).astype(np.int32))
-
-
-@dataclasses.dataclass(frozen=True)
-class _PackedPairs:
-  """What `packing.compare` asks of a source, with all images of a pack."""
-
-  images: Sequence[bytes]
-  labels: np.ndarray
-  class_names = CLASSES
-  true_labels = None
-
-  @property
-  def num_rows(self) -> int:
-    return len(self.images)
-
-  def read(self, rows):
-    return [self.images[row] for row in rows]
-
-  def name(self, row):
-    return f'{PackWriter.file}#{row}'
+    path = folder / self.file
+    pack = packs.read(path)
+    files = packs.PackFiles(path, pack.images)
+    images = selection.Rows(files, files.rows)
+    labels = np.repeat(pack.same, 2).astype(np.int32)
+    return labelled.Source(images, labels, None, CLASSES)
 
 
 def pairs_source(
   left: list[str], right: list[str], same: np.ndarray, root: str
-) -> imagelist.ImageList:
+) -> labelled.Source:
   """The images of pairs as a source: 2 i and 2 i + 1 are those of pair i.
 
   Args:
@@ -80,13 +62,7 @@ def pairs_source(
   found = files.ImageFiles(paths, root)
   found.check_exist()
   labels = np.repeat(same, 2).astype(np.int32)
-  return imagelist.ImageList(
-    files=found,
-    labels=labels,
-    true_labels=None,
-    class_names=CLASSES,
-    fingerprint=labelled.fingerprint(found.names.all_encoded(), labels),
-  )
+  return labelled.Source(found, labels, None, CLASSES)
 
 
 def build(*, out: pathlib.Path) -> PackWriter:

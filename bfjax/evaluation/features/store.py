@@ -33,7 +33,6 @@ from bfjax.text import printable
 FEATURES, META, UNFINISHED = 'features.npy', 'meta.json', 'unfinished.json'
 # Threads that read the files of a tree, each so many in turn.
 _THREADS, _CHUNK = 16, 256
-_MANY = 10_000  # files that a progress bar is shown for
 # More features than so many bytes are kept in a file.
 _IN_MEMORY = 2**30
 
@@ -148,13 +147,12 @@ def _gathered(paths: files.ImageFiles) -> np.ndarray:
       out[row] = found
     return []  # nothing to tell
 
-  filled = checks.look_at_all(
-    len(paths),
+  filled = checks.ahead(
+    range(len(paths)),
     fill,
     chunk=_CHUNK,
     threads=_THREADS,
     title=f'Features of {paths.root}',
-    progress=len(paths) >= _MANY,
   )
   for _ in filled:
     pass

@@ -50,5 +50,5 @@ def write_all(
 
 def _convert(source, name, folder) -> str:
   writer = layouts.build(name, out=folder)
-  packing.pack(source, writer, command={}, check='none', progress=False)
+  packing.pack(source, writer, command={}, check='none')
   return os.fspath(folder)
