@@ -42,7 +42,7 @@ def write_all(
   tfds = _convert(listed, 'tfds', folder / 'faces/1.0.0')
   return {
     'list': listed,
-    'folder': sources.build('imagelist', root=listed.files.root),
+    'folder': sources.build('imagelist', root=listed.images.root),
     'recordio': sources.build('recordio', root=records, index_dir=records),
     'tfds': sources.build('tfds', root=tfds, index_dir=tfds),
   }
