@@ -69,7 +69,7 @@ def _open_head(head, mesh, num_classes, calls_per_epoch):
 
 
 def open_task(
-  config, *, num_classes: int, steps_per_epoch: int, noise: float | None
+  config, recipe: step.Recipe, noise: float | None
 ) -> collapse.Task:
   """What the training is about; `noise` is the share of labels that are wrong.
 
@@ -88,10 +88,10 @@ def open_task(
     f'{k} (now {v:.4g})' for k, v in tried.items() if v is not False
   )
   return collapse.Task(
-    open_margin(head),
-    head.s,
-    num_classes,
-    collapse.first_epoch(optimizer.warmup_epochs, steps_per_epoch),
+    recipe.head.margin,
+    recipe.head.scale,
+    recipe.head.num_classes,
+    collapse.first_epoch(optimizer.warmup_epochs, recipe.steps_per_epoch),
     noise=0.0 if noise is not None and head.rule != 'none' else noise,
     cures=f'In a new workdir, try {cures}. docs/method.md tells what helped'
     ' where.',

@@ -136,8 +136,7 @@ def open_run(
     learning_rate=learning_rate,
     task=builders.open_task(
       config,
-      num_classes=source.num_classes,
-      steps_per_epoch=steps_per_epoch,
+      recipe,
       noise=None if true is None else float(np.mean(given != true)),
     ),
     seed=config.seed,
