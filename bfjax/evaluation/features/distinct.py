@@ -1,7 +1,7 @@
 """The images of several benchmarks, each once, and the way back."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,32 +11,7 @@ from bfjax.data import files as image_files
 _MAX_KNOWN = 200_000
 
 
-class Chosen:
-  """Images chosen from one or several `Files`, numbered anew."""
-
-  def __init__(self, all_files: Sequence, part: np.ndarray, own: np.ndarray):
-    """Takes, of each image, int [n], whose it is and its row there."""
-    self._files, self._part, self._own = all_files, part, own
-    self.num_rows = len(own)
-
-  def read(self, rows) -> list[bytes]:
-    rows = np.asarray(rows)
-    out = [b''] * len(rows)
-    for part in np.unique(self._part[rows]):
-      places = np.flatnonzero(self._part[rows] == part)
-      found = self._files[part].read(self._own[rows[places]])
-      for place, content in zip(places, found, strict=True):
-        out[place] = content
-    return out
-
-  def name(self, row: int) -> str:
-    return self._files[self._part[row]].name(int(self._own[row]))
-
-  def path(self, row: int) -> str:
-    return self._files[self._part[row]].path(int(self._own[row]))
-
-
-class Distinct(Chosen):
+class Distinct:
   """The images of several `Files` as one, those that are the same once.
 
   Two image files are the same if their absolute paths are, two other objects
@@ -62,7 +37,25 @@ class Distinct(Chosen):
       parts.append(np.full(len(new), part, np.int32))
       owns.append(np.asarray(new, int))
       count += len(new)
-    super().__init__(all_files, np.r_[0:0, *parts], np.r_[0:0, *owns])
+    self._files, self.num_rows = all_files, count
+    # Of each row, whose it is and its row there.
+    self._part, self._own = np.r_[0:0, *parts], np.r_[0:0, *owns]
+
+  def read(self, rows) -> list[bytes]:
+    rows = np.asarray(rows)
+    out = [b''] * len(rows)
+    for part in np.unique(self._part[rows]):
+      places = np.flatnonzero(self._part[rows] == part)
+      found = self._files[part].read(self._own[rows[places]])
+      for place, content in zip(places, found, strict=True):
+        out[place] = content
+    return out
+
+  def name(self, row: int) -> str:
+    return self._files[self._part[row]].name(int(self._own[row]))
+
+  def path(self, row: int) -> str:
+    return self._files[self._part[row]].path(int(self._own[row]))
 
   def rows_of(self, files) -> slice | np.ndarray:
     """Where the images of one of the files are among all."""

@@ -9,8 +9,7 @@ import numpy as np
 import tqdm
 
 from bfjax import backbones, sharding
-from bfjax.data import pipeline
-from bfjax.evaluation.features import distinct
+from bfjax.data import pipeline, selection
 
 
 class Embedder:
@@ -82,9 +81,8 @@ class Embedder:
     # the part of this process.
     rows = np.arange(first, first + steps * self.batch)
     rows = np.minimum(rows, files.num_rows - 1).reshape(steps, parts, -1)
-    own = rows[:, part].reshape(-1)
     batches = pipeline.ordered_batches(
-      distinct.Chosen([files], np.zeros_like(own), own),
+      selection.Rows(files, rows[:, part].reshape(-1)),
       batch=self.batch // parts,
       image_size=self._image_size,
       threads=self._threads,
