@@ -24,6 +24,7 @@ test-quick: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 benchmark: $(VENV)/installed-test
 	$(RUN) tools/benchmark.py

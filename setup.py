@@ -15,7 +15,12 @@ setuptools.setup(
   license='Apache-2.0',
   license_files=['LICENSE'],
   python_requires='>=3.11,<3.14',
-  packages=setuptools.find_packages(include=['bfjax', 'bfjax.*']),
+  packages=[
+    *setuptools.find_packages(include=['bfjax', 'bfjax.*']),
+    'bfjax.configs',
+  ],
+  # Beside the package in a checkout, where users read and copy them.
+  package_dir={'bfjax.configs': 'configs'},
   package_data={'bfjax.report': ['*.html']},
   install_requires=[
     'absl-py',
@@ -49,6 +54,7 @@ setuptools.setup(
       *_CONVERT,
       'faiss-cpu',
       'hypothesis',
+      'mypy',
       'psutil',
       'pytest',
       'pytest-xdist',

@@ -1,0 +1,1 @@
+"""Face recognition trained on noisy labels, in JAX."""

@@ -22,7 +22,26 @@ from bfjax import defaults, errors
 from bfjax.config import keys, settings
 
 _FILES_SHOWN = 9
+# Before the name of one of our own configs, wherever they are: bfjax:ms1mv2.
+_OURS = 'bfjax:'
 _FLAG = re.compile(r'--?(no)?config(?:\.([^=]*))?(?:=(.*))?', re.DOTALL)
+
+
+def folder() -> pathlib.Path:
+  """Where our own configs are: in the package, or beside it in a checkout."""
+  package = pathlib.Path(__file__).parent
+  inside = package / 'configs'
+  return inside if inside.is_dir() else package.parent / 'configs'
+
+
+def located(word: str) -> str:
+  """A word of the command line, with 'bfjax:NAME' as the path of the file."""
+  flag, is_ours, rest = word.partition(_OURS)
+  if not is_ours or flag not in ('', '--config=', '-config='):
+    return word
+  name, colon, argument = rest.partition(':')
+  path = folder() / f'{name.removesuffix(".py")}.py'
+  return f'{flag}{path}{colon}{argument}'
 
 
 def check(argv: Sequence[str]) -> None:
@@ -87,7 +106,7 @@ def load(given: str) -> ml_collections.ConfigDict:
     UserError: if the file is not there, raises (its line and exception are
       named), or makes no config.
   """
-  path, colon, argument = given.partition(':')
+  path, colon, argument = located(given).partition(':')
   arguments = [argument] if colon else []
   if not os.path.isfile(path):
     raise errors.UserError(f'There is no config file {path}.{_others(path)}')

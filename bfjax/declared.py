@@ -68,7 +68,7 @@ def _shared(module, rest) -> list[tuple[str, ast.expr | None, ast.expr]]:
   return [
     (x.target.id, x.value, x.annotation)
     for x in body
-    if isinstance(x, ast.AnnAssign)
+    if isinstance(x, ast.AnnAssign) and isinstance(x.target, ast.Name)
   ]
 
 

@@ -101,6 +101,7 @@ def settle(past: Past, proposed: jax.Array, visits: int) -> Past:
     proposed: int32 [n], by the rule, now.
     visits: how many have to agree; with 1 what is proposed is the label.
   """
+  assert past.times is not None  # as of every rule that remembers
   times = jnp.where(proposed == past.proposed, past.times + 1, 1)
   changes = times >= visits
   return Past(jnp.where(changes, proposed, past.label), proposed, times)

@@ -13,7 +13,10 @@ from bfjax.storage import diskerrors
 _log = logging.getLogger('bfjax.main')
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The config file, such as configs/synthetic.py.'
+  'config',
+  None,
+  'The config file, such as configs/synthetic.py; ours also as'
+  ' bfjax:synthetic.',
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'The folder of this run: logs, checkpoints, results.'
@@ -40,6 +43,7 @@ _PROCESS_ID = flags.DEFINE_integer(
 
 
 def main(argv):
+  """Checks the flags, and trains or evaluates."""
   words, workdir = argv[1:], pathlib.Path(_WORKDIR.value or '')
   if words:
     raise errors.UserError(
@@ -112,6 +116,7 @@ def entry():
 
 def _parse(argv):
   """Parses the flags; whatever is wrong with them is one message."""
+  argv = [configfile.located(word) for word in argv]
   try:
     configfile.check(argv)
     return flags.FLAGS(argv)

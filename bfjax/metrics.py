@@ -56,6 +56,7 @@ class MetricsFile(metric_writers.SummaryWriter):
     super().__init__(str(workdir / 'tensorboard'))
 
   def write_scalars(self, step, scalars):
+    """See `metric_writers.MetricWriter`."""
     values = {name: float(value) for name, value in sorted(scalars.items())}
     values = {k: v if math.isfinite(v) else None for k, v in values.items()}
     self._file.write(json.dumps({'step': int(step), **values}) + '\n')
@@ -63,6 +64,7 @@ class MetricsFile(metric_writers.SummaryWriter):
     super().write_scalars(step, scalars)
 
   def close(self):
+    """See `metric_writers.MetricWriter`."""
     self._file.close()
     super().close()
 

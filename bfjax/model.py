@@ -16,7 +16,7 @@ them needs no config to embed images as the model was trained to.
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -45,7 +45,7 @@ class Model(NamedTuple):
   backbone: backbones.Backbone
   params: Any
   stats: Any
-  scale: Callable
+  scale: scalings.Scaling
   image_size: int
   centres: np.ndarray | None
   class_names: Sequence[str] | None
@@ -138,7 +138,7 @@ def load_model(
     centres_each = 0
   backbone = modelcard.build_backbone(description)
   like = jax.eval_shape(backbone.init, jax.random.key(0))
-  params, stats, centres = _read(folder, *like, centres_each)
+  params, stats, centres = _read(folder, like, centres_each)
   class_names, names = None, path / 'classes.tsv'
   if centres is not None:
     centres = centres[: description['num_classes']]
@@ -182,7 +182,7 @@ def _open_run(path, step):
   return description, folder / 'state', fixed.get('head.sub_centres', 1)
 
 
-def _read(folder, params, stats, centres_each):
+def _read(folder, start, centres_each):
   """Reads (params, stats, centres or None), once names and shapes are right.
 
   Of several centres of a class, `centres_each`, the dominant one is read; no
@@ -190,6 +190,7 @@ def _read(folder, params, stats, centres_each):
   """
   saved = arrays.saved(folder)
   found = saved.get('params', {})
+  params, stats = start
   like = {'params': {'backbone': params}, 'stats': stats}
   arrays.check_same_shapes(
     {

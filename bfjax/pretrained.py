@@ -67,7 +67,9 @@ def load(config, run: setup.Run) -> Start:
   )
   return Start(
     weights=(loaded.params, loaded.stats) if config.init_backbone else None,
-    centres=loaded.centres[theirs] if len(theirs) else np.zeros((0, 0)),
+    centres=loaded.centres[theirs]  # type: ignore[index]
+    if len(theirs)
+    else np.zeros((0, 0)),
     classes=ours,
     origin={
       'source': loaded.description['source'],
@@ -163,7 +165,7 @@ def fill(state: step.TrainState, start: Start) -> step.TrainState:
     )
   if len(start.classes):
     params['centres'] = _set_rows(params['centres'], start)
-  return state.replace(params=params, stats=stats)
+  return dataclasses.replace(state, params=params, stats=stats)
 
 
 def _set_rows(centres, start):

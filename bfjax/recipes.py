@@ -7,7 +7,6 @@ is right to a factor of two or three; it is there to tell minutes from days.
 import glob
 import math
 import os
-import pathlib
 import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,7 +14,6 @@ from typing import NamedTuple
 from bfjax import configfile, errors, runtime
 
 DEVICES = ('cpu', 'gpu')
-_CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
 _SMALL_SET, _LARGE_SET = 100_000, 2_000_000
 # Images/s of configs/small.py on one core of a CPU: docs/performance.md, which
 # has those of the decoding too, all that its net leaves a GPU to wait for.
@@ -85,7 +83,7 @@ def recommend(num_images: int, device: str = '') -> Recipe:
     name = 'ms1m.py' if num_images > _LARGE_SET else 'casia_noisy.py'
     rate = _IR50_PER_GPU * gpus
     time = f'on {gpus} GPUs, reckoned for {_GPU_SPEED} each and not measured'
-  epochs = configfile.load(f'{_CONFIGS}/{name}').epochs
+  epochs = configfile.load(f'{configfile.folder()}/{name}').epochs
   secs = epochs * num_images / rate
   return Recipe(f'configs/{name}', device, secs, f'{_about(secs)} {time}')
 

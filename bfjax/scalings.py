@@ -21,6 +21,7 @@ class Scaling(NamedTuple):
 
   @property
   def formula(self) -> str:
+    """In words, as files of converted models say it."""
     if self == Scaling():
       return '(x / 255 - 0.5) / 0.5'
     return f'(x - {self.mean:g}) / {self.std:g}'

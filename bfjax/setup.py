@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -185,7 +185,7 @@ def make_state(run: Run, config) -> step.TrainState:
   return state.replace(table=labels.make(run.given, mesh))
 
 
-def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):
+def open_batches(config, run: Run, first_step: int, bad_rows: Sequence[int]):
   """The batches from `first_step` on, as `pipeline.train_batches` yields them.
 
   Args:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bfjax import backbones, labels, metrics, optim, sharding
+from bfjax import labels, metrics, optim, scalings, sharding
 from bfjax.config import limits
 from bfjax.heads import softmax
 
@@ -66,7 +66,7 @@ class Recipe:
   """
 
   backbone: Any
-  head: Callable
+  head: softmax.Head
   optimizer: optax.GradientTransformation
   mesh: jax.sharding.Mesh
   steps_per_epoch: int
@@ -78,7 +78,7 @@ class Recipe:
   drop_start: float
   accumulate: int
   dropout_seed: int
-  scale: Callable = backbones.scale_pixels
+  scale: scalings.Scaling = scalings.STANDARD
   frozen: str = ''
 
   def __post_init__(self):
@@ -187,7 +187,7 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   )
   loss = jnp.sum(jnp.where(mask, measured['loss'], 0)) / jnp.sum(mask)
   finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
-  new_state = state.replace(
+  new_state = state.replace(  # type: ignore[attr-defined]
     step=state.step + 1,
     params=params,
     stats=stats,

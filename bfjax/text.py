@@ -53,7 +53,9 @@ def byte_lines(
   """Yields (number from 1, line without its end) of lines that are not blank.
 
   Args:
-    path, what, remedy: as `reading` takes them.
+    path: of the file.
+    what: what a message calls it.
+    remedy: what a message says to do.
 
   Raises:
     UserError: if the file cannot be read, or has a line that goes on for more

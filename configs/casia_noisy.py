@@ -18,7 +18,7 @@ The pairs in it are evaluated with
 
 Hardware: one GPU with 12 GB (batch 64 at 112x112 in float32).
 To expect: 30 epochs of 7,100 steps. Not trained by us yet. Published (Wu and
-  Xue, ECCV 2022, PyTorch) on LFW / AgeDB-30 / CFP-FP / CALFW / CPLFW / SLLFW /
+  Gong, ECCV 2022, PyTorch) on LFW / AgeDB-30 / CFP-FP / CALFW / CPLFW / SLLFW /
   RFW Asian, Caucasian, Indian, African, protocol `boundaryface`:
   closed20
     ArcFace         99.10 93.00 93.10 92.75 87.67 97.35 85.08 91.92 89.05 84.93
@@ -57,6 +57,7 @@ MARGINS = {
 
 
 def get_config(mix: str = 'closed20') -> ml_collections.ConfigDict:
+  """The config; the argument is told above."""
   c = defaults.get_config()
   c.head.m = errors.choose('mix of noise', mix.lower(), MARGINS)
   return c

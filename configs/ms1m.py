@@ -5,7 +5,7 @@ Command:
     --config.data.root=IMAGES --config.data.list=LIST --config.eval.root=SETS
 
 Hardware: as configs/ms1mv2.py.
-To expect: 24 epochs. Not trained by us yet. Published (Wu and Xue, ECCV 2022,
+To expect: 24 epochs. Not trained by us yet. Published (Wu and Gong, ECCV 2022,
   PyTorch), MegaFace rank-1 and IJB-C at FAR 1e-4:
     ArcFace                    96.45 91.65
     MV-Arc-Softmax             96.86 91.47
@@ -27,6 +27,7 @@ from bfjax import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:
+  """The config; the argument is told above."""
   c = defaults.get_ms1m_config()
   c.head.penalty = 'none'
   c.head.lambda_ = 0.0

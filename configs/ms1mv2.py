@@ -9,7 +9,7 @@ Hardware: 8 GPUs with 12 GB (32 rows each at 112x112 in float32); any number
   its statistics over groups of 32 rows however they are spread.
 Images: about 5.8 million in LIST, lines `path  label`, aligned to 112x112.
 To expect: 24 epochs of 22,700 steps. Not trained by us yet. Published (Wu and
-  Xue, ECCV 2022, PyTorch), MegaFace rank-1 and IJB-C at FAR 1e-4:
+  Gong, ECCV 2022, PyTorch), MegaFace rank-1 and IJB-C at FAR 1e-4:
     ArcFace                    97.31 94.51
     BoundaryFace, lambda = pi  97.41 94.49
   lambda = pi fits labels as clean as these; for MS1M see configs/ms1m.py, and

@@ -27,6 +27,7 @@ from bfjax import configfile
 
 
 def get_config(of: str = 'casia_noisy.py') -> ml_collections.ConfigDict:
+  """The config; the argument is told above."""
   c = configfile.load(f'{pathlib.Path(__file__).parent}/{of}')
   c.head.rule = 'posterior'
   c.compare = ml_collections.ConfigDict()

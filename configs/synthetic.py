@@ -18,6 +18,7 @@ from bfjax import defaults
 
 
 def get_config(seed: str = '1') -> ml_collections.ConfigDict:
+  """The config; the argument is told above."""
   c = defaults.get_config()
   c.seed = int(seed)
   c.epochs = 15

@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from bfjax import builders, errors
+from bfjax import builders, configfile, errors
 from bfjax.config import settings
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
@@ -141,3 +141,16 @@ def test_the_published_recipes_count_epochs_from_one():
   assert casia.head.epoch_start == 7
   assert ms1m.optim.milestones == (10 + 1, 18 + 1, 22 + 1)
   assert ms1m.head.epoch_start == 10 + 1
+
+
+@pytest.mark.parametrize(
+  ('word', 'expected'),
+  [
+    ('--config=bfjax:ms1mv2', f'--config={FOLDER}/ms1mv2.py'),
+    ('bfjax:synthetic.py:2', f'{FOLDER}/synthetic.py:2'),
+    ('--config=configs/ms1mv2.py', '--config=configs/ms1mv2.py'),
+    ('--workdir=runs/bfjax:1', '--workdir=runs/bfjax:1'),
+  ],
+)
+def test_our_configs_are_found_from_anywhere(word, expected):
+  assert configfile.located(word) == expected

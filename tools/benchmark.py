@@ -164,6 +164,7 @@ def report(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the parts that are named, and prints what they measured."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

@@ -90,7 +90,7 @@ def build(
   blocks: tuple[int, ...] = (),
   stem_stride: int = 1,
   dropout: float | None = None,
-  **common: Unpack[functional.Options],
+  **common: Unpack[functional.Options],  # type: ignore[misc]
 ) -> backbones.Backbone:
   """Builds an IR-ResNet.
 

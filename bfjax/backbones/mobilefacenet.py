@@ -92,6 +92,7 @@ class MobileFaceNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    """Images [n, h, w, c] to embeddings [n, d]."""
     norm, width = self.norm, self.width
     narrow, wide = self.scale * width, 2 * self.scale * width
     x = images.astype(self.dtype)
@@ -131,7 +132,7 @@ def build(
   variant: str = 'mbf',
   width: int = 64,
   blocks: tuple[int, ...] = (),
-  **common: Unpack[functional.Options],
+  **common: Unpack[functional.Options],  # type: ignore[misc]
 ) -> backbones.Backbone:
   """Builds a MobileFaceNet.
 

@@ -134,6 +134,7 @@ class VisionTransformer(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    """Images [n, h, w, c] to embeddings [n, d]."""
     x = nn.Conv(
       self.dim,
       (self.patch_size, self.patch_size),
@@ -181,7 +182,7 @@ def build(
   patch_size: int = 9,
   drop_path: float | None = None,
   mask_ratio: float | None = None,
-  **common: Unpack[functional.Options],
+  **common: Unpack[functional.Options],  # type: ignore[misc]
 ) -> backbones.Backbone:
   """Builds a vision transformer.
 

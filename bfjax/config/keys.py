@@ -20,6 +20,7 @@ _KINDS = {
 
 
 def is_group(value: Any) -> bool:
+  """Whether a value holds keys of its own."""
   return hasattr(value, 'items')
 
 

@@ -60,7 +60,7 @@ def _recognise_mbf(shapes: naming.Shapes) -> naming.Options | None:
     naming.count(shapes, 'layers.1.layers.') if units else 1,
     *(naming.count(shapes, f'layers.{i + 1}.layers.') for i in _DOWN.values()),
   )
-  options = {'name': 'mobilefacenet', 'variant': variant}
+  options: dict[str, Any] = {'name': 'mobilefacenet', 'variant': variant}
   if blocks != mobilefacenet.VARIANTS[variant][1]:
     options['blocks'] = blocks
   if width != 64:
@@ -94,7 +94,7 @@ def _recognise_vit(shapes: naming.Shapes) -> naming.Options | None:
   dim = naming.width(shapes, 'norm', default=256)
   depth = naming.count(shapes, 'blocks.')
   known = {x[:2]: name for name, x in reversed(vit.VARIANTS.items())}
-  options = {'name': 'vit'}
+  options: dict[str, Any] = {'name': 'vit'}
   if (dim, depth) in known:
     options['variant'] = known[dim, depth]
   else:

@@ -172,7 +172,7 @@ def _recognise(nets: _Nets, shapes: naming.Shapes) -> naming.Options | None:
   options = {
     'name': 'iresnet',
     'variant': nets.variants[0],
-    'mode': max(present, key=present.get),
+    'mode': max(present, key=present.__getitem__),
     **_size(nets.variants[0], is_bottleneck, (stem, *widths), blocks),
   }
   norm, linear = nets.ends['embedding_norm'], nets.ends['head_linear']

@@ -153,5 +153,5 @@ def to_torch(
     state[array.name] = np.ascontiguousarray(value)
   for name in table.counters:
     count = counts if isinstance(counts, int) else counts.get(name, 0)
-    state[name] = np.int64(count)
+    state[name] = np.asarray(count, np.int64)
   return state

@@ -94,7 +94,7 @@ def bar(what: str, total: int, done: int = 0) -> tqdm.tqdm:
 
 def ahead(
   rows: Sequence[int] | np.ndarray,
-  work: Callable[[Sequence[int]], list],
+  work: Callable[..., list],
   *,
   chunk: int,
   threads: int,

@@ -55,7 +55,7 @@ def write(
     draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
   ):
     log.write(f'{_HEADER}\n')
-    for row in np.flatnonzero(given != table):
+    for row in np.flatnonzero(given != table).tolist():
       log.write(
         f'{row}\t{source.name(row)}\t{name[given[row]]}\t{name[table[row]]}\n'
       )

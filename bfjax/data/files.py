@@ -41,8 +41,9 @@ class ImageFiles:
 
     An absolute path stays as it is. `names.Names` are not copied.
     """
-    is_names = isinstance(paths, names.Names)
-    self.names = paths if is_names else names.Names.of(paths)
+    self.names: names.Names = (
+      paths if isinstance(paths, names.Names) else names.Names.of(paths)
+    )
     self.root = os.path.abspath(root)
     # Of an empty name, the root itself.
     self._prefix = os.path.join(os.fsencode(self.root), b'')
@@ -104,7 +105,7 @@ class ImageFiles:
     try:
       status = os.stat(self._path_bytes(row))
     except OSError as error:
-      return error.strerror
+      return error.strerror or str(error)
     if identities is not None and status.st_ino:  # not all systems have any
       identities[row] = hash((status.st_dev, status.st_ino))
     if not stat.S_ISREG(status.st_mode):

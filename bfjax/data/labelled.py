@@ -20,7 +20,9 @@ _CHUNK = 4096
 class Images(Protocol):
   """Encoded images by row number, such as `files.ImageFiles`."""
 
-  num_rows: int
+  @property
+  def num_rows(self) -> int:
+    """How many."""
 
   def read(self, rows: np.ndarray) -> list[bytes]:
     """The encoded images of `rows`, int [n]; may be called from any thread.
@@ -62,10 +64,12 @@ class Source:
 
   @property
   def num_rows(self) -> int:
+    """How many rows there are."""
     return len(self.labels)
 
   @property
   def num_classes(self) -> int:
+    """How many classes there are."""
     return len(self.class_names)
 
   @property
@@ -80,12 +84,15 @@ class Source:
     return self.digest or fingerprint(self.names.all_encoded(), self.labels)
 
   def read(self, rows: np.ndarray) -> list[bytes]:
+    """See `labelled.Images`."""
     return self.images.read(rows)
 
   def name(self, row: int) -> str:
+    """See `labelled.Images`."""
     return self.images.name(row)
 
   def path(self, row: int) -> str:
+    """See `labelled.Images`."""
     return self.images.path(row)
 
 
@@ -101,7 +108,7 @@ def fingerprint(paths: Iterable[bytes], labels: np.ndarray) -> str:
   while len(chunk := list(itertools.islice(paths, _CHUNK))) == _CHUNK:
     digest.update(b'\n'.join(chunk) + b'\n')
   digest.update(b'\n'.join(chunk))
-  digest.update(np.ascontiguousarray(labels, '<i4'))
+  digest.update(np.ascontiguousarray(labels, '<i4').data)
   return digest.hexdigest()
 
 

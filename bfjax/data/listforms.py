@@ -202,7 +202,8 @@ def _recoded(lines: bytes, source: str, target: str) -> bytes | None:
   try:
     decoded = lines.decode(source)
     if target in _COMPOSITIONS:
-      return unicodedata.normalize(target, decoded).encode('utf-8')
+      composed = unicodedata.normalize(target, decoded)  # type: ignore[arg-type]
+      return composed.encode('utf-8')
     return decoded.encode(target)
   except UnicodeError:
     return None

@@ -114,6 +114,7 @@ class FileOrder:
   bad_rows: Sequence[int] = ()
 
   def __call__(self, step) -> dict[str, np.ndarray]:
+    """The rows of a step, as those of `TrainOrder`; -1 where there is none."""
     row = np.asarray(step, np.int64)[..., None] * self.rows_per_batch
     row = row + np.arange(self.rows_per_batch)
     mask = (row < self.num_rows) & ~np.isin(row, self.bad_rows)

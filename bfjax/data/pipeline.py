@@ -3,7 +3,6 @@
 import numpy as np
 
 from bfjax import errors
-from bfjax.data import files as image_files
 from bfjax.data import images, labelled, loading, order
 
 
@@ -48,7 +47,7 @@ def train_batches(
 
 
 def ordered_batches(
-  files: image_files.ImageFiles,
+  files: labelled.Images,
   *,
   batch: int,
   image_size: int,

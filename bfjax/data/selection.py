@@ -21,12 +21,15 @@ class Rows:
     self.num_rows = len(rows)
 
   def read(self, rows) -> list[bytes]:
+    """See `labelled.Images`."""
     return self._images.read(self._rows[rows])
 
   def name(self, row: int) -> str:
+    """See `labelled.Images`."""
     return self._images.name(int(self._rows[row]))
 
   def path(self, row: int) -> str:
+    """See `labelled.Images`."""
     return self._images.path(int(self._rows[row]))
 
 
@@ -225,4 +228,5 @@ def to_train_on(
   kept = true == source.labels if kind == 'right' else true != labelled.NOBODY
   if not kept.all():
     source = select(source, rows=np.flatnonzero(kept))
+  assert source.true_labels is not None  # those of some of its rows
   return source, source.true_labels

@@ -40,7 +40,7 @@ def values(record: bytes, keys: Sequence[str]) -> list:
   found = []
   for key in keys:
     kind = features[key].WhichOneof('kind') if key in features else None
-    several = getattr(features[key], kind).value if kind else ()
+    several: Sequence = getattr(features[key], str(kind)).value if kind else ()
     found.append(several[0] if len(several) == 1 else None)
   return found
 
@@ -111,7 +111,7 @@ def _table(records, split, index_dir) -> dict[str, np.ndarray]:
       f'{printable(missing[0])} the first. Restore them.'
     )
   files = [
-    [os.path.basename(x.path), *kept.state(x.path), x.skip, x.take]
+    [os.path.basename(x.path), *(kept.state(x.path) or ()), x.skip, x.take]
     for x in split.parts
   ]
   about = {'files': files, 'keys': keys, 'path': split.has_path}
@@ -160,7 +160,7 @@ def _scan(records, keys, has_path) -> dict[str, np.ndarray]:
           f'{printable(file)}, record {number} has no value of the feature '
           f'{key!r}. Prepare the set again.'
         )
-      if key == 'path':
+      if isinstance(value, bytes):
         names += value
         offsets.append(len(names))
       else:

@@ -78,7 +78,7 @@ def flip_list(
   numbers[chosen] = (numbers[chosen] + steps) % len(classes)
   lines = zip(
     paths.all_encoded(),
-    *map(memoryview, (labels, classes[numbers], chosen)),
+    *(x.data for x in (labels, classes[numbers], chosen)),
     strict=True,
   )
   with _writing(out) as noisy, _writing(truth_out) as truth:
@@ -148,7 +148,7 @@ def add_outliers(
   place = np.zeros(len(paths), np.int64)
   place[replaced] = draws.order()[: len(replaced)]
   arrays = (labels, true, is_flipped, chosen, place)
-  lines = zip(paths.all_encoded(), *map(memoryview, arrays), strict=True)
+  lines = zip(paths.all_encoded(), *(x.data for x in arrays), strict=True)
   with contextlib.ExitStack() as stack:
     noisy = stack.enter_context(_writing(out))
     log = stack.enter_context(_writing(outliers_out))

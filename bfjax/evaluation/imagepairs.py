@@ -67,6 +67,7 @@ class Pairs:
 
   @property
   def headline(self) -> tuple[str, ...]:
+    """The scores that tables show."""
     return tuple(f'{name}/accuracy' for name in self.protocols)
 
   def evaluate(self, features: np.ndarray) -> dict[str, float]:

@@ -73,7 +73,7 @@ def is_pair_list(path: str) -> bool:
   """
   try:
     lines = _lines(path, _SNIFFED_LINES)
-    found = lines and _parse(path, lines, _detect(path, lines), '.jpg')
+    found = _parse(path, lines, _detect(path, lines), '.jpg') if lines else []
   except errors.UserError:
     return False  # where it cannot be read, who reads it says so
   return bool(found) and all(

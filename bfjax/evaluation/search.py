@@ -51,6 +51,9 @@ class _Collector:
   def _keep(self, *part):
     self._parts, self._num_new = [part], 0
 
+  def _prune(self):
+    raise NotImplementedError
+
   def _exact(self):
     """Prunes, and returns (exact products, queries, rows) of what is left."""
     self._prune()

@@ -2,13 +2,13 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from bfjax import backbones, errors
+from bfjax import errors, scalings
 from bfjax.evaluation import benchmarks as benchmarks_lib
 from bfjax.evaluation import fieldsets
 from bfjax.evaluation.features import distinct, embed, store
@@ -38,7 +38,7 @@ def open_suite(
   mesh,
   *,
   image_size: int,
-  scale: Callable = backbones.scale_pixels,
+  scale: scalings.Scaling = scalings.STANDARD,
 ) -> Suite:
   """Opens the benchmarks of a config.
 

@@ -1,6 +1,6 @@
 """An image on which the parts of a face are painted."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,14 +31,14 @@ class Canvas:
     self._parts = {name: fixed[part] for name, part in parts.items()}
     self._pixels_per_unit = pixels_per_unit
 
-  def fill(self, part: str, colour: Sequence[float]) -> None:
+  def fill(self, part: str, colour: Any) -> None:
     """Fills the polygon of a part."""
     self._fill(self.image, part, colour)
 
   def line(
     self,
     part: str,
-    colour: Sequence[float],
+    colour: Any,
     width: float,
     closed: bool = False,
   ) -> None:
@@ -51,7 +51,7 @@ class Canvas:
     self,
     part: str,
     index: int,
-    colour: Sequence[float],
+    colour: Any,
     radius: float,
     offset: tuple[float, float] = (0, 0),
   ) -> None:
@@ -59,8 +59,8 @@ class Canvas:
     scale = self._pixels_per_unit * _ONE
     x, y = self._parts[part][index].tolist()
     center = (x + int(offset[0] * scale), y + int(offset[1] * scale))
-    radius = max(int(radius * scale), _ONE // 4)
-    cv2.circle(self.image, center, radius, colour, cv2.FILLED, *_SMOOTH)
+    length = max(int(radius * scale), _ONE // 4)
+    cv2.circle(self.image, center, length, colour, cv2.FILLED, *_SMOOTH)
 
   def depth_inside(self, part: str, index: int, outline: str) -> float:
     """How far a point of a part lies inside an outline; negative outside."""
@@ -71,7 +71,7 @@ class Canvas:
   def blend(
     self,
     opacity: dict[str, float],
-    colour: Sequence[float],
+    colour: Any,
     softness: float,
   ) -> None:
     """Covers parts with a colour that fades out at their edges.
@@ -92,7 +92,7 @@ class Canvas:
     center: tuple[float, float],
     angle: float,
     width: float,
-    colour: Sequence[float],
+    colour: Any,
   ) -> None:
     """Draws a bar right across the image, at an angle in radians.
 
@@ -100,9 +100,9 @@ class Canvas:
     """
     middle = np.array(center) * self.size
     reach = np.array([np.cos(angle), np.sin(angle)]) * self.size * 0.8
-    ends = np.stack([middle - reach, middle + reach]).astype(int).tolist()
+    start, end = np.stack([middle - reach, middle + reach]).astype(int).tolist()
     thickness = max(1, int(width * self.size))
-    cv2.line(self.image, *ends, colour, thickness, cv2.LINE_AA)
+    cv2.line(self.image, start, end, colour, thickness, cv2.LINE_AA)
 
   def _fill(self, image, part, colour) -> None:
     cv2.fillPoly(image, [self._parts[part]], colour, *_SMOOTH)

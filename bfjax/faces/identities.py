@@ -109,6 +109,7 @@ class Identity(NamedTuple):
 
   @property
   def has_beard(self) -> bool:
+    """Whether the person has one."""
     return self.trait.beard > 0.35
 
 

@@ -8,7 +8,7 @@ import collections
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -68,12 +68,19 @@ IDENTITY_KEY, _IMAGE_KEY = 0, 1
 _WORD = 2**32
 
 
-class Draws(collections.namedtuple('_Draws', f'{_NORMAL} {_UNIFORM}')):
+_Draws = collections.namedtuple('_Draws', f'{_NORMAL} {_UNIFORM}')  # type: ignore[misc]
+
+
+class Draws(_Draws):
   """The draws of n images, by name.
 
   Each is float64 [n, 1], or [n, k] where an image has k of them, such as
   `draws.white_balance`, [n, 3].
   """
+
+  if TYPE_CHECKING:
+
+    def __getattr__(self, name: str) -> Any: ...
 
   def each(self) -> Iterator['Draws']:
     """Those of one image after another: floats, lists where an image has k."""

@@ -58,7 +58,7 @@ def _light(head, draws, difficulty, size) -> np.ndarray:
 
 
 @functools.cache
-def _grid() -> list[np.ndarray]:
+def _grid() -> tuple[np.ndarray, ...]:
   """x and y of the squares of light, each [14, 14], -1 .. 1."""
   middle = (np.arange(_LIGHT_SIZE) + 0.5) / _LIGHT_SIZE
   return np.meshgrid(2 * middle - 1, 2 * middle - 1)
@@ -97,4 +97,4 @@ def _compressed(image, draws) -> np.ndarray:
   # OpenCV takes the channels for blue, green, red both ways, which does not
   # matter here beyond the weights of its luminance.
   _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-  return cv2.imdecode(data, cv2.IMREAD_COLOR)
+  return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))

@@ -28,6 +28,7 @@ class FaceSet(NamedTuple):
 
   @property
   def num_images(self) -> int:
+    """How many images the set has."""
     return self.identities * self.images_per_identity
 
   @property

@@ -72,7 +72,7 @@ def read_once(
     try:
       path.parent.mkdir(parents=True, exist_ok=True)
       with atomic.writing(path) as draft, draft.open('wb') as file:
-        np.savez(file, **{member: encoded, **arrays})
+        np.savez(file, allow_pickle=False, **{member: encoded}, **arrays)
       return arrays
     except OSError as error:
       problems.append(f'{printable(str(path))}: {error.strerror}')

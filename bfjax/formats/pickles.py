@@ -199,7 +199,7 @@ def _fill(array, shape, dtype, content) -> Array:
   raise ValueError('a numpy array that is not of bytes, or of another length')
 
 
-def _line(file) -> bytes:
+def _line(file):
   return pickletools.read_stringnl(file, decode=False, stripquotes=False)
 
 

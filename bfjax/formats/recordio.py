@@ -174,7 +174,7 @@ class Writer:
       UserError: if a single label is an integer that float32 does not hold, or
         the image is too large for the format.
     """
-    if np.ndim(labels) == 0 and abs(labels) > MAX_LABEL:
+    if np.ndim(labels) == 0 and np.abs(labels) > MAX_LABEL:
       raise errors.UserError(
         f'{printable(self.path)}: key {key} has the label {labels}. '
         f'RecordIO keeps labels as float32, which tells integers up to '

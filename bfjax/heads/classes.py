@@ -24,7 +24,7 @@ class Mine(NamedTuple):
   """The classes of this device: `count` of them from `first` on."""
 
   first: jax.Array
-  count: int
+  count: int  # type: ignore[assignment]
 
   @classmethod
   def here(cls, count: int):

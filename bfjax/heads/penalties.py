@@ -12,7 +12,7 @@ def boundary(other_cosine, target_phi):
   """How far a row is from its own side of the boundary, not below 0.
 
   relu(max(c_k, 0) - max(phi(c_y), 0)), where y is the label after correction
-  and k the nearest class other than it (BoundaryFace, Wu and Xue, ECCV 2022,
+  and k the nearest class other than it (BoundaryFace, Wu and Gong, ECCV 2022,
   as its published code computes it). The gradient at a kink is that of the
   flat side.
   """

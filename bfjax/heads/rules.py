@@ -4,7 +4,7 @@ A rule looks at a row's given label and its nearest class and says which of
 the two the row is trained with, or how much of each, and with what weight. It
 knows of neither devices nor epochs. None stands for "do nothing of the kind".
 
-`boundary` is BoundaryFace's, Wu and Xue, ECCV 2022 (arXiv 2210.04567), as its
+`boundary` is BoundaryFace's, Wu and Gong, ECCV 2022 (arXiv 2210.04567), as its
 published code computes it: negative values count as 0 there. `posterior` is
 ours, see `bfjax.heads.posterior`. `repface` is RepFace's, Zhang, Gong and Sun,
 AAAI 2025 (arXiv 2412.12031), as far as its abstract says it.

@@ -155,7 +155,7 @@ class Head:
       functools.partial(_on_device, self),
       mesh=self.mesh,
       in_specs=(*[_SPLIT] * 4, of_state, _WHOLE, _SPLIT),
-      out_specs=HeadOutput(*[_SPLIT] * 8, state=of_state),
+      out_specs=HeadOutput(*[_SPLIT] * 8, of_state),  # type: ignore[arg-type,call-arg]
     )
     return mapped(embedding, centres, label, mask, state, now, past)
 

@@ -23,7 +23,7 @@ class SubCentres(NamedTuple):
       radians, have no loss once the others are dropped.
   """
 
-  count: int
+  count: int  # type: ignore[assignment]
   drop_angle: float
 
   def new_use(self, padded_classes: int):

@@ -222,6 +222,7 @@ class Journal:
     _log.warning('%d unreadable images, see %s', len(rows), self._skipped_path)
 
   def flush(self) -> None:
+    """Brings all that is written to the disk."""
     self._writer.flush()
 
 

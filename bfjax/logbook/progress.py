@@ -62,7 +62,7 @@ class Progress:
     self._plan = plan
     self._step, self._since = first_step, time.monotonic()
     self._trained_steps, self._training_secs = 0, 0.0
-    self._eval_secs = None  # of the quickest: the first compiles
+    self._eval_secs: float | None = None  # of the quickest: the first compiles
     self._ends, self._ending_secs = 0, 0.0  # of epochs, less evaluations
 
   def begin(self) -> None:

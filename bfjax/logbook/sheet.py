@@ -65,7 +65,7 @@ def picture_corrections(
       axis.set(xticks=[], yticks=[])
       axis.spines[:].set(color=_COLOURS[kind], linewidth=2.5)
       if shown_row is not None:
-        axis.imshow(images.decode_whole(source.read([shown_row])[0]))
+        axis.imshow(images.decode_whole(source.read(np.array([shown_row]))[0]))
     line[0].set_ylabel(f'row {row}', fontsize=8)
     _write_above(line[0], 1, *_judged(source, old, new, row))
     _write_above(line[1], 3, f'given: {_class_name(source, given, old)}')

@@ -73,7 +73,8 @@ def intervals(
   ]
   drawn = _resample(values, models[0], resamples)
   below = np.quantile(drawn - drawn[:, best : best + 1], _ENDS, axis=0)
-  return Intervals(score, *np.array(alone).T, best, below.T)
+  low, high = np.array(alone).T
+  return Intervals(score, low, high, best, below.T)
 
 
 def score_intervals(

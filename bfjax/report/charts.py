@@ -6,6 +6,7 @@ differ in their dashes too.
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib import axes, figure, ticker
@@ -81,7 +82,7 @@ def new_chart(
   return sheet, axis
 
 
-def _style(i: int) -> dict[str, str]:
+def _style(i: int) -> dict[str, Any]:
   """The colour and the dashes of line i."""
   return {
     'color': COLOURS[i % len(COLOURS)],

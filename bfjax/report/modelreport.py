@@ -207,7 +207,7 @@ def _comparison_json(table: page.Table, protocols, absent) -> str:
     {'model': model, 'protocol': protocol, 'column': heading, **cell._asdict()}
     for model, protocol, *row in table.rows
     for heading, cell in zip(table.headings[2:], row, strict=True)
-    if cell.text
+    if isinstance(cell, page.Cell) and cell.text
   ]
   content = {
     'format': 'bfjax-comparison',

@@ -90,7 +90,7 @@ def read(folder: pathlib.Path) -> results.Evaluation:
       tuple(one['headline']),
       one['num_images'],
       one['images_sha256'],
-      results.Analysis(scores, *_explanation(data), own),
+      results.Analysis(scores, *_explanation(data), own),  # type: ignore[call-arg]
     )
   about, absent = summary['about'], summary['absent']
   return results.Evaluation(summary['name'], about, found, absent)

@@ -63,7 +63,7 @@ def of_models(several: Sequence[results.Evaluation]) -> page.Table:
         scores = {protocols[0]: kind}
       columns.append({k: _cells(several, name, x) for k, x in scores.items()})
   blank = [page.Cell('')] * len(several)
-  rows = [
+  rows: list[Sequence[str | page.Cell]] = [
     (one.name, protocol, *(x.get(protocol, blank)[i] for x in columns))
     for i, one in enumerate(several)
     for protocol in protocols
@@ -92,7 +92,7 @@ def of_trainings(
   columns |= {k: v for k, v in _OF_TRAININGS.items() if k in known}
   rows = []
   for run, scores in scores_of.items():
-    cells = [run]
+    cells: list[str | page.Cell] = [run]
     for name in columns:
       shown, is_accuracy = '-', name.endswith(_ACCURACY)
       if run in collapsed:
@@ -139,10 +139,14 @@ def _cells(several, name, score) -> list[page.Cell]:
   values = [x.scores.get(score, math.nan) if x else math.nan for x in found]
   known = [value for value in values if not math.isnan(value)]
   highest = max(known) if len(known) > 1 else None
-  drawn = [i for i, x in enumerate(found) if x and score in x.outcomes]
+  outcomes = {
+    i: x.outcomes[score]
+    for i, x in enumerate(found)
+    if x and score in x.outcomes
+  }
+  drawn = list(outcomes)
   if drawn:
-    outcomes = [found[i].outcomes[score] for i in drawn]
-    intervals = bootstrap.intervals(outcomes)
+    intervals = bootstrap.intervals(list(outcomes.values()))
   cells = []
   for i, value in enumerate(values):
     if math.isnan(value):

@@ -38,7 +38,7 @@ def writing_to(
   """
   try:
     yield
-  except (OSError, *also) as error:
+  except (OSError, *also) as error:  # type: ignore[misc]
     name = getattr(error, 'filename', None)
     path = pathlib.Path(name if isinstance(name, str) else folder).absolute()
     if not path.is_relative_to(pathlib.Path(folder).absolute()):
@@ -66,7 +66,7 @@ def check_room(folder: str | os.PathLike, num_bytes: int) -> None:
     OSError: if there is no room, the folder is read-only, or files may not
       grow so large.
   """
-  with tempfile.TemporaryFile(dir=folder) as file:
+  with tempfile.TemporaryFile(dir=os.fspath(folder)) as file:
     file.truncate(min(num_bytes, _LARGEST_FILE))
   needed, free = num_bytes + _OVERHEAD, shutil.disk_usage(folder).free
   if free < needed:

@@ -60,7 +60,7 @@ class Report(NamedTuple):
   findings: tuple[Finding, ...]
 
 
-def run(
+def run(  # noqa: PLR0913
   target: str,
   *,
   count: int,

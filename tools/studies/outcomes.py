@@ -67,6 +67,7 @@ def folder_of(runs: pathlib.Path, training: cells.Training) -> pathlib.Path:
 
 
 def is_finished(folder: pathlib.Path) -> bool:
+  """Whether a training has come to its end."""
   return (folder / SCORES).exists()
 
 

@@ -52,8 +52,12 @@ class _ChannelWeights(nn.Module):
   @nn.compact
   def __call__(self, pooled: jax.Array) -> jax.Array:
     channels = pooled.shape[-1]
-    options = {'dtype': pooled.dtype, 'kernel_init': self.kernel_init}
-    dense = functools.partial(nn.Dense, use_bias=False, **options)
+    dense = functools.partial(
+      nn.Dense,
+      use_bias=False,
+      dtype=pooled.dtype,
+      kernel_init=self.kernel_init,
+    )
     hidden = dense(max(channels // REDUCTION, 1), name='squeeze')(pooled)
     return dense(channels, name='expand')(nn.relu(hidden))
 
@@ -65,6 +69,7 @@ class SqueezeExcite(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     mlp = _ChannelWeights(self.kernel_init, name='mlp')
     return x * nn.sigmoid(mlp(jnp.mean(x, axis=(1, 2))))[:, None, None]
 
@@ -79,6 +84,7 @@ class ChannelAttention(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     mlp = _ChannelWeights(self.kernel_init, name='mlp')
     positions = x.reshape(x.shape[0], -1, x.shape[-1])
     weights = mlp(jnp.mean(positions, axis=1)) + mlp(maximum(positions, 1))
@@ -92,6 +98,7 @@ class SpatialAttention(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     pooled = jnp.stack([jnp.mean(x, axis=-1), maximum(x, -1)], axis=-1)
     conv = convolution.Conv(1, 3, kernel_init=self.kernel_init, name='conv')
     return x * nn.sigmoid(conv(pooled))
@@ -104,5 +111,6 @@ class ChannelSpatialAttention(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     x = ChannelAttention(self.kernel_init, name='channel')(x)
     return SpatialAttention(self.kernel_init, name='spatial')(x)

@@ -150,7 +150,7 @@ def convolve_groups(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   )
   # The last row and column that a tap of the first position reaches, and on.
   end = [stride * ((side - 1) // stride) + 1 for side in (height, width)]
-  y = 0
+  y = jnp.float32(0)
   for i in range(inputs):  # the i-th input of each group, for all its outputs
     of_outputs = jnp.repeat(
       padded[..., i::inputs], outputs * inputs // channels, -1
@@ -173,6 +173,7 @@ class Conv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     inputs = x.shape[-1] // self.groups
     shape = (self.size, self.size, inputs, self.features)
     kernel = self.param('kernel', self.kernel_init, shape)

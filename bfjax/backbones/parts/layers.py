@@ -132,6 +132,7 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     channels = x.shape[-1]
     scale, bias = jnp.ones(channels), jnp.zeros(channels)
     if self.scale_kind == 'trained':
@@ -212,5 +213,6 @@ class PReLU(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     init = nn.initializers.constant(0.25)
     return prelu(x, self.param('slope', init, (x.shape[-1],)))

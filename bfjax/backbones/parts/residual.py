@@ -69,6 +69,7 @@ class Block(_Residual):
   """BN - conv3x3 - BN - PReLU - conv3x3 (stride) - BN, plus the shortcut."""
 
   def branch(self, y, norm, conv, activate):
+    """What is added to the input."""
     y = conv(y, self.features, 3, 1, 'conv1')
     y = activate(y, 'norm2', 'prelu')
     return norm(conv(y, self.features, 3, self.stride, 'conv2'), 'norm3')
@@ -81,6 +82,7 @@ class Bottleneck(_Residual):
   """
 
   def branch(self, y, norm, conv, activate):
+    """What is added to the input."""
     narrow = self.features // 4
     y = activate(conv(y, narrow, 1, 1, 'conv1'), 'norm2', 'prelu1')
     y = activate(conv(y, narrow, 3, 1, 'conv2'), 'norm3', 'prelu2')
@@ -107,6 +109,7 @@ class IResNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    """Features to features, of the same floating-point type."""
     variant = self.variant
     kernel_init, width = variant.kernel_init, self.widths[0]
     x = images.astype(self.dtype)

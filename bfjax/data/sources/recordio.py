@@ -33,6 +33,7 @@ class Records:
     self._name = os.path.basename(file.path)
 
   def read(self, rows) -> list[bytes]:
+    """See `labelled.Images`."""
     rows = np.asarray(rows)
     places = [x[rows].tolist() for x in (self._offsets, self._sizes)]
     for place, size in zip(*places, strict=True):
@@ -50,16 +51,18 @@ class Records:
       ) from error
 
   def name(self, row: int) -> str:
+    """See `labelled.Images`."""
     return f'{self._name}#{self.keys[row]}'
 
   def path(self, row: int) -> str:
+    """See `labelled.Images`."""
     return f'{self._file.path}#{self.keys[row]}'
 
   def digest(self, labels: np.ndarray) -> str:
     """What tells these images with these labels from others: hexadecimal."""
     digest = hashlib.sha256(os.fsencode(self._name) + b'\0')
-    digest.update(np.ascontiguousarray(self.keys, '<i8'))
-    digest.update(np.ascontiguousarray(labels, '<i4'))
+    digest.update(np.ascontiguousarray(self.keys, '<i8').data)
+    digest.update(np.ascontiguousarray(labels, '<i4').data)
     return digest.hexdigest()
 
   def rows_of(self, keys: np.ndarray) -> np.ndarray:

@@ -29,9 +29,11 @@ class TfdsImages:
 
   @property
   def num_rows(self) -> int:
+    """How many rows there are."""
     return len(self.records)
 
   def read(self, rows) -> list[bytes]:
+    """See `labelled.Images`."""
     key = self.split.image_key
     images = []
     for row, record in zip(rows, self.records.read(rows), strict=True):
@@ -44,10 +46,12 @@ class TfdsImages:
     return images
 
   def name(self, row: int) -> str:
+    """See `labelled.Images`."""
     name = self.names[int(row)] if self.names else ''
     return name or f'{self.split.title}#{row}'
 
   def path(self, row: int) -> str:
+    """See `labelled.Images`."""
     file, number = self.records.place(int(row))
     return f'{file}#{number}'
 
@@ -95,7 +99,7 @@ def build(
   records = array_records.Records(known.parts)
   truth = places.find_list(truth, root, 'data.truth') if truth else ''
   paths, *columns = tfds_columns.read(records, known, truth, index_dir)
-  source = labelled.Source(TfdsImages(records, known, paths), *columns)
+  source = labelled.Source(TfdsImages(records, known, paths), *columns)  # type: ignore[arg-type]
   if num_classes and source.num_classes > num_classes:
     raise errors.UserError(
       f'{printable(str(folder))} has {source.num_classes} classes, but '

@@ -113,7 +113,7 @@ def build(name: str, /, *, out: pathlib.Path, **options) -> Writer:
 def options(name: str) -> dict[str, tuple[Any, str]]:
   """What may be said of a set in the format `name`: default and meaning."""
   parameters = plugins.options('format to write', __name__, name)
-  text = inspect.getdoc(load(name).build).partition('Args:\n')[2]
+  text = (inspect.getdoc(load(name).build) or '').partition('Args:\n')[2]
   meanings = dict(
     re.findall(r'^  (\w+): (.*(?:\n    .*)*)', text, re.MULTILINE)
   )

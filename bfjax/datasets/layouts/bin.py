@@ -21,6 +21,7 @@ class PackWriter(layouts.Writer):
   file = 'pairs.bin'
 
   def order(self, source):
+    """See `layouts.Writer`."""
     if source.num_rows % 2 or not set(source.class_names) <= set(CLASSES):
       raise errors.UserError(
         'A verification pack is written from a list of pairs: give --pairs.'
@@ -28,6 +29,7 @@ class PackWriter(layouts.Writer):
     return super().order(source)
 
   def write(self, folder, source, order, images, state):
+    """See `layouts.Writer`."""
     # They fit into memory and are written at once: nothing is gone on with.
     found = []
     for encoded in images:
@@ -37,6 +39,7 @@ class PackWriter(layouts.Writer):
     packs.write(folder / self.file, found, names[source.labels[::2]] == 1)
 
   def read(self, folder):
+    """See `layouts.Writer`."""
     path = folder / self.file
     pack = packs.read(path)
     files = packs.PackFiles(path, pack.images)
@@ -51,7 +54,8 @@ def pairs_source(
   """The images of pairs as a source: 2 i and 2 i + 1 are those of pair i.
 
   Args:
-    left, right: the paths of the images, relative to `root`.
+    left: the paths of the first images, relative to `root`.
+    right: those of the second ones.
     same: bool [n], whether a pair is one person.
     root: a folder.
 

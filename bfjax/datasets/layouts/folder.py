@@ -15,11 +15,13 @@ SOURCE = 'imagelist'
 
 
 def trace(root: str) -> str:
+  """What tells that `root` is of this format; '' if nothing does."""
   is_folder = os.path.isdir(root)
   return 'it has folders' if is_folder and folders.Tree(root).folders else ''
 
 
 def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
+  """The options of the source for what is in `root`."""
   return {'root': root}
 
 
@@ -30,6 +32,7 @@ class FolderWriter(layouts.Writer):
   rename: bool
 
   def order(self, source):
+    """See `layouts.Writer`."""
     image_paths.check_folders(source.class_names)
     path = functools.partial(self._path, source)
     image_paths.check(source, path, _problem)
@@ -57,6 +60,7 @@ class FolderWriter(layouts.Writer):
     return f'{folder}/{os.path.basename(path)}'
 
   def write(self, folder, source, order, images, state):
+    """See `layouts.Writer`."""
     done = state.get('rows', 0)
 
     def save():

@@ -20,6 +20,7 @@ _SUFFIXES = ('.txt', '.lst', '.tsv', '.csv', '.list')
 
 
 def trace(root: str) -> str:
+  """What tells that `root` is of this format; '' if nothing does."""
   if os.path.isfile(root):
     return 'it is a text file' if root.endswith(_SUFFIXES) else ''
   is_there = os.path.isfile(os.path.join(root, LIST))
@@ -27,6 +28,7 @@ def trace(root: str) -> str:
 
 
 def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
+  """The options of the source for what is in `root`."""
   # Absolute: this one, whatever lies where the user is.
   if os.path.isfile(root):
     path, root = os.path.abspath(root), os.path.dirname(root) or '.'
@@ -44,6 +46,7 @@ class ListWriter(layouts.Writer):
   rename: bool
 
   def order(self, source):
+    """See `layouts.Writer`."""
     selection.check_true_classes(source)
     path = functools.partial(self._path, source, _labels(source.class_names))
     image_paths.check(source, path, _problem)
@@ -54,6 +57,7 @@ class ListWriter(layouts.Writer):
     return image_paths.of(source, row, folder, self.rename, encoded)
 
   def write(self, folder, source, order, images, state):
+    """See `layouts.Writer`."""
     labels, true = _labels(source.class_names), source.true_labels
     names = (LIST,) if true is None else (LIST, layouts.FLIPS)
     with contextlib.ExitStack() as stack:

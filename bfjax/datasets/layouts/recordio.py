@@ -18,6 +18,7 @@ _RECORDS, _LIST = 'train.rec', 'train.lst'
 
 
 def trace(root: str) -> str:
+  """What tells that `root` is of this format; '' if nothing does."""
   if os.path.isfile(root):
     return 'it ends in .rec' if root.endswith('.rec') else ''
   is_there = any(glob.iglob('*.rec', root_dir=root))
@@ -25,6 +26,7 @@ def trace(root: str) -> str:
 
 
 def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
+  """The options of the source for what is in `root`."""
   return {'root': root}
 
 
@@ -35,6 +37,7 @@ class RecordWriter(layouts.Writer):
   plain: bool
 
   def order(self, source):
+    """See `layouts.Writer`."""
     most = recordio.MAX_LABEL + 1
     if source.num_classes > most:
       raise errors.UserError(
@@ -54,6 +57,7 @@ class RecordWriter(layouts.Writer):
     return np.argsort(source.labels, kind='stable')
 
   def write(self, folder, source, order, images, state):
+    """See `layouts.Writer`."""
     place, size = state.get('rows', 0), state.get('size')
     first_key = 0 if self.plain else 1
     position = recordio.Position(*state['position']) if state else None

@@ -30,6 +30,7 @@ _MAX_DEPTH = 3
 
 
 def trace(root: str) -> str:
+  """What tells that `root` is of this format; '' if nothing does."""
   for depth in range(_MAX_DEPTH + 1):
     below = os.path.join(glob.escape(root), *['*'] * depth, tfds_sets.INFO)
     if any(glob.iglob(below)):
@@ -38,6 +39,7 @@ def trace(root: str) -> str:
 
 
 def locate(root: str, *, list: str, dataset: str) -> dict[str, str]:
+  """The options of the source for what is in `root`."""
   tfds_sets.find(root, dataset)
   return {'root': root, 'dataset': dataset} if dataset else {'root': root}
 
@@ -103,10 +105,12 @@ class TfdsWriter(layouts.Writer):
   rows_per_shard: int
 
   def order(self, source):
+    """See `layouts.Writer`."""
     check_class_names(source.class_names)
     return super().order(source)
 
   def write(self, folder, source, order, images, state):
+    """See `layouts.Writer`."""
     import tensorflow_datasets as tfds
     from array_record.python import array_record_module
 

@@ -41,6 +41,7 @@ class TemplatePairs:
 
   @property
   def headline(self) -> tuple[str, ...]:
+    """The scores that tables show."""
     return tuple(roc.score_names(far)[0] for far in self.fars)
 
   @property
@@ -127,7 +128,7 @@ def build(
   *,
   fars: Sequence[float] = roc.FARS,
   pair_list: str = '',
-  **images: Unpack[ijb_images.Options],
+  **images: Unpack[ijb_images.Options],  # type: ignore[misc]
 ) -> TemplatePairs:
   """Reads the lists and looks the images, or their features, up.
 

@@ -54,6 +54,7 @@ class TemplateSearch:
 
   @property
   def headline(self) -> tuple[str, ...]:
+    """The scores that tables show."""
     return tuple(f'mean/{score}' for score in self._names)
 
   @property
@@ -72,7 +73,7 @@ class TemplateSearch:
       'it; mean: of the galleries'
     )
 
-  def evaluate(self, features: np.ndarray | None) -> dict[str, float]:
+  def evaluate(self, features: np.ndarray | None) -> Mapping[str, float]:
     """Pools the templates and searches all galleries for all probes.
 
     See `benchmarks.Benchmark.evaluate`.
@@ -147,7 +148,7 @@ def build(
   galleries: Sequence[str] = (),
   gallery_lists: Sequence[str] = (),
   probe_list: str = '',
-  **images: Unpack[ijb_images.Options],
+  **images: Unpack[ijb_images.Options],  # type: ignore[misc]
 ) -> TemplateSearch:
   """Reads the lists and looks the images, or their features, up.
 

@@ -135,9 +135,12 @@ def _noisy(root, path, names) -> np.ndarray:
   return megaface_lists.noisy(os.path.join(root, path), names)
 
 
-def _find_saved(root, parts, flip) -> tuple[saved.Saved, ...]:
+def _find_saved(root, parts, flip) -> tuple[saved.Saved, saved.Saved]:
   """The saved features of each (folder, images) of `parts`."""
-  found = tuple(saved.find(root, *part, flip) for part in parts)
+  first, second = (
+    saved.find(root, folder, images, flip) for folder, images in parts
+  )
+  found = first, second
   shapes = [x.features.shape[1:] for x in found]
   if shapes[0] != shapes[1]:
     raise errors.UserError(

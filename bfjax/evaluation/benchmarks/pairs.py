@@ -8,6 +8,8 @@ import logging
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from bfjax import errors
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, imagepairs, pairlist
@@ -53,16 +55,17 @@ def build(
   if packs.is_pack(path):
     pack = packs.read(path)
     images = packs.PackFiles(path, pack.images)
-    left, right, same = images.rows[::2], images.rows[1::2], pack.same
+    left, right = images.rows[::2], images.rows[1::2]
+    same = pack.same
   else:
     found = pairlist.read(path, format, suffix)
     names = dict.fromkeys(x for pair in found for x in (pair.left, pair.right))
     rows = {name: row for row, name in enumerate(names)}
     images = files.ImageFiles(rows, root)
     _check_exist(images, found, path)
-    left = [rows[pair.left] for pair in found]
-    right = [rows[pair.right] for pair in found]
-    same = [pair.same for pair in found]
+    left = np.array([rows[pair.left] for pair in found], np.int32)
+    right = np.array([rows[pair.right] for pair in found], np.int32)
+    same = np.array([pair.same for pair in found], bool)
   protocols = (protocols,) if isinstance(protocols, str) else protocols
   shown = printable(path)
   try:

@@ -13,6 +13,7 @@ resized to what the network sees.
 
 import dataclasses
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class TinyFace:
       'person has at least the N-th highest score of the gallery'
     )
 
-  def evaluate(self, features: np.ndarray) -> dict[str, float]:
+  def evaluate(self, features: np.ndarray) -> Mapping[str, float]:
     """'rank1', 'rank5', 'rank10', 'rank20'; see `Benchmark.evaluate`."""
     return self.analyse(features).scores
 

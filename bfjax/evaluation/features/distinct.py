@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,8 @@ class Distinct:
   def __init__(self, all_files: Iterable):
     """Takes the files of the benchmarks."""
     all_files = list(dict.fromkeys(all_files))
-    self._rows_of = {}  # files -> slice or int [files.num_rows], rows in self
+    # files -> slice or int [files.num_rows], rows in self
+    self._rows_of: dict[Any, slice | np.ndarray] = {}
     known, parts, owns, count = {}, [], [], 0
     for part, files in enumerate(all_files):
       new = range(files.num_rows)
@@ -42,6 +44,7 @@ class Distinct:
     self._part, self._own = np.r_[0:0, *parts], np.r_[0:0, *owns]
 
   def read(self, rows) -> list[bytes]:
+    """See `labelled.Images`."""
     rows = np.asarray(rows)
     out = [b''] * len(rows)
     for part in np.unique(self._part[rows]):
@@ -52,9 +55,11 @@ class Distinct:
     return out
 
   def name(self, row: int) -> str:
+    """See `labelled.Images`."""
     return self._files[self._part[row]].name(int(self._own[row]))
 
   def path(self, row: int) -> str:
+    """See `labelled.Images`."""
     return self._files[self._part[row]].path(int(self._own[row]))
 
   def rows_of(self, files) -> slice | np.ndarray:

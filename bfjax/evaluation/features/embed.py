@@ -1,14 +1,14 @@
 """Embeddings of many images, with their mirror images, on all devices."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from bfjax import backbones, sharding
+from bfjax import backbones, scalings, sharding
 from bfjax.data import pipeline, selection
 
 
@@ -29,7 +29,7 @@ class Embedder:
     *,
     batch: int,
     image_size: int,
-    scale: Callable = backbones.scale_pixels,
+    scale: scalings.Scaling = scalings.STANDARD,
     threads: int = 0,
   ):
     """Takes the network, and how its images are made.

@@ -133,8 +133,12 @@ def _digest(weights) -> str:
   digest = hashlib.sha256()
   for name, array in jax.tree_util.tree_leaves_with_path(weights):
     digest.update(jax.tree_util.keystr(name).encode())
-    digest.update(np.ascontiguousarray(array))
+    digest.update(np.ascontiguousarray(array).data)
   return digest.hexdigest()
+
+
+def _name(files, first, i) -> str:
+  return files.name(first + i)
 
 
 def extract(
@@ -188,7 +192,7 @@ def extract(
   bar = embed.bar(files.num_rows, 'Embedding', done, always=True)
   with writer, bar:
     for row, found in batches:
-      features = form.of(found, lambda i, first=row: files.name(first + i))
+      features = form.of(found, functools.partial(_name, files, row))
       writer.write(row, features)
       bar.update(len(features))
       if time.monotonic() - flushed >= flush_secs:

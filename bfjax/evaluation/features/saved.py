@@ -56,7 +56,7 @@ def find(root: str, folder: str, names: Sequence[str], flip: str) -> Saved:
       'are floating-point numbers of shape [d], or [2, d] with those of the '
       'mirror image.'
     )
-  made = fusion.FLIPS.get(found.meta.get('flip'), 'of one .npy an image')
+  made = fusion.FLIPS.get(found.meta.get('flip', ''), 'of one .npy an image')
   if found.features.ndim == 3:
     made = fusion.FLIPS[flip]
   model = found.meta.get('model')

@@ -143,6 +143,7 @@ class Rows:
     self._shape, self._dtype = shape, np.dtype(dtype)
 
   def open(self, folder: pathlib.Path, done: int) -> None:
+    """Goes on in `folder` after `done` rows."""
     row_bytes = int(np.prod(self._shape[1:])) * self._dtype.itemsize
     if shutil.disk_usage(folder).free < (self._shape[0] - done) * row_bytes:
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -158,13 +159,16 @@ class Rows:
     self._file.seek(0, os.SEEK_END)
 
   def write(self, row: int, features: np.ndarray) -> None:
-    self._file.write(np.ascontiguousarray(features, self._dtype))
+    """Writes features from row `row` on."""
+    self._file.write(np.ascontiguousarray(features, self._dtype).data)
 
   def flush(self) -> None:
+    """Brings what is written to the disk."""
     self._file.flush()
     os.fsync(self._file.fileno())
 
   def close(self) -> None:
+    """Ends the file."""
     self._file.close()
 
 
@@ -182,9 +186,11 @@ class Tree:
     self._made = set()
 
   def open(self, folder: pathlib.Path, done: int) -> None:
+    """Goes on in `folder` after `done` rows."""
     self._folder = folder
 
   def write(self, row: int, features: np.ndarray) -> None:
+    """Writes features from row `row` on."""
     for i, feature in enumerate(np.asarray(features, self._dtype), row):
       path = os.path.join(self._folder, _file_of(self._name(i)))
       folder = os.path.dirname(path)
@@ -194,9 +200,11 @@ class Tree:
       np.save(path, feature)
 
   def flush(self) -> None:
+    """Brings what is written to the disk."""
     os.sync()
 
   def close(self) -> None:
+    """Ends the file."""
     pass
 
 

@@ -97,12 +97,14 @@ class Fused:
     normalise: bool,
     zeros: Sequence[int] = (),
   ):
-    """Takes where the features come from; `flip` and `normalise` as in `fuse`.
+    """Takes where the features come from.
 
     Args:
       features: an array, memory-mapped or not, that has the images' features.
       rows: where in it they are, int [n].
       name: number among the n -> the image, for messages.
+      flip: as in `fuse`.
+      normalise: likewise.
       zeros: which of the n are the zero vector instead.
     """
     self._features, self._rows, self._name = features, np.asarray(rows), name

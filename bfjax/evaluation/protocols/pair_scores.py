@@ -65,7 +65,7 @@ def rounded(
 def slack(dim: int) -> float:
   """A bound on |rounded - exact| of the scores of pairs of `dim` numbers."""
   # Some more than of float32 vectors, since these are rounded to float32.
-  return float(products.slack(np.float64(1.0), 1.0, dim + 4))
+  return float(products.slack(np.ones(()), 1.0, dim + 4))
 
 
 def _used(count: int, ids) -> tuple[np.ndarray, np.ndarray]:

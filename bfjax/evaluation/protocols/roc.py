@@ -99,7 +99,7 @@ def rates(
     ranked = Ranked(scores, same, num_negatives, below, exact, slack)
     found = tuple(map(ranked.rate, fars))
     if None not in found:
-      return found
+      return found  # type: ignore[return-value]
     count *= 2
 
 
@@ -132,7 +132,7 @@ def rate_of_highest(
     highest = np.concatenate([highest, lower])
   scores = np.concatenate([positives, highest])
   same = np.arange(len(scores)) < len(positives)
-  return Ranked(scores, same, num_negatives, below).rate(far)
+  return Ranked(scores, same, num_negatives, below).rate(far)  # type: ignore[return-value]
 
 
 class Points(NamedTuple):
@@ -210,7 +210,7 @@ class Ranked:
     found = [x[is_point] for x in (scores, accepted, true)]
     if not first:
       found = [np.r_[x] for x in zip((math.inf, 0, 0), found, strict=True)]
-    return Points(*found, not first, last == len(self._next))
+    return Points(*found, not first, last == len(self._next))  # type: ignore[call-arg]
 
   def _counts(self, far: float, points: Points) -> tuple[int, int] | None:
     """Positives accepted at the nearest and at the conservative point.

@@ -100,7 +100,7 @@ def pool(
   for part in _parts(np.flatnonzero(first_of_template), len(order)):
     rows = order[part]
     vectors = _image_vectors(features, rows, pooling, name)
-    if pooling.detector == 'weighted':
+    if detector_scores is not None and pooling.detector == 'weighted':
       vectors *= detector_scores[rows].astype(np.float64)[:, None]
     starts = np.flatnonzero(first_of_media[part])
     means = _sums(vectors, starts)

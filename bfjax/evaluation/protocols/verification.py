@@ -194,4 +194,4 @@ def _outcome(decided_right, bounds, chosen, scores) -> Verification:
 
 
 def _share(accepted: np.ndarray, of: np.ndarray) -> float:
-  return np.count_nonzero(accepted & of) / max(np.count_nonzero(of), 1)
+  return np.count_nonzero(accepted & of) / max(int(np.count_nonzero(of)), 1)

@@ -99,6 +99,7 @@ def boundaryface_by_loop(features, left, right, same):
 
 
 def mean_best_by_loop(scores, same):
+  """The mean of the thresholds that decide most pairs right."""
   tried = np.arange(-10_000, 10_001) / 10_000
   accuracies = np.array([_accuracy(scores, same, t) for t in tried])
   return np.mean(tried[accuracies == np.max(accuracies)])

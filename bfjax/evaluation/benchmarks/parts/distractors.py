@@ -63,6 +63,7 @@ class Distractors:
 
   @property
   def num_distractors(self) -> int:
+    """How many images of others are searched."""
     return self.images.num_rows - len(self.labels)
 
   @functools.cached_property
@@ -99,6 +100,7 @@ class Distractors:
 
   @property
   def headline(self) -> tuple[str, ...]:
+    """The scores that tables show."""
     prefix = 'refined/' if self.noisy else ''
     return f'{prefix}rank1', f'{prefix}{roc.score_names(self.far)[0]}'
 

@@ -10,13 +10,13 @@ Both lists have a line for each image, in the same order.
 """
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
 
 from bfjax import errors
-from bfjax.data import files
+from bfjax.data import files, labelled
 from bfjax.evaluation import benchmarks
 from bfjax.evaluation.benchmarks.parts import (
   alignment,
@@ -97,17 +97,20 @@ class Images:
     self._names = names
     # Which of the templates, by ascending number, an image belongs to.
     self._ids, self._template = np.unique(ids, return_inverse=True)
-    landmarks = self._scores = None
+    self._scores: np.ndarray | None = None
+    landmarks = None
     to_align = not (options.features or options.aligned)
     if to_align or self._pooling.detector == 'weighted':
       points = options.in_meta(options.landmark_list, 'name_5pts_score.txt')
       landmarks, self._scores = ijb_lists.read_points(
         points, names, media_list, to_align
       )
-    self.pictures = files.ImageFiles(
+    pictures = files.ImageFiles(
       names.to_pylist(), os.path.join(options.root, options.images)
     )
-    self.files = self._saved = None
+    self.pictures: labelled.Images | None = pictures
+    self.files: labelled.Images | None = None
+    self._saved: Any = None
     if options.features:
       self._saved, self._in_words = ijb_features.find(
         os.path.join(options.root, options.features),
@@ -115,14 +118,14 @@ class Images:
         [os.fsdecode(name) for name in names.to_pylist()],
         self._pooling,
       )
-      if not os.path.isfile(self.pictures.path(0)):
+      if not os.path.isfile(pictures.path(0)):
         self.pictures = None
       return
-    self.pictures.check_exist()
+    pictures.check_exist()
     self._in_words = f'images of {options.images}, aligned already'
-    if to_align:
+    if landmarks is not None and to_align:
       size = options.image_size
-      self.pictures = alignment.AlignedFiles(self.pictures, landmarks, size)
+      self.pictures = alignment.AlignedFiles(pictures, landmarks, size)
       self._in_words = (
         f'images of {options.images} aligned by five points to {size} pixels'
       )

@@ -204,7 +204,7 @@ def read_people(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     raise _empty(path)
   templates = sorted(subjects)
   found = templates, *([x[i] for i in templates] for x in (subjects, lines))
-  return tuple(np.array(x, np.int32) for x in found)
+  return tuple(np.array(x, np.int32) for x in found)  # type: ignore[return-value]
 
 
 def _id(field: bytes) -> int:
