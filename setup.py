@@ -46,6 +46,8 @@ setuptools.setup(
     'tqdm',
   ],
   extras_require={
+    # A detector of faces with its weights; it runs on TensorFlow.
+    'align': ['mtcnn'],
     'cuda': ['jax[cuda12]'],
     # Checkpoints of PyTorch and ONNX.
     'convert': _CONVERT,
@@ -54,6 +56,7 @@ setuptools.setup(
       *_CONVERT,
       'faiss-cpu',
       'hypothesis',
+      'mtcnn',
       'mypy',
       'psutil',
       'pytest',

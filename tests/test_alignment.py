@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from bfjax import errors
-from bfjax.data import files, images
-from bfjax.evaluation.benchmarks.parts import alignment
+from bfjax.data import alignment, files, images
 
 # As the InsightFace code writes them, for 96 x 112 pixels.
 NARROW = np.array(

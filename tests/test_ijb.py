@@ -9,9 +9,9 @@ import pytest
 from sklearn import metrics
 
 from bfjax import errors
-from bfjax.data import images
+from bfjax.data import alignment, images
 from bfjax.evaluation import benchmarks
-from bfjax.evaluation.benchmarks.parts import alignment, people_search
+from bfjax.evaluation.benchmarks.parts import people_search
 from bfjax.evaluation.features import store
 
 NUM_IMAGES, NUM_TEMPLATES, NUM_SUBJECTS, DIM = 240, 60, 20, 16

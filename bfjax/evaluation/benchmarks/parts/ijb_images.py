@@ -16,13 +16,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from bfjax import errors
-from bfjax.data import files, labelled
+from bfjax.data import alignment, files, labelled
 from bfjax.evaluation import benchmarks
-from bfjax.evaluation.benchmarks.parts import (
-  alignment,
-  ijb_features,
-  ijb_lists,
-)
+from bfjax.evaluation.benchmarks.parts import ijb_features, ijb_lists
 from bfjax.evaluation.protocols import templates
 from bfjax.text import printable
 

@@ -58,6 +58,26 @@ def transforms(landmarks: np.ndarray, image_size: int = 112) -> np.ndarray:
   return np.moveaxis(np.array(rows), 2, 0)
 
 
+def crop(
+  image: np.ndarray,
+  transform: np.ndarray,
+  image_size: int = 112,
+  suffix: str = '.bmp',
+) -> bytes:
+  """An aligned crop, encoded; black outside the image.
+
+  Args:
+    image: uint8 [h, w, 3], RGB.
+    transform: [2, 3], of `transforms`.
+    image_size: of the crop, as `transforms` has it.
+    suffix: what it is encoded as; a JPEG's quality is 95.
+  """
+  size = image_size, image_size
+  pixels = cv2.warpAffine(image, transform, size, borderValue=0)
+  pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+  return cv2.imencode(suffix, pixels)[1].tobytes()
+
+
 class AlignedFiles:
   """Aligned crops of image files, by row number; see `benchmarks.Files`.
 
@@ -111,7 +131,4 @@ class AlignedFiles:
         f'Cannot decode the image {printable(self.path(row))}: '
         f'{error}. Restore it.'
       ) from error
-    size = (self._image_size,) * 2
-    crop = cv2.warpAffine(image, self._transforms[row], size, borderValue=0)
-    crop = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
-    return cv2.imencode('.bmp', crop)[1].tobytes()
+    return crop(image, self._transforms[row], self._image_size)

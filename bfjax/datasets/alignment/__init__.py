@@ -1,0 +1,1 @@
+"""From raw photos to aligned crops."""
