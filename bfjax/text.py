@@ -84,8 +84,8 @@ def lines(
     yield number, line.decode('utf-8', 'surrogateescape')
 
 
-def read_json(path: str | os.PathLike) -> Any:
-  """What a JSON file says.
+def read_json(path: str | os.PathLike, remedy: str = '') -> Any:
+  """What a JSON file says; `remedy` ends the message if it cannot be read.
 
   Raises:
     UserError: if it cannot be read.
@@ -95,7 +95,7 @@ def read_json(path: str | os.PathLike) -> Any:
       return json.load(file)
   except (OSError, ValueError) as error:
     raise errors.UserError(
-      f'{printable(os.fspath(path))} cannot be read: {error}.'
+      f'{printable(os.fspath(path))} cannot be read: {error}. {remedy}'.rstrip()
     ) from error
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from bfjax import atomic, errors
+from bfjax import atomic, errors, text
 from bfjax.report import bootstrap, charts, results
 from bfjax.text import printable
 
 FORMAT, VERSION = 'bfjax-results', 1
 RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
+_REMEDY = '--mode=eval of bfjax.main writes it.'
 
 
 def write(
@@ -68,7 +69,7 @@ def read(folder: pathlib.Path) -> results.Evaluation:
     UserError: if it is not there or cannot be read.
   """
   path = folder / RESULTS
-  summary = _read_json(path)
+  summary = text.read_json(path, _REMEDY)
   if summary.get('format') != FORMAT or summary.get('version') != VERSION:
     raise errors.UserError(
       f'{path} is not a {FORMAT} file of version {VERSION}. Evaluate the model '
@@ -77,7 +78,7 @@ def read(folder: pathlib.Path) -> results.Evaluation:
   arrays = _read_arrays(folder / FOLDER / _OUTCOMES)
   found = {}
   for name, one in summary['benchmarks'].items():
-    data = _read_json(folder / FOLDER / f'{file_name(name)}.json')
+    data = text.read_json(folder / FOLDER / f'{file_name(name)}.json', _REMEDY)
     scores = {k: math.nan if x is None else x for k, x in one['scores'].items()}
     own = {}
     for score in scores:
@@ -149,15 +150,6 @@ def _read_arrays(path) -> dict[str, np.ndarray]:
       return dict(arrays)
   except (OSError, ValueError, EOFError) as error:
     raise errors.UserError(f'Cannot read {path}: {error}.') from error
-
-
-def _read_json(path):
-  try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-      f'Cannot read {path}: {error}. --mode=eval of bfjax.main writes it.'
-    ) from error
 
 
 def _dumps(value, indent: int | None = 1) -> str:

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bfjax import atomic, errors
+from bfjax import atomic, errors, text
 from bfjax.config import keys
 from studies import cells
 
@@ -113,16 +113,9 @@ def collect(
 
 def _read_run(folder):
   if is_finished(folder):
-    return _read_json(folder / SCORES), ''
+    return text.read_json(folder / SCORES), ''
   failed = folder / FAILED
   return {}, failed.read_text().strip() if failed.exists() else ''
-
-
-def _read_json(path):
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'Cannot read {path}: {error}.') from error
 
 
 def write(path: pathlib.Path, results: Results) -> None:
@@ -142,7 +135,7 @@ def read(path: pathlib.Path) -> Results:
   """
   if path.is_dir():
     path = path / FILE
-  whole = _read_json(path)
+  whole = text.read_json(path)
   try:
     found = [Outcome(**x) for x in whole.pop('outcomes')]
     return Results(**whole, outcomes=found)

@@ -14,7 +14,6 @@ its mirror image: 'none' f(x), 'sum' f(x) + f(x'), 'joined' f(x) then f(x'),
 'both' each by itself. `normalised`: divided by its Euclidean length.
 """
 
-import json
 import math
 import os
 import pathlib
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bfjax import errors
+from bfjax import errors, text
 from bfjax.data import checks, files
 from bfjax.evaluation.features import rowtable
 from bfjax.evaluation.protocols import fusion
@@ -196,13 +195,7 @@ def read_meta(path: pathlib.Path) -> dict[str, Any]:
   Raises:
     UserError: if it cannot be read.
   """
-  try:
-    found = json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-      f'{path.parent} is no store of features: cannot read {path} ({error}). '
-      'tools/embed.py makes one.'
-    ) from error
+  found = text.read_json(path, 'tools/embed.py makes a store of features.')
   return found if isinstance(found, dict) else {}
 
 
