@@ -156,7 +156,7 @@ def _check_devices(batch, devices):
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
   head, mesh = run.recipe.head, run.recipe.mesh
-  no_rows = jnp.zeros(sharding.pad_to(len(run.given), mesh), jnp.int32)
+  num_rows = sharding.pad_to(len(run.given), mesh)
   num_centres = config.head.sub_centres * run.source.num_classes
   padded = sharding.pad_to(run.source.num_classes, mesh)
 
@@ -174,9 +174,11 @@ def make_state(run: Run, config) -> step.TrainState:
       stats=stats,
       opt_state=run.recipe.optimizer.init(params),
       head_state=head.init_state(),
-      table=no_rows,
+      table=jnp.zeros(num_rows, jnp.int32),
       metrics=metrics.TrainMetrics.empty(),
-      past=dict(proposed=no_rows, times=no_rows) if head.remembers else {},
+      past=labels.no_past(
+        num_rows, remembers=head.remembers, history=config.labels.history
+      ),
     )
 
   key = jax.random.key(config.seed)
