@@ -112,7 +112,7 @@ HISTORY = ('agreed', 'own', 'other')
 _MOST_AGREED = np.iinfo(np.uint16).max
 
 
-def no_past(rows: int, *, remembers: bool, history: bool) -> dict:
+def no_past(rows: int, *, remembers=False, history=True) -> dict:
   """The tables of `Past`, but for the label's, of rows without a visit.
 
   Args:

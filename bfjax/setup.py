@@ -22,6 +22,7 @@ from bfjax.data import (
   sources,
 )
 from bfjax.logbook import collapse
+from bfjax.storage import checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +186,28 @@ def make_state(run: Run, config) -> step.TrainState:
   shardings = step.state_shardings(jax.eval_shape(init, key), mesh)
   state = jax.jit(init, out_shardings=shardings)(key)
   return state.replace(table=labels.make(run.given, mesh))
+
+
+def restore_state(manager, done: int, state: step.TrainState):
+  """The state saved after update `done`, laid out as `state`, a new one.
+
+  A history of the rows that is not in the checkpoint begins empty; one that is
+  no longer kept is left out.
+
+  Raises:
+    UserError: as `checkpoint.restore`.
+  """
+  saved = checkpoint.saved(manager, done).get('past', {})
+  past = {k: x for k, x in state.past.items() if k not in labels.HISTORY}
+  tables = jax.eval_shape(lambda: labels.no_past(len(state.table)))
+  past |= {
+    k: x.update(sharding=state.table.sharding)
+    for k, x in tables.items()
+    if k in saved
+  }
+  found = checkpoint.restore(manager, done, state.replace(past=past))
+  past = {k: found.past.get(k, x) for k, x in state.past.items()}
+  return found.replace(past=past)
 
 
 def open_batches(config, run: Run, first_step: int, bad_rows: Iterable[int]):
