@@ -32,6 +32,7 @@ row keep its label nevertheless.
 import os
 import pathlib
 import zipfile
+import zlib
 from typing import Any
 
 import jax
@@ -42,6 +43,7 @@ from jax.experimental import multihost_utils
 from bfjax import atomic, errors, step
 from bfjax.heads import angles
 
+_DAMAGES = OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error
 _BINS = 80
 _EDGES = np.linspace(-1, 1, _BINS + 1, dtype=np.float32)
 
@@ -127,9 +129,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     UserError: if it cannot be read.
   """
   try:
-    with np.load(path, allow_pickle=False) as file:
-      return dict(file)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # NumPy leaves the file of a damaged archive open.
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as found:
+      return dict(found)
+  except _DAMAGES as error:
     raise errors.UserError(f'{path} cannot be read: {error}') from error
 
 
