@@ -132,6 +132,8 @@ class Journal:
   def write_corrections(self, done: int, state) -> dict[str, float]:
     """Writes the correction log of the epoch that ends at `done`.
 
+    And, of runs that keep a history, the density of all rows' cosines.
+
     Args:
       done: updates so far.
       state: of the training, with the labels now.
@@ -144,7 +146,7 @@ class Journal:
     source, given = self._run.source, self._run.given
     epoch, _ = self._run.epoch_of(done)
     known = history.of_state(state, source.num_rows, epoch)
-    table, keeps_history = known.label, known.agreed is not None
+    table, past = known.label, None if known.agreed is None else known
     num_corrected = int(np.sum(table != given))
     recipe = self._run.recipe
     corrects = bool(recipe.head.rule) and epoch > recipe.epoch_start
@@ -157,13 +159,12 @@ class Journal:
     if corrects:
       scores = {'share': num_corrected / source.num_rows, **scores}
     path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
-    if keeps_history:
+    if past is not None:
       seen = density.of_epoch(self._run, state, done)
-      self._writer.write_histograms(done, *density.histograms(seen))
       if self._writes:
         density.write(path.with_suffix('.npz'), seen)
+        self._writer.write_histograms(done, *density.histograms(seen))
     if self._writes and recipe.head.rule:
-      past = known if keeps_history else None
       correctionlog.write(path, source, given, table, past)
       if num_corrected:
         picture = sheet.picture_corrections(
