@@ -99,6 +99,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.labels = ml_collections.ConfigDict()
   c.labels.carry = 'visit'  # or 'persist': corrections last to the next visit
+  c.labels.history = True  # 6 bytes a row, for logs and pictures: `labels.Past`
 
   c.optim = o = ml_collections.ConfigDict()
   o.lr = 0.1  # at a batch of `lr_batch`; scaled linearly

@@ -22,6 +22,7 @@ from bfjax.data import (
   sources,
 )
 from bfjax.logbook import collapse
+from bfjax.storage import checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _check_devices(batch, devices):
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
   head, mesh = run.recipe.head, run.recipe.mesh
-  no_rows = jnp.zeros(sharding.pad_to(len(run.given), mesh), jnp.int32)
+  num_rows = sharding.pad_to(len(run.given), mesh)
   num_centres = config.head.sub_centres * run.source.num_classes
   padded = sharding.pad_to(run.source.num_classes, mesh)
 
@@ -174,15 +175,40 @@ def make_state(run: Run, config) -> step.TrainState:
       stats=stats,
       opt_state=run.recipe.optimizer.init(params),
       head_state=head.init_state(),
-      table=no_rows,
+      table=jnp.zeros(num_rows, jnp.int32),
       metrics=metrics.TrainMetrics.empty(),
-      past=dict(proposed=no_rows, times=no_rows) if head.remembers else {},
+      past=labels.no_past(
+        num_rows, remembers=head.remembers, history=config.labels.history
+      ),
     )
 
   key = jax.random.key(config.seed)
   shardings = step.state_shardings(jax.eval_shape(init, key), mesh)
   state = jax.jit(init, out_shardings=shardings)(key)
   return state.replace(table=labels.make(run.given, mesh))
+
+
+def restore_state(manager, done: int, state: step.TrainState):
+  """The state saved after update `done`, laid out as `state`, a new one.
+
+  A history of the rows that is not in the checkpoint begins empty; one that is
+  no longer kept is left out.
+
+  Raises:
+    UserError: as `checkpoint.restore`.
+  """
+  saved = checkpoint.saved(manager, done).get('past', {})
+  past = {k: x for k, x in state.past.items() if k not in labels.HISTORY}
+  tables = jax.eval_shape(lambda: labels.no_past(len(state.table)))
+  past |= {
+    k: x.update(sharding=state.table.sharding)
+    for k, x in tables.items()
+    if k in saved
+  }
+  like = dataclasses.replace(state, past=past)
+  found = checkpoint.restore(manager, done, like)
+  past = {k: found.past.get(k, x) for k, x in state.past.items()}
+  return found.replace(past=past)
 
 
 def open_batches(config, run: Run, first_step: int, bad_rows: Sequence[int]):

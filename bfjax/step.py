@@ -27,8 +27,8 @@ class TrainState:
     head_state: what the margin (CurricularFace's t, ...) and the rule carry.
     table: int32 [padded rows], the label table; see `labels`.
     metrics: averages since the last log line.
-    past: 'proposed' and 'times' of `labels.Past`, which lie as the table does;
-      {} where visits are not remembered.
+    past: the other tables of `labels.Past`, those that are kept; they lie as
+      the label table does.
   """
 
   step: jax.Array
@@ -149,24 +149,23 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
     recipe: everything fixed.
 
   Returns:
-    (the new state, {'loss': scalar, 'finite': bool scalar, whether the loss
-    and the whole gradient were}).
+    (the new state, {'loss': scalar, 'finite': bool, it and the gradient are}).
   """
   row, mask, mesh = batch['row'], batch['mask'], recipe.mesh
   tables = labels.Past(state.table, **state.past)
-  past = jax.tree.map(lambda x: labels.look_up(x, row, mesh), tables)
+  before = jax.tree.map(lambda x: labels.look_up(x, row, mesh), tables)
   rows = {
     'image': batch['image'],
-    'label': past.label if recipe.carry == 'persist' else batch['label'],
+    'label': before.label if recipe.carry == 'persist' else batch['label'],
+    'given': batch['label'],
     'mask': mask,
-    'past': past if state.past else None,
+    'past': before if recipe.head.remembers else None,
   }
-  gradient = optim.accumulated_gradient(
-    _objective(recipe, state.step, mask.sum()), recipe.accumulate
-  )
+  objective = _objective(recipe, state.step, mask.sum())
+  gradient = optim.accumulated_gradient(objective, recipe.accumulate)
   carried = state.stats, state.head_state
   grads, ((stats, head_state), out) = gradient(state.params, carried, rows)
-  measured, label, past = out
+  measured, label, past, own = out
   updates, opt_state = recipe.optimizer.update(
     grads, state.opt_state, state.params
   )
@@ -174,17 +173,16 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   if recipe.frozen:
     params |= {recipe.frozen: state.params[recipe.frozen]}
   past = (past or labels.Past(label))._replace(label=label)
-  tables = jax.tree.map(
-    lambda x, new: labels.update(x, row, new, mask, mesh), tables, past
+  cosines = own, measured['cosine_target'], measured['cosine_other']
+  past = labels.note_visit(past, before, batch['label'], cosines)
+  tables = labels.update(tables, row, past, mask, mesh)
+  seen = metrics.TrainMetrics.single_from_model_output(
+    mask=mask,
+    corrected=(1 - measured['unsure']) * (label != batch['label']),
+    skipped=batch['skipped'],
+    **measured,
   )
-  merged = state.metrics.merge(
-    metrics.TrainMetrics.single_from_model_output(
-      mask=mask,
-      corrected=(1 - measured['unsure']) * (label != batch['label']),
-      skipped=batch['skipped'],
-      **measured,
-    )
-  )
+  merged = state.metrics.merge(seen)
   loss = jnp.sum(jnp.where(mask, measured['loss'], 0)) / jnp.sum(mask)
   finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
   new_state = state.replace(  # type: ignore[attr-defined]
@@ -206,7 +204,7 @@ def _objective(recipe, step, num_rows) -> Callable:
 
   Returns:
     (params, (stats, head state), number of the micro-batch, rows) ->
-    (mean, ((stats, head state), (per-row metrics, label, past))).
+    (mean, ((stats, head state), (per-row metrics, label, past, own cosine))).
   """
   epoch = step // recipe.steps_per_epoch + 1
   smooth_epoch = step / recipe.steps_per_epoch + 1
@@ -231,8 +229,9 @@ def _objective(recipe, step, num_rows) -> Callable:
       dropout_key=jax.random.fold_in(key, index),
     )
     label, mask, past = rows['label'], rows['mask'], rows['past']
+    embedded = embedding, params['centres'], label, mask
     head: softmax.HeadOutput = recipe.head(
-      embedding, params['centres'], label, mask, head_state, now, past
+      *embedded, head_state, now, past, rows['given']
     )
     penalty = jnp.where(epoch > recipe.penalty_start, head.penalty, 0)
     total = head.weight * (head.loss + weight * penalty)
@@ -245,6 +244,7 @@ def _objective(recipe, step, num_rows) -> Callable:
       'unsure': 1 - head.weight,
     }
     mean = jnp.sum(jnp.where(mask, total, 0)) / num_rows
-    return mean, ((stats, head.state), (measured, head.label, head.past))
+    of_rows = measured, head.label, head.past, head.own_cosine
+    return mean, ((stats, head.state), of_rows)
 
   return objective

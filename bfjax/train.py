@@ -84,7 +84,7 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       state = setup.make_state(run, config)
       if first_step:
         _log.info('Going on from the checkpoint of step %d.', first_step)
-        state = checkpoint.restore(manager, first_step, state)
+        state = setup.restore_state(manager, first_step, state)
       elif start is not None:
         state = pretrained.fill(state, start)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
@@ -149,7 +149,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       scores = {}
       if is_epoch_end:
         _check_finite(before, manager)
-        scores = book.write_corrections(done, state.table)
+        scores = book.write_corrections(done, state)
         evaluates = epoch % eval_period == 0 or done == run.total_steps
         if evaluates and benchmarks.benchmarks:
           with book.timing_evaluation(done):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import verify_corrections
-from bfjax import errors
-from bfjax.data import correctionlog
+from bfjax import errors, labels
+from bfjax.data import correctionlog, selection
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -61,6 +61,42 @@ def test_reads_the_logs_of_our_runs(tmp_path):
     b'tab\there.jpg': '10',
     b'x\xff.jpg': '20',
   }
+
+
+def test_a_history_adds_columns_that_readers_of_pairs_pass_over(tmp_path):
+  given, table = np.array([0, 1, 2]), np.array([2, 0, 1])
+  known = labels.History(
+    label=table,
+    agreed=np.array([3, 1, 0], np.uint16),
+    own=np.array([-0.25, 0.5, np.nan], np.float16),
+    other=np.array([0.75, 1.0, np.nan], np.float16),
+    epoch=7,
+  )
+  old, path = tmp_path / 'epoch_006.tsv', tmp_path / 'epoch_007.tsv'
+  correctionlog.write(old, Source(), given, table)
+  correctionlog.write(path, Source(), given, table, known)
+  lines = path.read_bytes().split(b'\n')
+  assert lines[0].split(b'\t')[4:] == [
+    *(b'given_cosine', b'new_cosine', b'since_epoch', b'visits')
+  ]
+  assert lines[1] == b'0\ta b.jpg\t10\t30\t-0.2500\t0.7500\t5\t3'
+  assert lines[2] == b'1\ttab\there.jpg\t20\t10\t0.5000\t1.0000\t7\t1'
+  assert lines[3] == b'2\tx\xff.jpg\t30\t20\t\t\t\t'  # not known
+  pairs = [*correctionlog.log_pairs(path)]
+  assert pairs == [*correctionlog.log_pairs(old)]
+  assert dict(pairs) == {
+    b'a b.jpg': '30',
+    b'tab\there.jpg': '10',
+    b'x\xff.jpg': '20',
+  }
+  for log in (old, path):
+    names = [*selection.read_names(log)]
+    assert names == ['a b.jpg', 'tab\there.jpg', 'x\udcff.jpg']
+  path.write_bytes(lines[0] + b'\n0\ta b.jpg\t10\t30\n')
+  with pytest.raises(
+    errors.UserError, match=r'007.tsv:2: expected row, .*visits'
+  ):
+    correctionlog.read_log(path)
 
 
 def test_reads_the_logs_of_the_reference(tmp_path):

@@ -37,6 +37,49 @@ def test_update_writes_the_masked_rows_and_no_others(mesh):
   np.testing.assert_array_equal(np.asarray(table)[:ROWS], expected)
 
 
+def test_tables_of_other_types_are_written_and_read_alike(mesh):
+  rows, new, mask = batch(mesh)
+  tables = labels.Past(
+    labels.make(np.zeros(ROWS, np.int32), mesh),
+    **jax.device_put(
+      labels.no_past(sharding.pad_to(ROWS, mesh)), sharding.rows(mesh)
+    ),
+  )
+  past = labels.Past(new, agreed=new, own=new / 128, other=-new / 128)
+  past = past._replace(agreed=new.astype('u2'))
+  write, read = (
+    jax.jit(f, static_argnames='mesh') for f in (labels.update, labels.look_up)
+  )
+  written = write(tables, rows, past, mask, mesh=mesh)
+  for table, before, values in (
+    (written.agreed, 0, np.uint16(new)),
+    (written.own, np.nan, np.float16(new / 128)),
+    (written.other, np.nan, np.float16(-new / 128)),
+  ):
+    assert table.dtype == values.dtype
+    expected = np.where(mask, values, np.asarray(before, values.dtype))
+    np.testing.assert_array_equal(read(table, rows, mesh=mesh), expected)
+  assert written.proposed is None
+
+
+def test_agreement_begins_anew_with_a_label_and_has_an_end():
+  top = np.iinfo(np.uint16).max
+  before = labels.Past(
+    np.int32([4, 4, 4, 4]), agreed=np.uint16([0, 7, 7, top]), own=0, other=0
+  )
+  now = labels.Past(np.int32([4, 4, 5, 4]))
+  given = np.int32([4, 4, 4, 9])
+  cosines = (
+    np.float32(x) for x in ([0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11])
+  )
+  past = labels.note_visit(now, before, given, [*cosines])
+  assert past.agreed.dtype == np.uint16
+  np.testing.assert_array_equal(past.agreed, [1, 8, 1, top])
+  np.testing.assert_array_equal(past.own, [0, 1, 2, 3])
+  # The nearest, or the label where that is not the given one.
+  np.testing.assert_array_equal(past.other, [8, 9, 6, 7])
+
+
 def test_a_filled_up_row_does_not_overwrite_the_real_one(mesh):
   table = labels.make(np.zeros(ROWS, np.int32), mesh)
   rows = jax.device_put(np.full(8, 3, np.int32), sharding.rows(mesh))

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from bfjax.logbook import density
+
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -151,6 +153,17 @@ def test_two_processes_train_what_one_does(folder, tmp_path):
       np.testing.assert_allclose(
         line[name], other[name], rtol=2e-3, atol=1e-4, err_msg=name
       )
+  for name in ('epoch_001', 'epoch_003'):
+    logs = [tmp_path / n / 'corrections' for n in ('one', 'two')]
+    seen = [density.read(x / f'{name}.npz') for x in logs]
+    for kind in ('kept', 'corrected'):
+      assert seen[0][kind].sum() == seen[1][kind].sum()
+    assert seen[1]['kept'].sum() + seen[1]['corrected'].sum() == 48
+    lines = [(x / f'{name}.tsv').read_text().splitlines() for x in logs]
+    assert len(lines[0]) == len(lines[1]) == seen[1]['corrected'].sum() + 1
+    for one, two in zip(*lines, strict=True):
+      one, two = (line.split('\t') for line in (one, two))
+      assert one[:4] + one[6:] == two[:4] + two[6:]
 
 
 def bad_list(folder, tmp_path, line):

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bfjax import atomic, errors, text
+from bfjax import atomic, errors, labels, text
 from bfjax.data import labelled, listforms, lists
 
-_HEADER = 'row\tpath\tgiven_label\tnew_label'
+_COLUMNS = 'row', 'path', 'given_label', 'new_label'
+_OF_HISTORY = 'given_cosine', 'new_cosine', 'since_epoch', 'visits'
 
 
 class Score(NamedTuple):
@@ -36,53 +37,74 @@ def write(
   source: labelled.Source,
   given: np.ndarray,
   table: np.ndarray,
+  history: labels.History | None = None,
 ) -> None:
   """Writes one line for every row whose label is not the given one.
 
   The columns, between tabs: row (from 0, as in the list), path, given label,
-  new label; labels as the user's list writes them.
+  new label; labels as the user's list writes them. With a history also, of the
+  last visit, the cosines of both classes, the epoch since which the row has had
+  the new label, and in how many visits; empty where that is not known.
 
   Args:
     path: the file; its folder is made.
     source: the data set.
     given: int32 [rows], the labels that training was given.
     table: int32 [rows], the labels now.
+    history: of the same rows; None where none is kept.
   """
   name = source.class_names
+  rows = np.flatnonzero(given != table).tolist()
   path.parent.mkdir(parents=True, exist_ok=True)
   with (
     atomic.writing(path) as draft,
     draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
   ):
-    log.write(f'{_HEADER}\n')
-    for row in np.flatnonzero(given != table).tolist():
-      log.write(
-        f'{row}\t{source.name(row)}\t{name[given[row]]}\t{name[table[row]]}\n'
-      )
+    columns = _COLUMNS + _OF_HISTORY if history else _COLUMNS
+    log.write('\t'.join(columns) + '\n')
+    for row, past in zip(rows, _history_columns(history, rows), strict=True):
+      old, new = name[given[row]], name[table[row]]
+      log.write(f'{row}\t{source.name(row)}\t{old}\t{new}{past}\n')
+
+
+def _history_columns(history, rows) -> Iterator[str]:
+  """The columns of `_OF_HISTORY`, a tab before each; '' without a history."""
+  if history is None:
+    yield from [''] * len(rows)
+    return
+  since = history.since
+  for row in rows:
+    own, other = history.own[row], history.other[row]
+    visits = history.agreed[row]
+    known = f'\t{own:.4f}\t{other:.4f}\t{since[row]}\t{visits}'
+    yield known if visits else '\t' * len(_OF_HISTORY)
 
 
 def log_pairs(path: str | pathlib.Path) -> Iterator[tuple[bytes, str]]:
   """Yields the pairs (image path, new label) of a correction log.
 
-  It is a log of a run (`corrections/epoch_007.tsv`, as `write` makes it) or one
-  of the reference's code (lines `path<TAB>new label`).
+  It is a log of a run (`corrections/epoch_007.tsv`, as `write` makes it, with
+  more columns or not) or one of the reference's code (lines `path<TAB>new
+  label`).
 
   Raises:
     UserError: if it cannot be read or a line is neither; the line is named.
   """
   lines = text.byte_lines(path, 'the log')
-  if next(lines, (1, b''))[1] != _HEADER.encode():
+  header = next(lines, (1, b''))[1].decode('utf-8', 'replace').split('\t')
+  if tuple(header[:4]) != _COLUMNS:
     for _, image, label in lists.parse_lines(str(path)):
       yield image, str(label)
     return
   for number, line in lines:
     fields = line.split(b'\t')
-    # A path may hold tabs: it is all between the row and the two labels.
-    if len(fields) < 4:
-      expected = 'row, path, given and new label between tabs'
+    if len(fields) < len(header):
+      expected = f'{", ".join(header)} between tabs'
       raise text.bad_line(path, number, line, expected)
-    image = listforms.tidied(b'\t'.join(fields[1:-2]))
-    yield image, os.fsdecode(fields[-1])
+    # A path may hold tabs: it is all between the row and the given label.
+    end = 2 - len(header)
+    image = listforms.tidied(b'\t'.join(fields[1:end]))
+    yield image, os.fsdecode(fields[len(fields) + end + 1])
 
 
 def read_log(path: str | pathlib.Path) -> dict[bytes, str]:

@@ -191,13 +191,15 @@ def read_names(path: str | os.PathLike) -> Names:
   Raises:
     UserError: if the file cannot be read or is empty.
   """
-  found = {}
+  found, after = {}, None
   for _, line in text.byte_lines(path):
     fields = line.split(b'\t')
-    if len(fields) > 1 and fields[0].isdigit():
-      line = fields[1]
-    elif fields[:2] == [b'row', b'path']:
+    if fields[:2] == [b'row', b'path']:
+      after = len(fields) - 2  # columns after the path, which may hold tabs
       continue
+    if len(fields) > 1 and fields[0].isdigit():
+      end = 2 if after is None else max(2, len(fields) - after)
+      line = b'\t'.join(fields[1:end])
     found[listforms.tidied(line)] = None
   if not found:
     raise errors.UserError(f'{path} names no images.')

@@ -20,11 +20,19 @@ _MOST, _MORE, _LEAST = 2, 2, 0.25
 
 
 class Rows(NamedTuple):
-  """The rows of all devices: length, given label, whether it counts: [n]."""
+  """The rows of all devices, [n] each.
+
+  Attributes:
+    norm: length of the embedding.
+    given: int32, the given label.
+    mask: bool, whether the row counts.
+    own: int32, the class whose cosine is to be told.
+  """
 
   norm: jax.Array
   given: jax.Array
   mask: jax.Array
+  own: jax.Array
 
 
 class Used(NamedTuple):

@@ -25,17 +25,16 @@ class HeadOutput(NamedTuple):
   """Per-row results, split over the devices by row, and the head's state.
 
   Attributes:
-    loss: [n], cross-entropy at the label used, or, where the rule has soft
-      labels, at both of their classes, by their shares.
+    loss: [n], cross-entropy at the label used; of soft labels, by their shares.
     penalty: [n], the penalty, not yet weighted by lambda; 0 without one.
     label: int32 [n], the label used: the given one, or its correction.
     weight: [n], of the row's loss and penalty, as the rule has it; else 1.
     target_cosine: [n], cosine of the label used.
     other_cosine: [n], cosine of the nearest class other than the label used.
+    own_cosine: [n], cosine of the class `own`.
     correct: bool [n], the given label is the nearest class; a tie is not.
     past: `labels.Past` of the next visit, int32 [n] each; None without.
-    state: see `init_state`; of the margin and the rule it is replicated, what
-      is of classes lies as the centres do.
+    state: see `init_state`; what is of classes lies as the centres do.
   """
 
   loss: jax.Array
@@ -44,6 +43,7 @@ class HeadOutput(NamedTuple):
   weight: jax.Array
   target_cosine: jax.Array
   other_cosine: jax.Array
+  own_cosine: jax.Array
   correct: jax.Array
   past: labels.Past | None
   state: dict
@@ -76,8 +76,7 @@ class Head:
     scale: s.
     kept: what each call keeps of the counts of rows in the state, below 1.
     sub_centres: None for one centre a class.
-    visits: a label changes once so many visits in a row propose the same;
-      until then the row is an unsure one.
+    visits: in a row that must agree for a label to change; unsure until then.
 
   Raises:
     UserError: if there are fewer than two classes.
@@ -122,7 +121,7 @@ class Head:
     }
 
   def __call__(
-    self, embedding, centres, label, mask, state, now: Now, past=None
+    self, embedding, centres, label, mask, state, now: Now, past=None, own=None
   ) -> HeadOutput:
     """Losses of all rows and what a step needs to know of them.
 
@@ -147,6 +146,7 @@ class Head:
       state: what `init_state` gave, or the call before.
       now: what the epoch decides.
       past: what earlier visits have left; None unless it `remembers`.
+      own: int32 [n], whose cosines are told too; None for the given labels.
     """
     of_state = dict(
       margin=_WHOLE, rule=_WHOLE, class_rows=_SPLIT, sub_centre_use=_SPLIT
@@ -154,17 +154,18 @@ class Head:
     mapped = jax.shard_map(
       functools.partial(_on_device, self),
       mesh=self.mesh,
-      in_specs=(*[_SPLIT] * 4, of_state, _WHOLE, _SPLIT),
-      out_specs=HeadOutput(*[_SPLIT] * 8, of_state),  # type: ignore[arg-type,call-arg]
+      in_specs=(*[_SPLIT] * 3, of_state, _WHOLE, _SPLIT),
+      out_specs=HeadOutput(*[_SPLIT] * 9, of_state),  # type: ignore[arg-type,call-arg]
     )
-    return mapped(embedding, centres, label, mask, state, now, past)
+    rows = label, mask, label if own is None else own
+    return mapped(embedding, centres, rows, state, now, past)
 
 
-def _on_device(head, embedding, centres, label, mask, state, now, past):
+def _on_device(head, embedding, centres, rows, state, now, past):
   """One device's part: its own rows and classes in, its own rows out."""
   unit, norm = classes.normalise(embedding.astype(centres.dtype))
   unit = classes.gather(unit)
-  rows = decisions.Rows(*map(classes.all_rows, (norm, label, mask)))
+  rows = decisions.Rows(*map(classes.all_rows, (norm, *rows)))
   past = jax.tree.map(classes.all_rows, past)
   state = jax.tree.map(lambda x: jnp.asarray(x, centres.dtype), state)
   sub_centres = head.sub_centres
@@ -186,11 +187,11 @@ def _on_device(head, embedding, centres, label, mask, state, now, past):
   out, state['margin'] = _losses(
     head, cosine, used, rows, state['margin'], mine
   )
-  out |= dict(label=used.label, weight=used.weight, past=past)
+  own, _ = classes.read(jax.lax.stop_gradient(cosine), rows.own, mine)
+  out |= dict(label=used.label, weight=used.weight, past=past, own_cosine=own)
   if sub_centres:
-    nearest = sub_centres.count_nearest(each, used.label, rows.mask, mine)
-    use = head.kept * state['sub_centre_use'] + nearest
-    state['sub_centre_use'] = use
+    use = sub_centres.count_nearest(each, used.label, rows.mask, mine)
+    state['sub_centre_use'] = head.kept * state['sub_centre_use'] + use
     is_out = now.dropping & sub_centres.is_far(out['target_cosine'])
     out['weight'] = jnp.where(is_out, 0, used.weight)
   return HeadOutput(**jax.tree.map(classes.own_rows, out), state=state)
@@ -204,9 +205,8 @@ def _losses(head, cosine, used, rows, state, mine):
     second_cosine, cosine = classes.read(cosine, second, mine)
   rest = classes.hide(cosine, label, mine)
   other_cosine = classes.largest(rest)
-  state = head.margin.see_targets(
-    jax.lax.stop_gradient(target_cosine), rows.mask, state
-  )
+  fixed = jax.lax.stop_gradient(target_cosine)
+  state = head.margin.see_targets(fixed, rows.mask, state)
   target_phi = head.margin.phi(target_cosine, rows.norm, state)
   penalty = jnp.zeros_like(target_phi)
   if head.penalty is not None:

@@ -9,19 +9,17 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from bfjax import atomic, labels, metrics
 from bfjax.data import correctionlog, labelled
-from bfjax.logbook import collapse, progress, sheet
+from bfjax.logbook import collapse, density, history, progress, sheet
 from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
 
 # Scores that are no rates, or too many: in the metrics file alone.
 _NOT_ON_CONSOLE = ('/threshold', '/std', '/val_std', '/far', '/absent')
-# Evaluation during training should take less than this share of the time.
-_CHEAP = 0.02
+_CHEAP = 0.02  # the share of the time that evaluation should stay below
 
 
 class Journal:
@@ -130,12 +128,14 @@ class Journal:
       self._writer.write_scalars(done, verdict)
       _log.warning('%s', words)
 
-  def write_corrections(self, done: int, table: jax.Array) -> dict[str, float]:
+  def write_corrections(self, done: int, state) -> dict[str, float]:
     """Writes the correction log of the epoch that ends at `done`.
+
+    And, of runs that keep a history, the density of all rows' cosines.
 
     Args:
       done: updates so far.
-      table: int32 [rows, padded to the devices], the labels now.
+      state: of the training, with the labels now.
 
     Returns:
       'corrections/share' (of all rows) and, where the true labels are known,
@@ -144,23 +144,27 @@ class Journal:
     """
     source, given = self._run.source, self._run.given
     epoch, _ = self._run.epoch_of(done)
-    if jax.process_count() > 1:
-      table = multihost_utils.process_allgather(table, tiled=True)
-    table = np.asarray(table)[: source.num_rows]
+    known = history.of_state(state, source.num_rows, epoch)
+    table, past = known.label, None if known.agreed is None else known
     num_corrected = int(np.sum(table != given))
     recipe = self._run.recipe
     corrects = bool(recipe.head.rule) and epoch > recipe.epoch_start
     scores = {}
     if source.true_labels is not None:
-      known = labels.score_corrections(given, table, source.true_labels)
-      scores = known._asdict()
+      found = labels.score_corrections(given, table, source.true_labels)
+      scores = found._asdict()
       if not corrects:
-        scores = {'wrong_labels': known.wrong_labels}
+        scores = {'wrong_labels': found.wrong_labels}
     if corrects:
       scores = {'share': num_corrected / source.num_rows, **scores}
+    path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
+    if past is not None:
+      seen = density.of_epoch(self._run, state, done)
+      if self._writes:
+        density.write(path.with_suffix('.npz'), seen)
+        self._writer.write_histograms(done, *density.histograms(seen))
     if self._writes and recipe.head.rule:
-      path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
-      correctionlog.write(path, source, given, table)
+      correctionlog.write(path, source, given, table, past)
       if num_corrected:
         picture = sheet.picture_corrections(
           path.with_suffix('.png'), source, given, table, seed=self._run.seed

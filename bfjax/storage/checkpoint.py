@@ -159,13 +159,18 @@ def wait(manager) -> None:
 
 def _telling_failures(manager):
   """Makes what Orbax and TensorStore raise on a save one message."""
-  saved = wholeness.steps(pathlib.Path(manager.directory).parent)
+  steps = wholeness.steps(pathlib.Path(manager.directory).parent)
   return diskerrors.writing_to(
     manager.directory,
     'Once that is put right, the same command goes on from step'
-    f' {max(saved, default=0)}.',
+    f' {max(steps, default=0)}.',
     also=(ValueError, RuntimeError),
   )
+
+
+def saved(manager, step: int):
+  """Nested dict of the state saved at `step`: leaves have shape and dtype."""
+  return manager.item_metadata(step).state.tree
 
 
 def restore(manager, step: int, state):
@@ -190,7 +195,7 @@ def restore(manager, step: int, state):
     like,
   )
   arrays.check_same_shapes(
-    manager.item_metadata(step).state.tree,
+    saved(manager, step),
     like,
     f'The checkpoint of step {step} in {manager.directory} holds another state'
     ' than this bfjax has of such a run: it is of another version. Go on with'
