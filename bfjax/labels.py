@@ -171,7 +171,8 @@ class History(NamedTuple):
     As far back as is known: 0 of rows that have not been visited since a
     history is kept.
     """
-    assert self.agreed is not None  # as where a history is kept
+    if self.agreed is None:
+      return np.zeros(len(self.label), np.int32)
     first = np.maximum(self.epoch - self.agreed.astype(np.int32) + 1, 1)
     return np.where(self.agreed > 0, first, 0)
 

@@ -190,6 +190,7 @@ def test_history_on_the_host_is_that_of_the_checkpoint(cache_dir, runs):
   without = history.read(runs[False])
   np.testing.assert_array_equal(without.label, found.label)
   assert without.agreed is None and without.own is None
+  assert not without.since.any()
   with pytest.raises(errors.UserError, match="No checkpoint '5'"):
     history.read(runs[True], 5)
 

@@ -24,8 +24,8 @@ def of_state(
       table = multihost_utils.process_allgather(table, tiled=True)
     return np.asarray(table)[:num_rows]
 
-  tables = (state.table, *map(state.past.get, labels.HISTORY))
-  return labels.History(*map(on_host, tables), epoch)  # type: ignore[call-arg]
+  agreed, own, other = (on_host(state.past.get(k)) for k in labels.HISTORY)
+  return labels.History(on_host(state.table), agreed, own, other, epoch)
 
 
 def read(
@@ -54,7 +54,7 @@ def read(
   past = {k: kept[k] for k in labels.HISTORY if k in kept}
   like = {'table': saved['table']} | ({'past': past} if past else {})
   found = arrays.read(folder / 'state', like)
-  tables = (found['table'], *map(found.get('past', {}).get, labels.HISTORY))
+  past = {k: x[:num_rows] for k, x in found.get('past', {}).items()}
+  agreed, own, other = map(past.get, labels.HISTORY)
   epoch = done // order.steps_per_epoch(num_rows, batch)
-  cut = (None if x is None else x[:num_rows] for x in tables)
-  return labels.History(*cut, epoch)  # type: ignore[call-arg,arg-type]
+  return labels.History(found['table'][:num_rows], agreed, own, other, epoch)
