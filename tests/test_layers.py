@@ -14,7 +14,7 @@ FILES = sorted(ROOT.rglob('*.py'))
 # The rooms of the house, from the lowest floor up: a module or folder imports
 # only from lower ones.
 LAYERS = (
-  ('atomic', 'errors', 'runtime', 'sharding'),
+  ('__version__', 'atomic', 'errors', 'runtime', 'sharding'),
   ('text',),
   ('declared',),
   ('plugins',),
@@ -35,7 +35,10 @@ LAYERS = (
   ('compare',),
   ('configfile', 'preflight'),
   ('recipes',),
-  ('main',),
+  ('commands', 'main'),
+  ('program',),
+  ('completion',),
+  ('__main__',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
