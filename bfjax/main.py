@@ -75,16 +75,16 @@ def main(argv, mode: str = ''):
   runtime.join_processes(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
-  from bfjax import compare, evaluate, train
+  from bfjax import compare, evaluating, training
 
   run, run_all = {
-    'train': (train.train_and_evaluate, compare.train_all),
-    'eval': (evaluate.evaluate, compare.evaluate_all),
+    'train': (training.train_and_evaluate, compare.train_all),
+    'eval': (evaluating.evaluate, compare.evaluate_all),
   }[mode]
   try:
     with diskerrors.writing_to(workdir):
       (run_all if config.compare else run)(config, workdir)
-  except train.Preempted as preempted:
+  except training.Preempted as preempted:
     _log.info('%s', preempted)
 
 

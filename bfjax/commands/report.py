@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments, path, checkpoint, name):
-  from bfjax import configfile, defaults, evaluate
+  from bfjax import configfile, defaults, evaluating
   from bfjax.report import resultfiles
 
   config = defaults.get_config()
@@ -87,7 +87,7 @@ def _evaluate(arguments, path, checkpoint, name):
   if arguments.eval_root:
     config.eval.root = arguments.eval_root
   out = arguments.out / resultfiles.file_name(name)
-  return evaluate.evaluate_into(
+  return evaluating.evaluate_into(
     config, path, out, checkpoint, name, keeps_features=True
   )
 
