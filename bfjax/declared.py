@@ -63,13 +63,14 @@ def choices(module: str, name: str) -> list[str]:
   """The keys of the dict `name` of a module, or the items of the tuple."""
   table = _defined(module)[name]
   names = table.keys if isinstance(table, ast.Dict) else table.elts
-  return [ast.literal_eval(x) for x in names]
+  return [ast.literal_eval(x) for x in names if x]
 
 
 def summary(module: str) -> str:
   """The first line of a module's docstring, without its full stop."""
   text = folder(module).with_suffix('.py').read_text(encoding='utf-8')
-  return ast.get_docstring(ast.parse(text)).partition('\n')[0].rstrip('.')
+  said = ast.get_docstring(ast.parse(text)) or ''
+  return said.partition('\n')[0].rstrip('.')
 
 
 def _shared(module, rest) -> list[tuple[str, ast.expr | None, ast.expr]]:

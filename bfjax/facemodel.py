@@ -196,7 +196,7 @@ class FaceModel:
     return fusion.normalised(vectors).reshape(given.shape)
 
 
-def _listed(given: Images) -> tuple[list[Image], bool]:
+def _listed(given: Any) -> tuple[list[Image], bool]:
   """The images, each looked at, and whether one was given by itself."""
   is_array = isinstance(given, np.ndarray)
   is_one = isinstance(given, str | os.PathLike) or (is_array and given.ndim < 4)

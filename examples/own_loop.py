@@ -5,7 +5,6 @@ and loop are plain JAX with optax: python examples/own_loop.py
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -25,11 +24,12 @@ def make_data():
 
 
 def main():
+  """Trains, and tells after every epoch how many labels are wrong."""
   images, true, given = make_data()
   head = bfjax.heads.make('arcface', num_classes=PEOPLE, rule='boundary', s=16)
   centres, state = head.init(jax.random.key(0), embedding_dim=32)
   table = bfjax.labels.make(given, head.mesh)
-  params = {'net': jnp.eye(SIZE, 32), 'centres': centres}
+  params = {'net': jax.numpy.eye(SIZE, 32), 'centres': centres}
   optimizer = optax.sgd(1.0, momentum=0.9)
   opt_state = optimizer.init(params)
 
