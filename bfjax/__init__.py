@@ -20,7 +20,7 @@ _PLACES = {
   'FaceModel': 'facemodel',
   'UserError': 'errors',
   'evaluate': 'api',
-  'load': 'api',
+  'load': 'facemodel',
   'train': 'api',
   'heads': 'heads',
   'labels': 'labels',

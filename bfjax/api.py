@@ -1,7 +1,7 @@
-"""What `import bfjax` offers beside heads and the label table; docs/python.md.
+"""Commands as functions, for `import bfjax`; docs/python.md.
 
-Each is a command as a function. What is here and in `facemodel` keeps its names
-and meaning from version to version; all else may change.
+What is here, in `facemodel` and in `heads.make` keeps its names and meaning
+from version to version; all else may change.
 """
 
 import os
@@ -13,53 +13,17 @@ import jax
 import ml_collections
 
 from bfjax import (
-  compare,
   configfile,
   defaults,
   errors,
-  model,
+  facemodel,
   preflight,
   runtime,
   sharding,
-  training,
 )
 from bfjax.config import keys, settings
 from bfjax.evaluation import fieldsets, suite
-from bfjax.facemodel import FaceModel
 from bfjax.storage import diskerrors
-
-
-def load(
-  path: str | os.PathLike, *, checkpoint: str = 'last', colour_order: str = ''
-) -> FaceModel:
-  """Reads a trained model.
-
-  Example:
-    >>> import bfjax
-    >>> bfjax.load('runs/mine', checkpoint='best')
-    <FaceModel: iresnet, 16 x 16 pixels -> 8 numbers>
-
-  Args:
-    path: the workdir of a run, a model folder, or a file: a checkpoint of
-      BoundaryFace, FaceX-Zoo, InsightFace or AdaFace, PyTorch or safetensors,
-      which is converted and proven (docs/convert.md; it needs PyTorch).
-    checkpoint: of a run: 'last', 'best' or a step.
-    colour_order: of the images that a file's net takes, 'RGB' or 'BGR'; '' for
-      what its code base uses.
-
-  Raises:
-    UserError: if there is no model, it is damaged, or the file is not known.
-  """
-  path = pathlib.Path(path)
-  if not path.exists():
-    raise errors.UserError(f'There is no model {path}.')
-  if path.is_dir():
-    if colour_order:
-      raise errors.UserError(f'colour_order is for files; {path} is a folder.')
-    return FaceModel(model.load_model(path, checkpoint))
-  from bfjax.convert import torch_in  # loads PyTorch
-
-  return FaceModel(torch_in.convert(path, colour_order=colour_order).model)
 
 
 def train(
@@ -81,7 +45,8 @@ def train(
   Args:
     config: a file, as 'configs/small.py:7500', or what its `get_config` gives.
     workdir: of this run alone; if it holds the same run, it is gone on with.
-    changes: key -> value of what is changed, such as 'data.root'.
+    changes: key -> value of what is changed, such as 'data.root', as
+      --config.KEY=VALUE of the command has it.
 
   Returns:
     The scores at the end: evaluations, corrections. Of a config that compares
@@ -94,6 +59,8 @@ def train(
   config = _whole(config, changes or {})
   preflight.check(config, defaults.get_config(), workdir, 'train')
   runtime.start(config.cache_dir)
+  from bfjax import compare, training  # after the runtime's flags are set
+
   run = compare.train_all if config.compare else training.train_and_evaluate
   with diskerrors.writing_to(workdir):
     return run(config, workdir)
@@ -107,14 +74,20 @@ def _whole(given, changes) -> ml_collections.ConfigDict:
     config = configfile.load(os.fspath(given))
   keys.check_complete(config, defaults.get_config())
   before = config.data.copy_and_resolve_references()
-  keys.change(config.lock(), changes)
+  for key, value in changes.items():
+    group, name = keys.find(config, key)
+    if keys.is_group(group[name]) and keys.is_group(value):
+      group[name] = ml_collections.ConfigDict(value)  # replaced as a whole
+    else:
+      keys.change(config.lock(), {key: value})
+  keys.check_complete(config, defaults.get_config())
   is_changed = config.data.source != before.source
   settings.check_source_options(config.data, before if is_changed else None)
   return config
 
 
 def evaluate(
-  model: FaceModel | str | os.PathLike,
+  model: facemodel.FaceModel | str | os.PathLike,
   sets: str | os.PathLike | Mapping[str, Any],
   *,
   batch: int = 256,
@@ -141,8 +114,8 @@ def evaluate(
   Raises:
     UserError: if there is no such set, or it cannot be read.
   """
-  if not isinstance(model, FaceModel):
-    model = load(model)
+  if not isinstance(model, facemodel.FaceModel):
+    model = facemodel.load(model)
   mesh = sharding.make_mesh()
   loaded = model.loaded
   opened = suite.open_suite(

@@ -1,26 +1,21 @@
 """A trained model to use from Python: images in, embeddings out, as numpy."""
 
+import contextlib
 import functools
-import itertools
 import os
-from collections.abc import Iterator, Sequence
+import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging as absl_logging
 
 from bfjax import errors, model, sharding
-from bfjax.data import checks, files, images
+from bfjax.data import given as given_images
 from bfjax.evaluation.features import embed as embedding
 from bfjax.evaluation.features import store
 from bfjax.evaluation.protocols import fusion
-from bfjax.text import printable
-
-# Images that a thread reads and decodes at a time.
-_CHUNK = 16
-
-Image = np.ndarray | str | os.PathLike
-Images = Image | Sequence[Image]
 
 
 class FaceModel:
@@ -55,7 +50,7 @@ class FaceModel:
 
   def embed(
     self,
-    images: Images,
+    images: given_images.Images,
     *,
     flip: str = 'sum',
     normalise: bool = False,
@@ -90,14 +85,14 @@ class FaceModel:
       UserError: if there is no such `flip`, an image is not as it ought to be
         or cannot be read, or an embedding is not finite; it is named.
     """
-    given, is_one = _listed(images)
+    given, is_one = given_images.listed(images)
     errors.choose('flip', flip, dict.fromkeys((*fusion.FLIPS, 'both')))
     if batch < 1:
       raise errors.UserError(f'A batch of {batch} images: give 1 or more.')
     # Few images need no whole batch; powers of two, as each size is compiled.
     embedder = self._embedder(min(batch, 1 << (len(given) - 1).bit_length()))
     found = np.empty((len(given), 2, self.embedding_dim), np.float32)
-    batches = _batches(given, self.image_size, embedder.batch)
+    batches = given_images.batches(given, self.image_size, embedder.batch)
     done = 0
     with embedding.bar(len(given), 'Embedding') as bar:
       for both in embedder.of_pixels(*self._weights, batches):
@@ -106,7 +101,7 @@ class FaceModel:
         done += len(both)
         bar.update(len(both))
     form = store.Form(flip, normalise)
-    features = form.of(found, lambda i: _name(given[i], i))
+    features = form.of(found, lambda i: given_images.name(given[i], i))
     return features[0] if is_one else features
 
   def similarity(self, a, b) -> np.ndarray | float:
@@ -196,54 +191,46 @@ class FaceModel:
     return fusion.normalised(vectors).reshape(given.shape)
 
 
-def _listed(given: Any) -> tuple[list[Image], bool]:
-  """The images, each looked at, and whether one was given by itself."""
-  is_array = isinstance(given, np.ndarray)
-  is_one = isinstance(given, str | os.PathLike) or (is_array and given.ndim < 4)
-  several = [given] if is_one else list(given)
-  if not several:
-    raise errors.UserError('No images are given.')
-  for number, image in enumerate(several):
-    if not isinstance(image, str | os.PathLike):
-      _check_pixels(image, number)
-  return several, is_one
+def load(
+  path: str | os.PathLike, *, checkpoint: str = 'last', colour_order: str = ''
+) -> FaceModel:
+  """Reads a trained model.
+
+  Example:
+    >>> import bfjax
+    >>> bfjax.load('runs/mine', checkpoint='best')
+    <FaceModel: iresnet, 16 x 16 pixels -> 8 numbers>
+
+  Args:
+    path: the workdir of a run, a model folder, or a file: a checkpoint of
+      BoundaryFace, FaceX-Zoo, InsightFace or AdaFace, PyTorch or safetensors,
+      which is converted and proven (docs/convert.md; it needs PyTorch).
+    checkpoint: of a run: 'last', 'best' or a step.
+    colour_order: of the images that a file's net takes, 'RGB' or 'BGR'; '' for
+      what its code base uses.
+
+  Raises:
+    UserError: if there is no model, it is damaged, or the file is not known.
+  """
+  path = pathlib.Path(path)
+  if not path.exists():
+    raise errors.UserError(f'There is no model {path}.')
+  if path.is_dir():
+    if colour_order:
+      raise errors.UserError(f'colour_order is for files; {path} is a folder.')
+    with _quiet():
+      return FaceModel(model.load_model(path, checkpoint))
+  from bfjax.convert import torch_in  # loads PyTorch
+
+  return FaceModel(torch_in.convert(path, colour_order=colour_order).model)
 
 
-def _check_pixels(image, number):
-  shape, dtype = getattr(image, 'shape', ()), getattr(image, 'dtype', None)
-  is_colour = len(shape) == 3 and shape[2] == 3 and min(shape) > 0
-  if not isinstance(image, np.ndarray) or dtype != np.uint8 or not is_colour:
-    what = f'{dtype} {list(shape)}' if dtype else type(image).__name__
-    raise errors.UserError(
-      f'Image {number} is {what}: expected a path, or an array uint8 [h, w, 3],'
-      ' RGB, 0 to 255 (numpy.asarray of a PIL image that is RGB is one).'
-    )
-
-
-def _name(image: Image, number: int) -> str:
-  return f'number {number}' if isinstance(image, np.ndarray) else str(image)
-
-
-def _batches(given, image_size, batch) -> Iterator[np.ndarray]:
-  """Yields uint8 [batch, image_size, image_size, 3]; the last one filled up."""
-  pixels = checks.ahead(
-    range(len(given)),
-    lambda numbers: [_pixels(given[i], image_size) for i in numbers],
-    chunk=_CHUNK,
-    threads=len(os.sched_getaffinity(0)),
-  )
-  while some := list(itertools.islice(pixels, batch)):
-    yield np.stack(some + some[-1:] * (batch - len(some)))
-
-
-def _pixels(image: Image, image_size) -> np.ndarray:
-  """uint8 [image_size, image_size, 3]."""
-  if isinstance(image, np.ndarray):
-    return images.resized(np.ascontiguousarray(image), image_size)
-  [encoded] = files.ImageFiles([os.fspath(image)], '.').read([0])
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Orbax warns of what does not matter here; errors alone are logged."""
+  before = absl_logging.get_verbosity()
+  absl_logging.set_verbosity(absl_logging.ERROR)
   try:
-    return images.decode(encoded, image_size)
-  except errors.UserError as error:
-    raise errors.UserError(
-      f'Cannot decode the image {printable(str(image))}: {error}.'
-    ) from error
+    yield
+  finally:
+    absl_logging.set_verbosity(before)

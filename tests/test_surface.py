@@ -148,6 +148,8 @@ def test_paths_and_pixels_have_the_same_embeddings(net, place):
   np.testing.assert_allclose(of_paths, net.embed(arrays), atol=1e-5)
   np.testing.assert_allclose(of_paths, net.embed(np.stack(arrays)), atol=1e-5)
   np.testing.assert_allclose(of_paths[3], net.embed(arrays[3]), atol=1e-5)
+  by_numpy = net.embed(np.array([str(x) for x in paths]))
+  np.testing.assert_allclose(of_paths, by_numpy, atol=1e-5)
   large = [cv2.resize(arrays[0], (60, 90)), str(paths[1])]  # mixed
   np.testing.assert_allclose(of_paths[1], net.embed(large)[1], atol=1e-5)
 
@@ -201,6 +203,8 @@ def test_similarity_is_the_cosine(net, place):
     (np.zeros((9, 9), np.uint8), r'Image 0 is uint8 \[9, 9\]'),
     ([np.zeros((9, 9, 3), np.uint8), 7], 'Image 1 is int: expected'),
     (np.zeros((2, 9, 0, 3), np.uint8), r'uint8 \[9, 0, 3\]'),
+    (7, 'Image 0 is int: expected'),
+    (np.zeros((3, 8), np.uint8), r'Image 0 is uint8 \[3, 8\]'),
     ('none.png', 'Cannot read the image .*none.png: No such file'),
     ('tiny.py', 'Cannot decode the image tiny.py: not a JPEG'),
     ('.', 'Is a directory'),
@@ -223,6 +227,8 @@ def test_wrong_options_are_refused(net, place):
     bfjax.evaluate(net, place)
   with pytest.raises(bfjax.UserError, match="has no key 'mm'"):
     bfjax.train(tiny.config(place), place / 'run', {'head.mm': 1})
+  with pytest.raises(bfjax.UserError, match=r'There is no .*config\.head\.m,'):
+    bfjax.train(tiny.config(place), place / 'run', {'head': {'s': 1.0}})
   with pytest.raises(bfjax.UserError, match=r'no config file none\.py'):
     bfjax.train('none.py', place / 'run')
 

@@ -5,8 +5,8 @@ yours, whatever makes the embeddings too.
 """
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -43,22 +43,74 @@ class Loss(NamedTuple):
   past: labels.Past | None
 
 
-class HeadFunctions(NamedTuple):
-  """A head as two pure functions.
+@dataclasses.dataclass(frozen=True)
+class HeadFunctions:
+  """A head as two pure functions of arrays, `init` and `apply`; see `make`."""
 
-  Attributes:
-    init: (key, embedding_dim) -> (centres, state). The centres are float32
-      [padded classes, embedding_dim], parameters to be trained; the state is a
-      dict of arrays that go from call to call.
-    apply: (centres, state, embedding, label, *, mask=None, correcting=True,
-      penalty_weight=0.0, past=None) -> `Loss`, see `make`.
-    mesh: the devices: classes lie over them, and rows too. Their number
-      divides n.
-  """
+  head: softmax.Head
 
-  init: Callable
-  apply: Callable
-  mesh: jax.sharding.Mesh
+  @property
+  def mesh(self) -> jax.sharding.Mesh:
+    """The devices that classes and rows lie over."""
+    return self.head.mesh
+
+  def init(self, key: jax.Array, embedding_dim: int) -> tuple[jax.Array, Any]:
+    """New centres, parameters to be trained, and the state.
+
+    Args:
+      key: that the centres are drawn from.
+      embedding_dim: d.
+
+    Returns:
+      (float32 [padded classes, d], a dict of arrays that go from call to call).
+    """
+    num_classes = self.head.num_classes
+    padded = sharding.pad_to(num_classes, self.mesh)
+    centres = draw_centres(key, (padded, embedding_dim), num_classes)
+    # What is of classes lies over the devices, as it does after a step.
+    return jax.tree.map(
+      lambda x: jax.device_put(x, _place(x, padded, self.mesh)),
+      (centres, self.head.init_state()),
+    )
+
+  @functools.partial(jax.jit, static_argnames='self')
+  def apply(
+    self,
+    centres,
+    state,
+    embedding,
+    label,
+    *,
+    mask=None,
+    correcting=True,
+    penalty_weight=0.0,
+    past=None,
+  ) -> Loss:
+    """Losses of n rows, which the number of devices divides.
+
+    Args:
+      centres: float32 [padded classes, d].
+      state: what `init` gave, or the call before.
+      embedding: [n, d], any float type, of any length but 0.
+      label: int32 [n], the given labels, in [0, num_classes).
+      mask: bool [n], the rows that count in the state; None: all.
+      correcting: whether the rule is in force yet; may be traced.
+      penalty_weight: lambda; may be traced.
+      past: of rules that remember visits, what the last one left.
+
+    Raises:
+      UserError: if the rule remembers visits and there is no `past`.
+    """
+    if self.head.remembers and past is None:
+      raise errors.UserError(
+        'This head remembers visits: give past, a bfjax.labels.Past of the'
+        ' rows, at first (label, label, zeros).'
+      )
+    mask = jnp.ones(len(label), bool) if mask is None else mask
+    now = softmax.Now(jnp.asarray(correcting))
+    out = self.head(embedding, centres, label, mask, state, now, past)
+    loss = out.weight * (out.loss + penalty_weight * out.penalty)
+    return Loss(loss, out.label, out.weight, out.correct, out.state, out.past)
 
 
 def make(
@@ -74,18 +126,9 @@ def make(
 ) -> HeadFunctions:
   """A class-parallel softmax with a margin, and a rule that corrects labels.
 
-  Its `apply` takes, beside what `init` gave,
-
-    embedding         [n, d], any float type, of any length but 0
-    label             int32 [n], the given labels, in [0, num_classes)
-    mask              bool [n], the rows that count in the state; None: all
-    correcting        whether the rule is in force yet; may be traced
-    penalty_weight    lambda; may be traced
-    past              of rules that remember visits, what the last one left
-
-  and returns the loss of each row; its gradients are exact. A label that the
-  rule has not accepted any more comes back as it was given: who wants it to
-  stay so keeps a label table, see `bfjax.labels`.
+  Its gradients are exact. A label that the rule does not correct at this visit
+  comes back as it was given: who wants a correction to stay keeps a label
+  table, see `bfjax.labels`.
 
   Example:
     >>> import bfjax, jax
@@ -121,9 +164,8 @@ def make(
   Raises:
     UserError: if there is no such margin, rule, penalty or option, a number is
       out of range, there are fewer than two classes, or the rule needs
-      steps_per_epoch or past.
+      steps_per_epoch.
   """
-  mesh = sharding.make_mesh() if mesh is None else mesh
   of_margin, of_head = _sorted(margin, options)
   chosen = rules.build(rule)
   if chosen and chosen.guarded and steps_per_epoch < 1:
@@ -132,7 +174,7 @@ def make(
       f' the head is called in one, not {steps_per_epoch}.'
     )
   head = softmax.Head(
-    mesh,
+    sharding.make_mesh() if mesh is None else mesh,
     margin=margins.build(margin, **of_margin),
     rule=chosen,
     penalty=errors.choose('penalty', penalty, penalties.PENALTIES),
@@ -141,40 +183,7 @@ def make(
     kept=0.5 ** (1 / steps_per_epoch) if steps_per_epoch else 0.0,
     **of_head,
   )
-
-  def init(key: jax.Array, embedding_dim: int):
-    padded = sharding.pad_to(num_classes, mesh)
-    centres = draw_centres(key, (padded, embedding_dim), num_classes)
-    # What is of classes lies over the devices, as it does after a step.
-    return jax.tree.map(
-      lambda x: jax.device_put(x, _place(x, padded, mesh)),
-      (centres, head.init_state()),
-    )
-
-  @jax.jit  # what is called outside of a compiled step is compiled too
-  def apply(
-    centres,
-    state,
-    embedding,
-    label,
-    *,
-    mask=None,
-    correcting=True,
-    penalty_weight=0.0,
-    past=None,
-  ) -> Loss:
-    if head.remembers and past is None:
-      raise errors.UserError(
-        'This head remembers visits: give past, a bfjax.labels.Past of the'
-        ' rows, at first (label, label, zeros).'
-      )
-    mask = jnp.ones(len(label), bool) if mask is None else mask
-    now = softmax.Now(jnp.asarray(correcting))
-    out = head(embedding, centres, label, mask, state, now, past)
-    loss = out.weight * (out.loss + penalty_weight * out.penalty)
-    return Loss(loss, out.label, out.weight, out.correct, out.state, out.past)
-
-  return HeadFunctions(init, apply, mesh)
+  return HeadFunctions(head)
 
 
 def draw_centres(key, shape, num_centres: int, how: str = 'xavier'):
