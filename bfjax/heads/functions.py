@@ -15,11 +15,10 @@ import jax.numpy as jnp
 from bfjax import errors, labels, sharding
 from bfjax.heads import margins, penalties, rules, softmax
 
-# Fields of `softmax.Head` that are made here; the others are options of `make`.
-_MADE = (
-  *('mesh', 'margin', 'rule', 'penalty', 'num_classes', 'scale', 'kept'),
-  'sub_centres',
-)
+# Fields of `softmax.Head` that are made here, and those that `apply` would have
+# to be told more for; the others are options of `make`.
+_MADE = 'mesh', 'margin', 'rule', 'penalty', 'num_classes', 'scale', 'kept'
+_NOT_HERE = 'sub_centres', 'sampling'
 
 
 class Loss(NamedTuple):
@@ -205,7 +204,10 @@ def _sorted(margin, options):
   """The margin's own options, and those of `softmax.Head`."""
   make_margin = errors.choose('margin', margin, margins.MARGINS)
   of_margin = inspect.signature(make_margin).parameters
-  fields = {x.name for x in dataclasses.fields(softmax.Head)} - {*_MADE}
+  fields = {x.name for x in dataclasses.fields(softmax.Head)} - {
+    *_MADE,
+    *_NOT_HERE,
+  }
   for option in options:
     known = dict.fromkeys([*of_margin, *fields])
     errors.choose(f'option of a head with {margin!r}', option, known)
