@@ -21,16 +21,7 @@ _ROWS = PartitionSpec(sharding.AXIS)
 
 
 def make(labels: np.ndarray, mesh: jax.sharding.Mesh) -> jax.Array:
-  """Returns the table of `labels`, int32 [rows], on the devices of `mesh`.
-
-  Example:
-    >>> import bfjax, numpy as np
-    >>> mesh = bfjax.sharding.make_mesh()
-    >>> given = np.repeat(np.arange(4), 8)
-    >>> table = bfjax.labels.make(given, mesh)
-    >>> bool((np.asarray(table)[:32] == given).all())
-    True
-  """
+  """Returns the table of `labels`, int32 [rows], on the devices of `mesh`."""
   padded = np.zeros(sharding.pad_to(len(labels), mesh), np.int32)
   padded[: len(labels)] = labels
   return jax.make_array_from_callback(
@@ -39,20 +30,7 @@ def make(labels: np.ndarray, mesh: jax.sharding.Mesh) -> jax.Array:
 
 
 def look_up(table: jax.Array, rows: jax.Array, mesh) -> jax.Array:
-  """Returns `table[rows]`, [n], sharded as `rows` (int32 [n]) is.
-
-  Example:
-    >>> import bfjax, numpy as np
-    >>> mesh = bfjax.sharding.make_mesh()
-    >>> table = bfjax.labels.make(np.repeat(np.arange(4), 8), mesh)
-    >>> print(bfjax.labels.look_up(table, np.arange(0, 32, 4), mesh))
-    [0 0 1 1 2 2 3 3]
-
-  Args:
-    table: [padded rows].
-    rows: int32 [n]; the number of devices divides n.
-    mesh: the devices.
-  """
+  """Returns `table[rows]`, [n], sharded as `rows` (int32 [n]) is."""
 
   @functools.partial(
     jax.shard_map, mesh=mesh, in_specs=(_ROWS, _ROWS), out_specs=_ROWS
@@ -68,14 +46,6 @@ def look_up(table: jax.Array, rows: jax.Array, mesh) -> jax.Array:
 
 def update(tables, rows, new, mask, mesh):
   """Returns the tables with `table[rows] = new` where `mask`.
-
-  Example:
-    >>> import bfjax, numpy as np
-    >>> mesh, rows = bfjax.sharding.make_mesh(), np.arange(0, 16, 2)
-    >>> table = bfjax.labels.make(np.zeros(16, int), mesh)
-    >>> table = bfjax.labels.update(table, rows, rows // 2, rows > 5, mesh)
-    >>> print(np.asarray(table)[:16])
-    [0 0 0 0 0 0 3 0 4 0 5 0 6 0 7 0]
 
   Args:
     tables: one of [padded rows], or several, as `Past` has them.

@@ -100,7 +100,7 @@ def run_examples(name, place, monkeypatch):
 @pytest.mark.parametrize(
   'name',
   [
-    *('heads.make', 'labels.make', 'labels.look_up', 'labels.update'),
+    *('heads.make', 'heads.functions.HeadFunctions.apply'),
     *(f'FaceModel.{x}' for x in ('embed', 'similarity', 'save')),
     'evaluate',
   ],

@@ -87,6 +87,22 @@ class HeadFunctions:
   ) -> Loss:
     """Losses of n rows, which the number of devices divides.
 
+    Example:
+      With a label table, which keeps what each row was trained with:
+
+      >>> import bfjax, jax, numpy as np
+      >>> head = bfjax.heads.make('cosface', num_classes=4, rule='boundary')
+      >>> centres, state = head.init(jax.random.key(0), embedding_dim=4)
+      >>> given, rows = np.arange(32) % 4, np.arange(0, 32, 2)
+      >>> table = bfjax.labels.make(given, head.mesh)
+      >>> near_3 = np.tile(centres[3], (16, 1))  # all rows are of class 3
+      >>> out = head.apply(centres, state, near_3, given[rows])
+      >>> table = bfjax.labels.update(
+      ...   table, rows, out.label, rows >= 0, head.mesh
+      ... )
+      >>> print(bfjax.labels.look_up(table, np.arange(8), head.mesh))
+      [3 1 3 3 3 1 3 3]
+
     Args:
       centres: float32 [padded classes, d].
       state: what `init` gave, or the call before.
