@@ -24,6 +24,7 @@ setuptools.setup(
   package_data={'bfjax.report': ['*.html']},
   install_requires=[
     'absl-py',
+    'argcomplete',
     'array_record',
     'clu',
     'flax',
@@ -66,5 +67,5 @@ setuptools.setup(
       'scipy',
     ],
   },
-  entry_points={'console_scripts': ['bfjax = bfjax.main:entry']},
+  entry_points={'console_scripts': ['bfjax = bfjax.__main__:main']},
 )

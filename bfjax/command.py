@@ -1,5 +1,6 @@
-"""How the commands end: with a message and an exit status."""
+"""How commands read their arguments, and how they end: message and status."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -7,6 +8,37 @@ from collections.abc import Callable
 from absl import logging as absl_logging
 
 from bfjax import errors, runtime
+
+# Set by a shell that wants to know what can follow on the command line.
+COMPLETING = '_ARGCOMPLETE'
+
+
+class Parser(argparse.ArgumentParser):
+  """A parser whose help begins with a text as it is, and that completes.
+
+  Asked by a shell what can follow, it answers that and ends the process.
+  """
+
+  def __init__(self, description: str = '', **options):
+    """Takes the text, usually the docstring of the command's module.
+
+    Args:
+      description: of the command.
+      **options: of `argparse.ArgumentParser`.
+    """
+    super().__init__(
+      description=description,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      **options,
+    )
+
+  def parse_args(self, args=None, namespace=None):
+    """Reads the arguments, as `argparse.ArgumentParser` does."""
+    if COMPLETING in os.environ:
+      import argcomplete
+
+      argcomplete.autocomplete(self, always_complete_options='long')
+    return super().parse_args(args, namespace)
 
 
 def run(name: str, job: Callable[[], object]) -> None:

@@ -6,7 +6,7 @@ import pathlib
 
 import jax
 
-from bfjax import atomic, evaluate, train
+from bfjax import atomic, evaluating, training
 from bfjax.config import settings
 from bfjax.logbook import collapse
 from bfjax.report import modelreport, page, tables
@@ -29,13 +29,13 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   collapsed run scores is no result, and not in the table.
 
   Returns:
-    name -> scores at the end of the run, see `train.train_and_evaluate`.
+    name -> scores at the end of the run, see `training.train_and_evaluate`.
   """
   scores_of = {}
   configs = settings.run_configs(config)
   for number, (name, changed) in enumerate(configs.items(), 1):
     _log.info('Run %d of %d: %s', number, len(configs), name)
-    scores_of[name] = train.train_and_evaluate(changed, workdir / name)
+    scores_of[name] = training.train_and_evaluate(changed, workdir / name)
   collapsed = {k for k, x in scores_of.items() if collapse.COLLAPSED in x}
   table = page.markdown_table(tables.of_trainings(scores_of, collapsed))
   lines = [table, '', _LEGEND]
@@ -56,7 +56,7 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
 
 
 def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
-  """Evaluates every entry of `config.compare`, see `evaluate.evaluate`.
+  """Evaluates every entry of `config.compare`, see `evaluating.evaluate`.
 
   The comparison of all is printed and written to `workdir/evaluation`, see
   `modelreport.compare`.
@@ -65,7 +65,7 @@ def evaluate_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   for name, changed in settings.run_configs(config).items():
     path, checkpoint = workdir / name, str(changed.eval.checkpoint)
     several.append(
-      evaluate.evaluate_into(changed, path, path, checkpoint, name)
+      evaluating.evaluate_into(changed, path, path, checkpoint, name)
     )
   if jax.process_index() == 0:
     print('\n' + modelreport.compare(workdir / 'evaluation', several))

@@ -59,6 +59,20 @@ def functions(module: str, name: str) -> Mapping[str, str]:
   }
 
 
+def choices(module: str, name: str) -> list[str]:
+  """The keys of the dict `name` of a module, or the items of the tuple."""
+  table = _defined(module)[name]
+  names = table.keys if isinstance(table, ast.Dict) else table.elts
+  return [ast.literal_eval(x) for x in names if x]
+
+
+def summary(module: str) -> str:
+  """The first line of a module's docstring, without its full stop."""
+  text = folder(module).with_suffix('.py').read_text(encoding='utf-8')
+  said = ast.get_docstring(ast.parse(text)) or ''
+  return said.partition('\n')[0].rstrip('.')
+
+
 def _shared(module, rest) -> list[tuple[str, ast.expr | None, ast.expr]]:
   """(field, default, annotation) of the class that `**rest` unpacks."""
   if not isinstance(getattr(rest, 'annotation', None), ast.Subscript):

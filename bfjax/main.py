@@ -1,7 +1,9 @@
 """The command: python -m bfjax.main --config=FILE --workdir=DIR."""
 
+import functools
 import logging
 import pathlib
+import sys
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -12,6 +14,10 @@ from bfjax.storage import diskerrors
 
 _log = logging.getLogger('bfjax.main')
 
+_USAGE = """--config=FILE --workdir=DIR [--config.KEY=VALUE ...]
+
+README.md says what to begin with, and bfjax/defaults.py has every KEY.
+"""
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
@@ -42,8 +48,8 @@ _PROCESS_ID = flags.DEFINE_integer(
 )
 
 
-def main(argv):
-  """Checks the flags, and trains or evaluates."""
+def main(argv, mode: str = ''):
+  """Trains or evaluates, as `mode` says or else the flag."""
   words, workdir = argv[1:], pathlib.Path(_WORKDIR.value or '')
   if words:
     raise errors.UserError(
@@ -56,7 +62,7 @@ def main(argv):
       ' folder that the run is to have. --help lists all flags.'
     )
   _check_processes()
-  config, mode = _CONFIG.value, _MODE.value
+  config, mode = _CONFIG.value, mode or _MODE.value
   preflight.check(config, defaults.get_config(), workdir, mode)
   runtime.start(config.cache_dir)
   # After the runtime's flags are set; first what is loaded quickly and may find
@@ -69,16 +75,16 @@ def main(argv):
   runtime.join_processes(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
-  from bfjax import compare, evaluate, train
+  from bfjax import compare, evaluating, training
 
   run, run_all = {
-    'train': (train.train_and_evaluate, compare.train_all),
-    'eval': (evaluate.evaluate, compare.evaluate_all),
+    'train': (training.train_and_evaluate, compare.train_all),
+    'eval': (evaluating.evaluate, compare.evaluate_all),
   }[mode]
   try:
     with diskerrors.writing_to(workdir):
       (run_all if config.compare else run)(config, workdir)
-  except train.Preempted as preempted:
+  except training.Preempted as preempted:
     _log.info('%s', preempted)
 
 
@@ -99,8 +105,12 @@ def _check_processes():
     )
 
 
-def entry():
-  """Runs the command; the console script `bfjax`."""
+def entry(mode: str = ''):
+  """Runs the command on the flags of the process.
+
+  Args:
+    mode: in place of the flag `--mode`, which there is not then.
+  """
   runtime.keep_memory()
   # Our own lines, plain; of the libraries' only errors.
   console = logging.StreamHandler()
@@ -111,7 +121,17 @@ def entry():
   project.addHandler(console)
   project.setLevel(logging.INFO)
   project.propagate = False
-  command.run('bfjax', lambda: app.run(main, flags_parser=_parse))
+  job, parse, name = main, _parse, 'bfjax'
+  if mode:
+    fix_mode()
+    job = functools.partial(main, mode=mode)
+    parse, name = _parse_or_help, f'bfjax {mode}'
+  command.run(name, lambda: app.run(job, flags_parser=parse))
+
+
+def fix_mode():
+  """Takes the flag `--mode` away: the command's name says it."""
+  delattr(flags.FLAGS, _MODE.name)
 
 
 def _parse(argv):
@@ -122,6 +142,13 @@ def _parse(argv):
     return flags.FLAGS(argv)
   except flags.Error as error:
     raise errors.UserError(str(error)) from error
+
+
+def _parse_or_help(argv):
+  if not {'-h', '--help'} & {*argv}:
+    return _parse(argv)
+  print(f'usage: {argv[0]} {_USAGE}\n{flags.FLAGS.module_help(__name__)}')
+  sys.exit(0)
 
 
 if __name__ == '__main__':

@@ -154,11 +154,7 @@ def _benchmarks(config) -> Iterator[tuple[str, Any]]:
 def _check_field_sets(root, names):
   if not os.path.isdir(root):
     raise errors.UserError(f'There is no folder config.eval.root={root}.')
-  missing = []
-  for name in names:
-    found = fieldsets.find(root, name)
-    if not os.path.isfile(os.path.join(found['root'], found['pairs'])):
-      missing.append(name)
+  missing = [name for name in names if not fieldsets.is_there(root, name)]
   if missing:
     tried = ', '.join(x.format(missing[0]) for x in fieldsets.PLACES)
     raise errors.UserError(

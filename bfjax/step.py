@@ -12,7 +12,7 @@ import optax
 
 from bfjax import labels, metrics, optim, scalings, sharding
 from bfjax.config import limits
-from bfjax.heads import softmax
+from bfjax.heads import functions, softmax
 
 
 @flax.struct.dataclass
@@ -90,18 +90,15 @@ def init_params(key, backbone, *, num_centres, padded_centres, centres_init):
   """Returns (params, running statistics) of a new model.
 
   Centres, of which there are `num_centres` and some to fill up the devices,
-  are drawn as `centres_init` says: 'xavier' (uniform), or 'normal' (deviation
-  0.01, as CurricularFace's).
+  are drawn as `centres_init` says, see `functions.draw_centres`.
   """
   limits.check('head.centres_init', centres_init)
   backbone_key, centres_key = jax.random.split(key)
   params, stats = backbone.init(backbone_key)
   shape = (padded_centres, backbone.embedding_dim)
-  if centres_init == 'normal':
-    centres = 0.01 * jax.random.normal(centres_key, shape, jnp.float32)
-  else:
-    bound = (6 / (num_centres + backbone.embedding_dim)) ** 0.5
-    centres = jax.random.uniform(centres_key, shape, jnp.float32, -bound, bound)
+  centres = functions.draw_centres(
+    centres_key, shape, num_centres, centres_init
+  )
   return {'backbone': params, 'centres': centres}, stats
 
 

@@ -22,7 +22,7 @@ LINES_OF_A_FUNCTION = 60  # without its docstring
 PARAMETERS = 8  # but of a part's `build`, whose options are a config's
 
 # The loop, in reading order, and the table of all keys.
-LONG_FUNCTIONS = {('train.py', '_train'), ('defaults.py', 'get_config')}
+LONG_FUNCTIONS = {('training.py', '_train'), ('defaults.py', 'get_config')}
 
 _EMPTY = {
   tokenize.COMMENT,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import defaults, errors, evaluate, model, train
+from bfjax import defaults, errors, evaluating, model, training
 from tools import convert_checkpoint
 
 torch = pytest.importorskip('torch')
@@ -110,7 +110,7 @@ def test_a_converted_model_is_evaluated_without_another_flag(folder, tmp_path):
   config.eval.root = str(tmp_path / 'sets')
   config.eval.field_sets = ('lfw',)
   config.eval.batch = 8
-  scores = evaluate.evaluate(config, folder / 'net')
+  scores = evaluating.evaluate(config, folder / 'net')
   assert 0 <= scores['lfw/boundaryface/accuracy'] <= 1
   results = json.loads((folder / 'net' / 'results.json').read_text())
   assert 'boundaryface' in json.dumps(results)
@@ -122,7 +122,7 @@ def test_a_run_goes_out(tmp_path, capsys):
   config.eval.benchmarks = ()
   config.checkpoint.best_metric = ''
   workdir = tmp_path / 'run'
-  train.train_and_evaluate(config, workdir)
+  training.train_and_evaluate(config, workdir)
   run('--from', workdir, '--to', 'stablehlo', tmp_path / 'net.stablehlo')
   assert (tmp_path / 'net.stablehlo').stat().st_size > 0
   with pytest.raises(errors.UserError, match=r'No code base has .*stem_stride'):

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import tiny
-from bfjax import atomic, errors, metrics, train
+from bfjax import atomic, errors, metrics, training
 from bfjax.storage import checkpoint, digests, diskerrors, wholeness
 from test_checkpoint import state_on
 
@@ -153,14 +153,14 @@ def test_a_full_disk_in_a_log_line_is_one_message(tmp_path, monkeypatch):
     with pytest.raises(
       errors.UserError, match=r'Cannot write to .*/run: No space left'
     ):
-      train.train_and_evaluate(config, tmp_path / 'run')
+      training.train_and_evaluate(config, tmp_path / 'run')
   assert wholeness.steps(tmp_path / 'run') == [4]
   # Read-only from now on.
   with monkeypatch.context() as patch:
     patch.setattr(atomic.os, 'replace', fail(errno.EROFS))
     with pytest.raises(errors.UserError, match='Read-only file system'):
-      train.train_and_evaluate(config, tmp_path / 'run')
-  train.train_and_evaluate(config, tmp_path / 'run')
+      training.train_and_evaluate(config, tmp_path / 'run')
+  training.train_and_evaluate(config, tmp_path / 'run')
   lines = metrics.read_metrics(tmp_path / 'run' / 'metrics.jsonl')
   steps = [line['step'] for line in lines if 'train/loss' in line]
   assert steps == [3, 6, 8]

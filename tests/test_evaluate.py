@@ -15,12 +15,12 @@ import tiny
 from bfjax import (
   backbones,
   errors,
-  evaluate,
+  evaluating,
   model,
   modelcard,
   scalings,
   sharding,
-  train,
+  training,
 )
 from bfjax.data import files
 from bfjax.evaluation import benchmarks, suite
@@ -260,7 +260,7 @@ def finished(tmp_path_factory):
   """A finished run, with the log of its evaluations."""
   folder = tmp_path_factory.mktemp('evaluated')
   config = tiny.config(folder / 'faces')
-  train.train_and_evaluate(config, folder / 'run')
+  training.train_and_evaluate(config, folder / 'run')
   return config, folder / 'run'
 
 
@@ -283,7 +283,7 @@ def test_one_command_writes_data_table_and_page(finished, root, capsys):
   # What the checkpoint says counts, not the config.
   config.backbone.widths = (4, 4, 4)
   config.data.image_size = 9
-  scores = evaluate.evaluate(config, workdir)
+  scores = evaluating.evaluate(config, workdir)
   assert set(scores) >= {
     'lfw/boundaryface/accuracy',
     'agedb_30/insightface/val',
@@ -402,7 +402,7 @@ def test_a_model_folder_is_evaluated_as_it_says(root, tmp_path):
   )
   model.save_model(tmp_path / 'model', description, params, stats)
   config.backbone.widths = (4, 4, 4)
-  scores = evaluate.evaluate(config, tmp_path / 'model')
+  scores = evaluating.evaluate(config, tmp_path / 'model')
   mesh = sharding.make_mesh()
   opened = suite.open_suite(
     config, backbone, mesh, image_size=SIZE, scale=scaling
@@ -413,12 +413,12 @@ def test_a_model_folder_is_evaluated_as_it_says(root, tmp_path):
   assert about['input_scaling']['formula'] == '(x - 100) / 50'
   assert about['source'] == {'file': 'r18.pth'}
   with pytest.raises(errors.UserError, match='holds no model'):
-    evaluate.evaluate(config, tmp_path)
+    evaluating.evaluate(config, tmp_path)
 
 
 def test_the_command_is_in_the_results(finished, monkeypatch, tmp_path):
   config, workdir = finished
   monkeypatch.setattr(sys, 'argv', ['bfjax', '--mode=eval', 'a b'])
-  one = evaluate.evaluate_into(config, workdir, tmp_path, 'best', 'mine')
+  one = evaluating.evaluate_into(config, workdir, tmp_path, 'best', 'mine')
   assert one.about['command'] == "bfjax --mode=eval 'a b'"
   assert one.about['versions']['jax'] == jax.__version__

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import errors, labels, setup, sharding, step, train
+from bfjax import errors, labels, setup, sharding, step, training
 from bfjax.logbook import density, history
 from bfjax.storage import arrays
 
@@ -136,7 +136,7 @@ def runs(cache_dir, tmp_path_factory):
   found = {}
   for keeps in (True, False):
     found[keeps] = tmp_path_factory.mktemp('run')
-    train.train_and_evaluate(config_in_run(cache_dir, keeps), found[keeps])
+    training.train_and_evaluate(config_in_run(cache_dir, keeps), found[keeps])
   return found
 
 
@@ -159,7 +159,7 @@ def test_a_run_goes_on_with_a_history_or_without(
   workdir = tmp_path / 'run'
   shutil.copytree(runs[not keeps], workdir)
   shutil.rmtree(workdir / 'checkpoints' / '16')
-  train.train_and_evaluate(config_in_run(cache_dir, keeps), workdir)
+  training.train_and_evaluate(config_in_run(cache_dir, keeps), workdir)
   found, whole = saved_state(workdir), saved_state(runs[keeps])
   past, expected = found.pop('past', {}), whole.pop('past', {})
   jax.tree.map(np.testing.assert_array_equal, found, whole)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import errors, model, pretrained, setup, train
+from bfjax import errors, model, pretrained, setup, training
 from bfjax.storage import checkpoint
 from tools import convert_checkpoint
 
@@ -26,7 +26,7 @@ def cache_dir(tmp_path_factory):
 def first(cache_dir, tmp_path_factory):
   """The workdir of a run of 10 classes."""
   workdir = tmp_path_factory.mktemp('first')
-  train.train_and_evaluate(quick(cache_dir), workdir)
+  training.train_and_evaluate(quick(cache_dir), workdir)
   return workdir
 
 
@@ -81,7 +81,7 @@ def test_dominant_sub_centres_stand_for_their_classes(cache_dir, tmp_path):
   config = quick(cache_dir)
   config.head.sub_centres = 3
   workdir = tmp_path / 'run'
-  train.train_and_evaluate(config, workdir)
+  training.train_and_evaluate(config, workdir)
   run = setup.open_run(config)
   with checkpoint.open_manager(workdir) as manager:
     old = jax.device_get(
@@ -189,7 +189,7 @@ def test_frozen_centres_keep_every_bit(cache_dir, first, tmp_path):
   config = quick(
     cache_dir, init_from=str(first), init_centres='all', freeze='centres'
   )
-  train.train_and_evaluate(config, tmp_path)
+  training.train_and_evaluate(config, tmp_path)
   old, new = model.load_model(first), model.load_model(tmp_path)
   assert_same(new.centres, old.centres)
   kernels = (x.params['stem_conv']['kernel'] for x in (old, new))
@@ -216,7 +216,7 @@ def test_a_frozen_backbone_keeps_every_bit_also_over_a_kill(
     checkpoint={'every_steps': 3},
   )
   whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-  train.train_and_evaluate(config, whole)
+  training.train_and_evaluate(config, whole)
   old, new = model.load_model(first), model.load_model(whole)
   assert_same((new.params, new.stats), (old.params, old.stats))
   assert not np.array_equal(new.centres, old.centres)
@@ -226,12 +226,12 @@ def test_a_frozen_backbone_keeps_every_bit_also_over_a_kill(
       raise Killed
 
   with monkeypatch.context() as patch:
-    patch.setattr(train, '_check_finite', kill_at_5)
+    patch.setattr(training, '_check_finite', kill_at_5)
     with pytest.raises(Killed):
-      train.train_and_evaluate(config, killed)
+      training.train_and_evaluate(config, killed)
   # Going on needs the checkpoint alone.
   monkeypatch.setattr(pretrained, 'load', lambda *_: pytest.fail('read again'))
-  train.train_and_evaluate(config, killed)
+  training.train_and_evaluate(config, killed)
   again = model.load_model(killed)
   assert_same((again.params, again.centres), (new.params, new.centres))
 
@@ -281,7 +281,7 @@ def test_a_start_that_cannot_be_is_refused(
   config = quick(cache_dir, init_from=str(first))
   config.update(changes)
   with pytest.raises(errors.UserError, match=said):
-    train.train_and_evaluate(config, tmp_path)
+    training.train_and_evaluate(config, tmp_path)
   assert not list(tmp_path.iterdir())
 
 
@@ -292,7 +292,7 @@ def test_another_architecture_is_refused_by_all_its_arrays(
   config.backbone.widths = (8, 8, 24)
   config.backbone.mode = 'ir_se'
   with pytest.raises(errors.UserError) as caught:
-    train.train_and_evaluate(config, tmp_path)
+    training.train_and_evaluate(config, tmp_path)
   said = str(caught.value)
   for line in (
     'params/stage2_block1/conv1/kernel: (3, 3, 8, 16), expected (3, 3, 8, 24)',

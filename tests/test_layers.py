@@ -14,7 +14,7 @@ FILES = sorted(ROOT.rglob('*.py'))
 # The rooms of the house, from the lowest floor up: a module or folder imports
 # only from lower ones.
 LAYERS = (
-  ('atomic', 'errors', 'runtime', 'sharding'),
+  ('__version__', 'atomic', 'errors', 'runtime', 'sharding'),
   ('text',),
   ('declared',),
   ('plugins',),
@@ -27,15 +27,19 @@ LAYERS = (
   ('model', 'report'),
   ('datasets', 'convert', 'logbook'),
   ('evaluation', 'builders'),
-  ('setup',),
+  ('setup', 'facemodel'),
   ('pretrained',),
-  ('train',),
+  ('training',),
   ('defaults',),
-  ('evaluate',),
+  ('evaluating',),
   ('compare',),
   ('configfile', 'preflight'),
   ('recipes',),
-  ('main',),
+  ('commands', 'main'),
+  ('api',),
+  ('program',),
+  ('completion',),
+  ('__main__',),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -44,7 +48,7 @@ CONFINED = {
   'tensorflow': ('data', 'datasets', 'formats'),
   'tensorflow_datasets': ('data', 'datasets', 'formats'),
   'flax.linen': ('backbones',),
-  'ml_collections': ('configfile', 'main', 'defaults'),
+  'ml_collections': ('api', 'configfile', 'main', 'defaults'),
   'torch': ('convert',),
   'onnx': ('convert',),
   'jax2onnx': ('convert',),

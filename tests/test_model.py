@@ -10,7 +10,7 @@ import pytest
 
 import damages
 import tiny
-from bfjax import backbones, errors, model, modelcard, scalings, setup, train
+from bfjax import backbones, errors, model, modelcard, scalings, setup, training
 from bfjax.storage import checkpoint, digests, wholeness
 
 pytestmark = pytest.mark.slow
@@ -163,7 +163,7 @@ def test_a_model_has_no_steps(tmp_path):
 def workdir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('run')
   config = tiny.config(folder / 'faces', checkpoint={'max_to_keep': 1})
-  train.train_and_evaluate(config, folder / 'run')
+  training.train_and_evaluate(config, folder / 'run')
   return folder / 'run'
 
 

@@ -85,7 +85,7 @@ def pack(tool):
     for name, value in options.items():
       flag = '--' + name.replace('_', '-')
       arguments += [flag] if value is True else [flag, str(value)]
-    tool.pack(tool.parse_arguments(arguments))
+    tool.main(tool.parse_arguments(arguments))
 
   return run
 
@@ -281,7 +281,7 @@ def kill(tool, tmp_path):
       patch.setattr(kind, 'write', written)
       patch.setattr(packing, '_SAVE_SECS', 0.0)
       with pytest.raises(Killed):
-        tool.pack(parsed)
+        tool.main(parsed)
     [folder] = found
     shutil.rmtree(folder, ignore_errors=True)
     seen.rename(folder)
@@ -319,7 +319,7 @@ def test_a_killed_run_is_gone_on_with(
   arguments = arguments_of(name, images, tmp_path, has_truth=moment == 'add')
   # The names of TFDS sets are in their files, so both are called alike.
   whole, out = tmp_path / 'whole' / 'set', tmp_path / 'out' / 'set'
-  tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
+  tool.main(tool.parse_arguments([*arguments, '--out', str(whole)]))
   kill([*arguments, '--out', out], 8 if moment == 'add' else 0)
   [made] = out.parent.rglob('*.partial')
   if name == 'tfds':
@@ -335,7 +335,7 @@ def test_a_killed_run_is_gone_on_with(
   with pytest.raises(
     errors.UserError, match='of another set or another command'
   ):
-    tool.pack(other)
+    tool.main(other)
   added = []
   read_ahead = packing.read_ahead
 
@@ -345,7 +345,7 @@ def test_a_killed_run_is_gone_on_with(
     return read_ahead(source, rows)
 
   monkeypatch.setattr(packing, 'read_ahead', counted)
-  tool.pack(tool.parse_arguments([*arguments, '--out', str(out)]))
+  tool.main(tool.parse_arguments([*arguments, '--out', str(out)]))
   assert added[0] == left
   assert same_files(whole, out)
   assert not made.exists()
@@ -372,7 +372,7 @@ def test_a_run_killed_by_the_system_has_made_the_set_or_goes_on(
 ):
   arguments = arguments_of('list', images, tmp_path)
   whole, out = tmp_path / 'whole', tmp_path / 'out'
-  tool.pack(tool.parse_arguments([*arguments, '--out', str(whole)]))
+  tool.main(tool.parse_arguments([*arguments, '--out', str(whole)]))
   result = subprocess.run(
     [*(sys.executable, '-c', KILLED, moment, TOOL), *arguments, '--out', out],
     capture_output=True,
@@ -383,11 +383,11 @@ def test_a_run_killed_by_the_system_has_made_the_set_or_goes_on(
   again = tool.parse_arguments([*arguments, '--out', str(out)])
   if moment == 'sync':
     assert not out.exists()
-    tool.pack(again)
+    tool.main(again)
   else:
     assert ondisk.detect(str(out)).format == 'list'
     with pytest.raises(errors.UserError, match='already'):
-      tool.pack(again)
+      tool.main(again)
   assert same_files(whole, out)
 
 
@@ -753,7 +753,7 @@ def test_a_format_with_an_option_is_one_file(
   monkeypatch.setattr(layouts, '__path__', [str(folder)])
   command = ['--root', images, '--list', 'all.txt', '--out', tmp_path / 'set']
   command += ['--to', 'flat', '--blanks', '3']
-  tool.pack(tool.parse_arguments([*map(str, command)]))
+  tool.main(tool.parse_arguments([*map(str, command)]))
   assert '0.png   20\n' in (tmp_path / 'set/flat.txt').read_text()
   assert ondisk.detect(str(tmp_path / 'set')).format == 'flat'
   assert rows(open_set(tmp_path / 'set')) == [

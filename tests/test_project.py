@@ -31,6 +31,7 @@ def test_the_version_is_one():
   version = found(r"version='([\d.]+)'", 'setup.py')
   assert yaml.safe_load(text('CITATION.cff'))['version'] == version
   assert f'\n## {version}\n' in text('CHANGELOG.md')
+  assert found(r"^__version__ = '([\d.]+)'", 'bfjax/__init__.py') == version
 
 
 def test_every_python_that_is_supported_is_tested():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import compare, errors, evaluate, setup, train
+from bfjax import compare, errors, evaluating, setup, training
 from bfjax.config import settings
 from bfjax.logbook import collapse, journal
 from bfjax.storage import checkpoint
@@ -28,7 +28,7 @@ def cache_dir(tmp_path_factory):
 def finished(cache_dir, tmp_path_factory):
   """The workdir of a run that was never interrupted."""
   workdir = tmp_path_factory.mktemp('finished')
-  train.train_and_evaluate(tiny.config(cache_dir), workdir)
+  training.train_and_evaluate(tiny.config(cache_dir), workdir)
   return workdir
 
 
@@ -65,7 +65,7 @@ def train_until_killed(config, workdir, monkeypatch, killed_at):
   with monkeypatch.context() as patch:
     patch.setattr(journal.Journal, 'note_skipped', write_until_killed)
     with pytest.raises(Killed):
-      train.train_and_evaluate(config, workdir)
+      training.train_and_evaluate(config, workdir)
   assert len(done) == killed_at
 
 
@@ -85,9 +85,9 @@ def test_interrupted_run_equals_uninterrupted_run(
 ):
   config = tiny.config(cache_dir, checkpoint={'every_steps': 3})
   train_until_killed(config, tmp_path, monkeypatch, killed_at)
-  scores = train.train_and_evaluate(config, tmp_path)
+  scores = training.train_and_evaluate(config, tmp_path)
   assert_same(config, tmp_path, finished)
-  assert scores == train.train_and_evaluate(config, finished)
+  assert scores == training.train_and_evaluate(config, finished)
 
 
 def test_a_head_with_all_it_can_carry_goes_on_as_it_was(
@@ -96,9 +96,9 @@ def test_a_head_with_all_it_can_carry_goes_on_as_it_was(
   config = tiny.config(cache_dir, checkpoint={'every_steps': 3})
   config.head.update({'rule': 'posterior', 'visits': 2, 'sub_centres': 2})
   config.head.drop_start = 1.0
-  train.train_and_evaluate(config, tmp_path / 'whole')
+  training.train_and_evaluate(config, tmp_path / 'whole')
   train_until_killed(config, tmp_path / 'killed', monkeypatch, 13)
-  train.train_and_evaluate(config, tmp_path / 'killed')
+  training.train_and_evaluate(config, tmp_path / 'killed')
   assert_same(config, tmp_path / 'killed', tmp_path / 'whole')
   state = last_state(config, tmp_path / 'whole')
   carried = state.head_state['sub_centre_use'], state.past['times']
@@ -109,7 +109,7 @@ def test_the_posterior_rule_tells_what_it_learns(cache_dir, tmp_path):
   config = tiny.config(cache_dir)
   config.head.rule = 'posterior'
   config.data.stranger_rate = 0.2
-  scores = train.train_and_evaluate(config, tmp_path)
+  scores = training.train_and_evaluate(config, tmp_path)
   lines = [x for x in metrics_lines(tmp_path) if 'train/loss' in x]
   shares = np.array(
     [[x[f'train/{n}'] for n in ('kept', 'corrected', 'unsure')] for x in lines]
@@ -184,7 +184,7 @@ def test_the_correction_log_is_the_label_table(cache_dir, finished):
 def test_a_checkpoint_is_evaluated_afterwards_as_it_was_in_training(
   cache_dir, finished, capsys
 ):
-  scores = evaluate.evaluate(tiny.config(cache_dir), finished)
+  scores = evaluating.evaluate(tiny.config(cache_dir), finished)
   in_training = journal.final_scores(finished)
   for name, value in scores.items():
     np.testing.assert_allclose(value, in_training[name], atol=1e-12)
@@ -197,7 +197,7 @@ def test_evaluating_on_nothing_is_refused(cache_dir, finished):
   config = tiny.config(cache_dir)
   config.eval.benchmarks = ()
   with pytest.raises(errors.UserError, match='Nothing to evaluate on'):
-    evaluate.evaluate(config, finished)
+    evaluating.evaluate(config, finished)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_what_would_be_another_run_is_refused(
   config.data.noise_seed = 0
   config.update(change)
   with pytest.raises(errors.UserError, match=message):
-    train.train_and_evaluate(config, finished)
+    training.train_and_evaluate(config, finished)
 
 
 def test_a_run_of_before_the_penalty_had_a_start_goes_on_only_as_it_was(
@@ -228,7 +228,7 @@ def test_a_run_of_before_the_penalty_had_a_start_goes_on_only_as_it_was(
   del old['fixed']['start of the penalty']
   checkpoint.claim_workdir(tmp_path, old)
   with pytest.raises(errors.UserError, match=r'older bfjax.*penalty_start=0'):
-    train.train_and_evaluate(config, tmp_path)
+    training.train_and_evaluate(config, tmp_path)
   config.head.penalty_start = 0.0
   checkpoint.claim_workdir(tmp_path, setup.open_run(config).record)
   # Without a penalty nothing has changed.
@@ -241,20 +241,20 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(
 ):
   config = tiny.config(cache_dir, optim={'lr': 1e30, 'warmup_epochs': 0.0})
   with pytest.raises(errors.UserError, match=r'not finite at step \d'):
-    train.train_and_evaluate(config, tmp_path)
+    training.train_and_evaluate(config, tmp_path)
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused(cache_dir, tmp_path):
   config = tiny.config(cache_dir, batch=12)
   with pytest.raises(errors.UserError, match=r'12 rows .* 8 devices'):
-    train.train_and_evaluate(config, tmp_path)
+    training.train_and_evaluate(config, tmp_path)
   assert not list(tmp_path.iterdir())
 
 
 def test_a_best_score_of_no_benchmark_is_refused(cache_dir, tmp_path):
   config = tiny.config(cache_dir, checkpoint={'best_metric': 'lfw/accuracy'})
   with pytest.raises(errors.UserError, match=r"called 'lfw'.*unseen"):
-    train.train_and_evaluate(config, tmp_path)
+    training.train_and_evaluate(config, tmp_path)
   assert not list(tmp_path.iterdir())
 
 
@@ -262,7 +262,7 @@ def test_the_next_batch_is_on_its_way_before_a_step_is_waited_for(
   cache_dir, tmp_path, monkeypatch
 ):
   events = []
-  put, check = train._to_devices, train._check_finite
+  put, check = training._to_devices, training._check_finite
 
   def note_put(batch, mesh):
     events.append(('put', sum(kind == 'put' for kind, _ in events) + 1))
@@ -273,11 +273,11 @@ def test_the_next_batch_is_on_its_way_before_a_step_is_waited_for(
       events.append(('wait', outcome[0]))
     return check(outcome, manager)
 
-  monkeypatch.setattr(train, '_to_devices', note_put)
-  monkeypatch.setattr(train, '_check_finite', note_check)
+  monkeypatch.setattr(training, '_to_devices', note_put)
+  monkeypatch.setattr(training, '_check_finite', note_check)
   config = tiny.config(cache_dir)
   config.epochs = 1
-  train.train_and_evaluate(config, tmp_path)
+  training.train_and_evaluate(config, tmp_path)
   for step in range(1, 8):
     assert events.index(('put', step + 1)) < events.index(('wait', step))
 
@@ -293,10 +293,10 @@ def test_augmentations_are_recorded_if_on_and_checked_before_the_workdir(
   with pytest.raises(
     errors.UserError, match=r'augment\.blur was None, now 0.5'
   ):
-    train.train_and_evaluate(config, finished)
+    training.train_and_evaluate(config, finished)
   config.data.augment.blur = 1.5
   with pytest.raises(errors.UserError, match='expected a probability'):
-    train.train_and_evaluate(config, tmp_path / 'new')
+    training.train_and_evaluate(config, tmp_path / 'new')
   assert not (tmp_path / 'new').exists()
 
 
@@ -307,11 +307,11 @@ def test_an_unreadable_image_is_skipped_counted_and_listed_if_so_wished(
   source, _ = setup.open_source(config)
   pathlib.Path(source.path(30)).write_bytes(b'no image')
   with pytest.raises(errors.UserError, match=source.name(30)):
-    train.train_and_evaluate(config, tmp_path / 'strict')
+    training.train_and_evaluate(config, tmp_path / 'strict')
 
   config.data.on_error = 'skip'
   workdir = tmp_path / 'lenient'
-  train.train_and_evaluate(config, workdir)
+  training.train_and_evaluate(config, workdir)
   listed = (workdir / 'skipped_images.tsv').read_text()
   assert listed == f'30\t{source.name(30)}\n'
   skipped = [x['train/skipped'] for x in metrics_lines(workdir) if 'epoch' in x]
@@ -328,7 +328,7 @@ def test_a_collapsed_run_says_so_once_and_stops_if_so_wished(
   config.optim.lr = 0.0  # nothing is learned
   for _ in range(2):  # the same command again
     caplog.clear()
-    scores = train.train_and_evaluate(config, tmp_path)
+    scores = training.train_and_evaluate(config, tmp_path)
     assert 'on_collapse=warn goes on' in caplog.text
     assert scores[collapse.COLLAPSED] == 2
     lines = metrics_lines(tmp_path)
@@ -338,7 +338,7 @@ def test_a_collapsed_run_says_so_once_and_stops_if_so_wished(
 
   config.on_collapse = 'warn'
   caplog.clear()
-  scores = train.train_and_evaluate(config, tmp_path)
+  scores = training.train_and_evaluate(config, tmp_path)
   assert 'collapsed' not in caplog.text
   assert scores[collapse.COLLAPSED] == 2
   lines = metrics_lines(tmp_path)
@@ -349,7 +349,7 @@ def test_a_collapsed_run_says_so_once_and_stops_if_so_wished(
 def test_other_ways_to_meet_a_collapse_are_refused(cache_dir, tmp_path):
   config = tiny.config(cache_dir, on_collapse='ask')
   with pytest.raises(errors.UserError, match=r"'ask'.*'warn' or 'stop'"):
-    train.train_and_evaluate(config, tmp_path)
+    training.train_and_evaluate(config, tmp_path)
   assert not list(tmp_path.iterdir())
 
 
@@ -397,7 +397,7 @@ def test_what_a_collapsed_run_scores_is_no_result(
     'good': {accuracy: 0.9, std: 0.01},
   }
   monkeypatch.setattr(
-    train, 'train_and_evaluate', lambda config, path: found[path.name]
+    training, 'train_and_evaluate', lambda config, path: found[path.name]
   )
   config = tiny.config(cache_dir)
   config.compare = {name: {} for name in found}

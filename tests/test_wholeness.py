@@ -13,7 +13,15 @@ import pytest
 
 import damages
 import tiny
-from bfjax import errors, evaluate, metrics, model, pretrained, setup, train
+from bfjax import (
+  errors,
+  evaluating,
+  metrics,
+  model,
+  pretrained,
+  setup,
+  training,
+)
 from bfjax.storage import checkpoint, wholeness
 
 pytestmark = pytest.mark.slow
@@ -25,7 +33,7 @@ TIMINGS = ('images_per_sec', 'eval/secs', 'eval/share_of_time')
 def finished(tmp_path_factory):
   """The workdir of a run of two epochs; its checkpoints are of 8 and 16."""
   folder = tmp_path_factory.mktemp('finished')
-  train.train_and_evaluate(tiny.config(folder / 'faces'), folder / 'run')
+  training.train_and_evaluate(tiny.config(folder / 'faces'), folder / 'run')
   return folder / 'run'
 
 
@@ -90,7 +98,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(
   finished, workdir, config, caplog
 ):
   damages.flip(largest(workdir, 16))
-  scores = train.train_and_evaluate(config, workdir)
+  scores = training.train_and_evaluate(config, workdir)
   assert '8 steps are lost' in caplog.text
   assert names(workdir) == ['16', '16.damaged', '8']
   jax.tree.map(
@@ -99,7 +107,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(
     state_of(config, finished),
   )
   assert lines_of(workdir) == lines_of(finished)
-  assert scores == train.train_and_evaluate(config, finished)
+  assert scores == training.train_and_evaluate(config, finished)
 
 
 def test_an_older_damaged_checkpoint_costs_no_steps(workdir, caplog):
@@ -119,7 +127,7 @@ def test_without_a_whole_checkpoint_training_does_not_begin_anew(
       errors.UserError,
       match=r'only 16\.damaged.*; 8\.damaged.*another --workdir',
     ):
-      train.train_and_evaluate(config, workdir)
+      training.train_and_evaluate(config, workdir)
     assert wholeness.has_begun(workdir)
 
 
@@ -140,7 +148,7 @@ def readers(config, workdir):
   run = setup.open_run(config)
   return {
     'load_model': lambda: model.load_model(workdir),
-    'eval': lambda: evaluate.evaluate(config, workdir),
+    'eval': lambda: evaluating.evaluate(config, workdir),
     'init_from': lambda: pretrained.load(config, run),
   }
 

@@ -116,12 +116,16 @@ def decode(encoded: bytes, image_size: int) -> np.ndarray:
   Raises:
     UserError: as `decode_whole`.
   """
-  pixels = decode_whole(encoded)
-  if pixels.shape != (image_size, image_size, 3):
-    pixels = cv2.resize(
-      pixels, (image_size, image_size), interpolation=cv2.INTER_LINEAR
-    )
-  return pixels
+  return resized(decode_whole(encoded), image_size)
+
+
+def resized(pixels: np.ndarray, image_size: int) -> np.ndarray:
+  """Pixels, uint8 [h, w, 3], of another size; see `decode`."""
+  if pixels.shape == (image_size, image_size, 3):
+    return pixels
+  return cv2.resize(
+    pixels, (image_size, image_size), interpolation=cv2.INTER_LINEAR
+  )
 
 
 def decode_whole(encoded: bytes) -> np.ndarray:

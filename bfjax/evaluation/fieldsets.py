@@ -25,3 +25,9 @@ def find(root: str, name: str) -> dict[str, str]:
     'root': os.path.dirname(there[0]),
     'pairs': os.path.basename(there[0]),
   }
+
+
+def is_there(root: str | os.PathLike, name: str) -> bool:
+  """Whether the folder has the set `name` of the field."""
+  found = find(os.fspath(root), name)
+  return os.path.isfile(os.path.join(found['root'], found['pairs']))

@@ -80,7 +80,7 @@ def of_trainings(
   corrections of a training that corrects nothing have no precision.
 
   Args:
-    scores_of: name of each -> its scores, see `train.train_and_evaluate`.
+    scores_of: name of each -> its scores, see `training.train_and_evaluate`.
     collapsed: those of them whose scores are no result, and not shown.
   """
   known = {name: None for scores in scores_of.values() for name in scores}

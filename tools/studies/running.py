@@ -160,17 +160,17 @@ def _run(job) -> str:
   logging.getLogger('bfjax').setLevel(logging.INFO)
   import jax
 
-  from bfjax import train
+  from bfjax import training
   from bfjax.storage import diskerrors
 
   try:
     with diskerrors.writing_to(job.folder):
-      scores = train.train_and_evaluate(job.config, job.folder)
+      scores = training.train_and_evaluate(job.config, job.folder)
       found = scores | last_of_training(job.folder)
       known = {k: v for k, v in found.items() if v is not None}
       text = json.dumps(known, indent=1, sort_keys=True)
       atomic.write_text(job.folder / outcomes.SCORES, text + '\n')
-  except train.Preempted:
+  except training.Preempted:
     sys.exit(1)
   except errors.UserError as error:
     print(error, file=sys.stderr)

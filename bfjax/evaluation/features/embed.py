@@ -1,7 +1,7 @@
 """Embeddings of many images, with their mirror images, on all devices."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -87,18 +87,37 @@ class Embedder:
       image_size=self._image_size,
       threads=self._threads,
     )
+    pixels = (images['image'] for images in batches)
+    row = first
+    for found in self.of_pixels(params, stats, pixels):
+      yield row, found[: files.num_rows - row]
+      row += self.batch
+
+  def of_pixels(
+    self, params, stats, batches: Iterable[np.ndarray]
+  ) -> Iterator[np.ndarray]:
+    """Yields the features of whole batches of pixels, in order.
+
+    Args:
+      params: of the backbone.
+      stats: its running statistics.
+      batches: uint8 [batch / processes, image_size, image_size, 3] each, RGB:
+        the part of this process.
+
+    Yields:
+      float32 [batch, 2, d], as a call does.
+    """
     before = None
-    for step, images in enumerate(batches):
-      images = jax.make_array_from_process_local_data(
-        sharding.rows(self._mesh), images['image']
+    for pixels in batches:
+      pixels = jax.make_array_from_process_local_data(
+        sharding.rows(self._mesh), pixels
       )
-      now = first + step * self.batch, self._embed(params, stats, images)
-      if before:
-        yield before[0], np.asarray(before[1])
+      now = self._embed(params, stats, pixels)
+      if before is not None:
+        yield np.asarray(before)
       before = now
-    if before:
-      row, features = before
-      yield row, np.asarray(features)[: files.num_rows - row]
+    if before is not None:
+      yield np.asarray(before)
 
 
 def bar(

@@ -87,7 +87,7 @@ def open_apart(name: str, num_rows: int, options: dict) -> Opened:
 
 def open_source(name: str, num_rows: int, options: dict) -> Opened:
   """Opens a source in this process, which has loaded what training needs."""
-  importlib.import_module('bfjax.train')
+  importlib.import_module('bfjax.training')
   before = _peak_bytes()
   start = time.perf_counter()
   source = sources.build(name, **options)

@@ -121,7 +121,7 @@ def _about(path, loaded: model.Model, mesh) -> dict[str, Any]:
   about = {
     'model': dict(loaded.description),
     'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
-    'command': shlex.join(sys.argv),
+    'command': f'{sys.argv[0]} {shlex.join(sys.argv[1:])}',
     'devices': f'{mesh.devices.flat[0].device_kind} x {mesh.size}',
     'versions': versions,
   }

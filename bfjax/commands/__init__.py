@@ -1,0 +1,1 @@
+"""The commands of `bfjax`, and of tools/: a file each, see `bfjax.program`."""
