@@ -6,7 +6,15 @@ import pathlib
 from absl import app, flags
 from ml_collections import config_flags
 
-from bfjax import command, configfile, defaults, errors, preflight, runtime
+from bfjax import (
+  command,
+  configfile,
+  defaults,
+  errors,
+  preflight,
+  runtime,
+  watched,
+)
 from bfjax.config import settings
 from bfjax.storage import diskerrors
 
@@ -58,6 +66,8 @@ def main(argv):
   _check_processes()
   config, mode = _CONFIG.value, _MODE.value
   preflight.check(config, defaults.get_config(), workdir, mode)
+  if _COORDINATOR.value:
+    watched.begin('bfjax')
   runtime.start(config.cache_dir)
   # After the runtime's flags are set; first what is loaded quickly and may find
   # something wrong.
@@ -69,14 +79,14 @@ def main(argv):
   runtime.join_processes(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
-  from bfjax import compare, evaluate, train
+  from bfjax import compare, evaluate, peers, train
 
   run, run_all = {
     'train': (train.train_and_evaluate, compare.train_all),
     'eval': (evaluate.evaluate, compare.evaluate_all),
   }[mode]
   try:
-    with diskerrors.writing_to(workdir):
+    with peers.giving_time_to_tell(), diskerrors.writing_to(workdir):
       (run_all if config.compare else run)(config, workdir)
   except train.Preempted as preempted:
     _log.info('%s', preempted)

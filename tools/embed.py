@@ -24,7 +24,7 @@ import ast
 import logging
 import pathlib
 
-from bfjax import command, errors, runtime
+from bfjax import command, errors, runtime, watched
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -86,6 +86,8 @@ def main(arguments: argparse.Namespace) -> None:
     UserError: if the model or the images cannot be read, or the folder holds
       features made otherwise.
   """
+  if arguments.coordinator:
+    watched.begin('embed')
   runtime.join_processes(
     arguments.coordinator, arguments.num_processes, arguments.process_id
   )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from bfjax import backbones, scalings, sharding
+from bfjax import backbones, peers, scalings, sharding
 from bfjax.data import pipeline, selection
 
 
@@ -53,6 +53,7 @@ class Embedder:
       return jnp.stack(jnp.split(features, 2), axis=1)
 
     self._embed = jax.jit(embed, out_shardings=sharding.replicated(mesh))
+    self._compiled = None
 
   def __call__(
     self, params, stats, files, first: int = 0
@@ -92,7 +93,10 @@ class Embedder:
       images = jax.make_array_from_process_local_data(
         sharding.rows(self._mesh), images['image']
       )
-      now = first + step * self.batch, self._embed(params, stats, images)
+      if self._compiled is None:
+        self._compiled = self._embed.lower(params, stats, images).compile()
+        peers.exchange('compiled the evaluation')
+      now = first + step * self.batch, self._compiled(params, stats, images)
       if before:
         yield before[0], np.asarray(before[1])
       before = now
