@@ -117,7 +117,8 @@ def _become_child(writes: int) -> None:
     os.dup2(writes, old.fileno())
     setattr(sys, name, new)
   for handler in logging.getLogger('bfjax').handlers:
-    handler.setStream(sys.stderr)
+    if isinstance(handler, logging.StreamHandler):
+      handler.setStream(sys.stderr)
   show = sys.excepthook
 
   def show_and_leave(*exception):

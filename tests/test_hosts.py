@@ -34,7 +34,6 @@ SMALL = (
   '--config.backbone.widths=(8, 8, 16)',
   '--config.backbone.blocks=(1, 1)',
   '--config.backbone.embedding_dim=8',
-  '--config.backbone.batch_norm_rows=2',
   '--config.head.epoch_start=1',
   '--config.optim.lr=0.02',
   '--config.optim.warmup_epochs=0.0',
@@ -181,13 +180,13 @@ def test_each_process_reads_its_rows_and_gathers_no_table(hosts):
     # The first one draws pictures of some corrected rows, too.
     assert own == {*found['rows']} or (not index and own < {*found['rows']})
     assert len(found['rows']) < ROWS
-    assert found['longest'] < ROWS / 2
+    assert found['longest'] < ROWS
 
 
 def test_a_slow_compilation_is_waited_for_in_words(hosts):
   _, said, _ = hosts
   assert 'Waiting for process 1 to have compiled the training step' in said[0]
-  assert not said[1]
+  assert 'Waiting' not in said[1]
 
 
 def test_a_run_goes_on_with_other_processes_and_each_can_end_it(tmp_path):
