@@ -1,19 +1,31 @@
 # make demo   sets up and runs the main job on the built-in faces
+# make demo-multihost   one training of it, by two processes over loopback
 # make test   sets up and passes the tests; make test-quick: the quick ones
 # Needs Python 3.11, 3.12 or 3.13; another than `python3`: make PYTHON=python3.12
 
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/demo
+PORT ?= 29400
 RUN = $(VENV)/bin/python
 
 # Of every core a process, but each takes a gigabyte.
 PYTEST = $(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test test-quick lint benchmark clean
+.PHONY: demo demo-multihost test test-quick lint benchmark clean
 
 demo: $(VENV)/installed
 	$(RUN) -m bfjax.main --config=configs/synthetic.py --workdir=$(WORKDIR)
+
+# Two processes of four virtual devices each; other hosts: docs/multihost.md.
+demo-multihost: $(VENV)/installed
+	@for i in 0 1; do \
+	  XLA_FLAGS=--xla_force_host_platform_device_count=4 $(RUN) -m bfjax.main \
+	    --config=configs/synthetic.py --config.compare="{}" \
+	    --workdir=$(WORKDIR)-multihost --coordinator=localhost:$(PORT) \
+	    --num_processes=2 --process_id=$$i & started="$$started $$!"; \
+	done; \
+	for one in $$started; do wait $$one || status=$$?; done; exit $$status
 
 test: $(VENV)/installed-test lint
 	$(PYTEST)

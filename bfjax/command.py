@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from absl import logging as absl_logging
 
-from bfjax import errors, runtime
+from bfjax import errors, runtime, watched
 
 # Set by a shell that wants to know what can follow on the command line.
 COMPLETING = '_ARGCOMPLETE'
@@ -45,7 +45,8 @@ def run(name: str, job: Callable[[], object]) -> None:
   """Runs `job` as the command `name` and exits.
 
   The status is 0; 2 with the message of a `UserError` on standard error, and
-  no stack trace; 130 after Ctrl-C. Libraries log errors alone.
+  no stack trace; 130 after Ctrl-C; see `watched` for a process of several.
+  Libraries log errors alone.
   """
   absl_logging.set_verbosity(absl_logging.ERROR)
   runtime.silence_tensorflow()
@@ -53,10 +54,10 @@ def run(name: str, job: Callable[[], object]) -> None:
     job()
   except errors.UserError as error:
     print(f'{name}: {error}', file=sys.stderr)
-    sys.exit(2)
+    watched.leave(2)
   except KeyboardInterrupt:
     print(f'{name}: stopped.', file=sys.stderr)
-    sys.exit(130)
+    watched.leave(130)
   except BrokenPipeError:  # the reader, such as `head`, has seen enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)

@@ -36,6 +36,8 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   for number, (name, changed) in enumerate(configs.items(), 1):
     _log.info('Run %d of %d: %s', number, len(configs), name)
     scores_of[name] = training.train_and_evaluate(changed, workdir / name)
+  if jax.process_index():  # the first writes
+    return scores_of
   collapsed = {k for k, x in scores_of.items() if collapse.COLLAPSED in x}
   table = page.markdown_table(tables.of_trainings(scores_of, collapsed))
   lines = [table, '', _LEGEND]

@@ -37,6 +37,10 @@ def get_config() -> ml_collections.ConfigDict:
   c.accumulate = 1  # micro-batches an update
   c.log_every_steps = 100  # of each epoch; its last step has a line too
 
+  # Or (10, 15): updates that are traced, for XProf and Perfetto, into
+  # `profile` in the workdir.
+  c.profile_steps = ()
+
   c.on_collapse = 'warn'  # a training that collapses goes on; or 'stop'
 
   none = config_dict.placeholder  # a key that may be None, of this type

@@ -22,11 +22,31 @@ _ROWS = PartitionSpec(sharding.AXIS)
 
 def make(labels: np.ndarray, mesh: jax.sharding.Mesh) -> jax.Array:
   """Returns the table of `labels`, int32 [rows], on the devices of `mesh`."""
-  padded = np.zeros(sharding.pad_to(len(labels), mesh), np.int32)
-  padded[: len(labels)] = labels
-  return jax.make_array_from_callback(
-    padded.shape, sharding.rows(mesh), lambda index: padded[index]
-  )
+  size = sharding.pad_to(len(labels), mesh)
+
+  def part(index):
+    first, stop, _ = index[0].indices(size)
+    mine = labels[first:stop].astype(np.int32)
+    return np.pad(mine, (0, stop - first - len(mine)))
+
+  return jax.make_array_from_callback((size,), sharding.rows(mesh), part)
+
+
+def of_process(table: jax.Array, num_rows: int) -> tuple[slice, np.ndarray]:
+  """The rows whose labels lie on this process's devices, and these labels.
+
+  Args:
+    table: [padded rows], of the kind of a label table.
+    num_rows: of the data set.
+  """
+  parts = {
+    shard.index[0].indices(len(table))[0]: shard.data
+    for shard in table.addressable_shards
+  }
+  first = min(parts)
+  mine = np.concatenate([parts[row] for row in sorted(parts)])
+  mine = mine[: max(num_rows - first, 0)]
+  return slice(first, first + len(mine)), mine
 
 
 def look_up(table: jax.Array, rows: jax.Array, mesh) -> jax.Array:
@@ -150,7 +170,7 @@ def note_visit(past: Past, before: Past, given, cosines) -> Past:
 
 
 class History(NamedTuple):
-  """What is known of all rows after some epochs: arrays [rows] of the host.
+  """What is known of rows after some epochs: arrays [rows] of the host.
 
   Attributes:
     label, agreed, own, other: as of `Past`; all but the label are None where
@@ -163,6 +183,11 @@ class History(NamedTuple):
   own: np.ndarray | None
   other: np.ndarray | None
   epoch: int
+
+  def at(self, rows: np.ndarray) -> 'History':
+    """That of some of the rows, by their places."""
+    arrays = (None if x is None else x[rows] for x in self[:-1])
+    return History(*arrays, self.epoch)  # type: ignore[call-arg,arg-type]
 
   @property
   def since(self) -> np.ndarray:
@@ -189,60 +214,3 @@ def settle(past: Past, proposed: jax.Array, visits: int) -> Past:
   times = jnp.where(proposed == past.proposed, past.times + 1, 1)
   changes = times >= visits
   return Past(jnp.where(changes, proposed, past.label), proposed, times)
-
-
-class CorrectionScores(NamedTuple):
-  """How well the corrections fit the known flips; rates in [0, 1].
-
-  A rate whose denominator is zero is NaN.
-
-  Attributes:
-    precision: share of the corrected rows whose new label is the true one, by
-      the reference's definition: |logged pairs in the truth| / |logged|.
-    recall: share of the flipped rows that now have their true label:
-      |logged pairs in the truth| / |truth|.
-    sample_precision: share of the corrected rows that are flipped ones,
-      whatever the new label.
-    sample_recall: share of the flipped rows that are corrected, likewise.
-    wrong_labels: share of the rows with a true label whose label in the table
-      is another; before any correction it is the rate of closed-set noise.
-    unjust: share of the rows whose given label is the true one that have
-      another in the table.
-    relabelled_strangers: share of the images of nobody in the set (open-set
-      noise) that have another label in the table than the given one.
-  """
-
-  precision: float
-  recall: float
-  sample_precision: float
-  sample_recall: float
-  wrong_labels: float
-  unjust: float
-  relabelled_strangers: float
-
-
-def score_corrections(given, table, true) -> CorrectionScores:
-  """Compares the table with the known true labels.
-
-  Args:
-    given: int32 [rows], the labels of the data set.
-    table: int32 [rows], the labels after correction.
-    true: int32 [rows], the true labels; below 0 those of nobody.
-  """
-  member = true >= 0
-  corrected, flipped = table != given, member & (given != true)
-  hits = np.sum(corrected & flipped)
-  right = np.sum(corrected & (table == true))
-
-  def rate(part, whole):
-    return float(part / whole) if whole else float('nan')
-
-  return CorrectionScores(
-    precision=rate(right, corrected.sum()),
-    recall=rate(right, flipped.sum()),
-    sample_precision=rate(hits, corrected.sum()),
-    sample_recall=rate(hits, flipped.sum()),
-    wrong_labels=rate(np.sum(member & (table != true)), member.sum()),
-    unjust=rate(np.sum(corrected & (given == true)), (given == true).sum()),
-    relabelled_strangers=rate(np.sum(corrected & ~member), (~member).sum()),
-  )

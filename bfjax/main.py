@@ -8,7 +8,15 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from bfjax import command, configfile, defaults, errors, preflight, runtime
+from bfjax import (
+  command,
+  configfile,
+  defaults,
+  errors,
+  preflight,
+  runtime,
+  watched,
+)
 from bfjax.config import settings
 from bfjax.storage import diskerrors
 
@@ -64,6 +72,8 @@ def main(argv, mode: str = ''):
   _check_processes()
   config, mode = _CONFIG.value, mode or _MODE.value
   preflight.check(config, defaults.get_config(), workdir, mode)
+  if _COORDINATOR.value:
+    watched.begin('bfjax')
   runtime.start(config.cache_dir)
   # After the runtime's flags are set; first what is loaded quickly and may find
   # something wrong.
@@ -75,14 +85,14 @@ def main(argv, mode: str = ''):
   runtime.join_processes(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
-  from bfjax import compare, evaluating, training
+  from bfjax import compare, evaluating, peers, training
 
   run, run_all = {
     'train': (training.train_and_evaluate, compare.train_all),
     'eval': (evaluating.evaluate, compare.evaluate_all),
   }[mode]
   try:
-    with diskerrors.writing_to(workdir):
+    with peers.giving_time_to_tell(), diskerrors.writing_to(workdir):
       (run_all if config.compare else run)(config, workdir)
   except training.Preempted as preempted:
     _log.info('%s', preempted)

@@ -10,6 +10,11 @@ import logging
 import os
 import pathlib
 
+# A process that has not been heard of for so long is taken for dead.
+HEARTBEAT_SECS = 40
+_JOIN_SECS = 600  # that processes may start apart
+_END_SECS = 7200  # and end: the first one writes reports
+
 
 def default_cache_dir() -> pathlib.Path:
   """The folder for what can be made again: rendered faces, compiled steps.
@@ -76,10 +81,17 @@ def join_processes(
     return
   import jax
 
-  if coordinator == 'auto':
-    jax.distributed.initialize()
-  else:
-    jax.distributed.initialize(coordinator, num_processes, process_id)
+  detects = coordinator == 'auto'
+  jax.distributed.initialize(
+    coordinator_address=None if detects else coordinator,
+    num_processes=None if detects else num_processes,
+    process_id=None if detects else process_id,
+    # Else a scheduler would be asked, which gives each process one device.
+    cluster_detection_method=None if detects else 'deactivate',
+    initialization_timeout=_JOIN_SECS,
+    heartbeat_timeout_seconds=HEARTBEAT_SECS,
+    shutdown_timeout_seconds=_END_SECS,
+  )
   if jax.process_index():
     logging.getLogger('bfjax').setLevel(logging.WARNING)
 

@@ -6,13 +6,21 @@ import pathlib
 import signal
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
-from bfjax import errors, metrics, pretrained, setup, sharding, step
+from bfjax import (
+  errors,
+  feed,
+  metrics,
+  peers,
+  pretrained,
+  setup,
+  sharding,
+  step,
+)
 from bfjax.data import order
 from bfjax.evaluation import suite
-from bfjax.logbook import collapse, journal, progress
+from bfjax.logbook import collapse, journal, late, progress, trace
 from bfjax.storage import checkpoint, diskerrors, wholeness
 
 _log = logging.getLogger(__name__)
@@ -117,6 +125,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
       is_period_given=bool(config.eval.every_epochs),
     ) as book,
     setup.open_batches(config, run, first_step, book.skipped) as batches,
+    trace.Trace(workdir / 'profile', config.profile_steps) as tracing,
     _catching_sigterm() as must_stop,
   ):
     train_step = step.compile_step(run.recipe, state)
@@ -130,40 +139,50 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
         benchmarks.images.num_rows,
         eval_period,
       )
-    before = None
+    looks, stops_early = late.Late(), config.on_collapse == 'stop'
+    ahead = book.spent.on_each('input', feed.ahead(batches, run.recipe.mesh))
     _log.info('Compiling the training step')
-    for done, batch in enumerate(batches, start=first_step + 1):
-      state, outcome = train_step(state, _to_devices(batch, run.recipe.mesh))
-      if before is None:
+    for done, batch in enumerate(ahead, start=first_step + 1):
+      if done == first_step + 1:
+        train_step = train_step.lower(state, batch).compile()
+        peers.exchange('compiled the training step')
         book.note_compiled()
-      # A step late, so that the devices never wait for this check.
-      _check_finite(before, manager)
-      before = (done, outcome)
+      tracing.before(done)
+      with book.spent.on('step'):
+        state, outcome = train_step(state, batch)
+        looks.put(done, outcome, _finite_check(done, outcome, manager))
+        looks.keep_up(done)
+      tracing.after(done, outcome)
       book.note_skipped(batches.bad_rows)
       epoch, is_epoch_end = run.epoch_of(done)
-      if progress.is_told(
+      is_told = progress.is_told(
         done, run.recipe.steps_per_epoch, config.log_every_steps
-      ):
-        book.write_training(done, state)
+      )
+      if is_told:
+        looks.put(done, *book.training_line(done, state))
         state = state.replace(metrics=no_metrics())
+      is_due = _is_due(config.checkpoint, done, is_epoch_end and epoch, run)
+      if is_epoch_end or is_due or (is_told and stops_early):
+        with book.spent.on('step'):
+          looks.settle(done)
       scores = {}
       if is_epoch_end:
-        _check_finite(before, manager)
         scores = book.write_corrections(done, state)
         evaluates = epoch % eval_period == 0 or done == run.total_steps
         if evaluates and benchmarks.benchmarks:
           with book.timing_evaluation(done):
             scores |= _evaluate(benchmarks, state, config)
         book.write_scores(done, scores)
+        peers.exchange(f'ended epoch {epoch}')
       stop = must_stop(done)
-      gives_up = config.on_collapse == 'stop' and book.has_collapsed
-      is_due = _is_due(config.checkpoint, done, is_epoch_end and epoch, run)
+      gives_up = stops_early and book.has_collapsed
       if stop or gives_up or is_due:
-        _check_finite(before, manager)
+        looks.settle(done)
         book.flush()
         chosen_by = config.checkpoint.best_metric
         best = {chosen_by: scores[chosen_by]} if chosen_by in scores else {}
-        checkpoint.save(manager, done, state, run.record, best)
+        with book.spent.on('checkpoint'):
+          checkpoint.save(manager, done, state, run.record, best)
       if gives_up:
         _log.warning(_STOPPED, workdir, done)
         return
@@ -188,32 +207,24 @@ def _is_due(periods, done, ended_epoch, run):
   )
 
 
-def _to_devices(batch, mesh):
-  """Each process's rows -> arrays over all devices."""
-  mask = batch['mask']
-  share = batch['skipped'] / max(mask.sum(), 1)
-  skipped = np.full(len(mask), share, np.float32)
-  return {
-    name: jax.make_array_from_process_local_data(sharding.rows(mesh), rows)
-    for name, rows in (batch | {'skipped': skipped}).items()
-  }
+def _finite_check(done, outcome, manager):
+  """What stops the run if the loss or gradient of a step was not finite."""
 
+  def check():
+    if outcome['finite']:
+      return
+    checkpoint.wait(manager)
+    last = manager.latest_step()
+    kept = (
+      f'The checkpoint of step {last} is kept' if last else 'No step is saved'
+    )
+    raise errors.UserError(
+      f'The loss ({float(outcome["loss"])}) or its gradient is not finite at'
+      f' step {done}. {kept}. Lower optim.lr, lengthen optim.warmup_epochs or'
+      ' set optim.clip_norm, in a new workdir.'
+    )
 
-def _check_finite(outcome, manager):
-  """Stops the run if that step's loss or gradient was not finite."""
-  if outcome is None or bool(outcome[1]['finite']):
-    return
-  done, values = outcome
-  checkpoint.wait(manager)
-  last = manager.latest_step()
-  kept = (
-    f'The checkpoint of step {last} is kept' if last else 'No step is saved'
-  )
-  raise errors.UserError(
-    f'The loss ({float(values["loss"])}) or its gradient is not finite at step'
-    f' {done}. {kept}. Lower optim.lr, lengthen optim.warmup_epochs or set'
-    ' optim.clip_norm, in a new workdir.'
-  )
+  return check
 
 
 @contextlib.contextmanager

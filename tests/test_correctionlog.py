@@ -52,10 +52,15 @@ class Source:
     return ('a b.jpg', 'tab\there.jpg', 'x\udcff.jpg')[row]
 
 
+def write(path, given, known):
+  parts = [correctionlog.corrected(given, known)]
+  correctionlog.write(path, Source(), given, parts)
+
+
 def test_reads_the_logs_of_our_runs(tmp_path):
   path = tmp_path / 'corrections' / 'epoch_003.tsv'
   given, table = np.array([0, 1, 2]), np.array([2, 0, 1])
-  correctionlog.write(path, Source(), given, table)
+  write(path, given, labels.History(table, None, None, None, 3))
   assert correctionlog.read_log(path) == {
     b'a b.jpg': '30',
     b'tab\there.jpg': '10',
@@ -73,8 +78,8 @@ def test_a_history_adds_columns_that_readers_of_pairs_pass_over(tmp_path):
     epoch=7,
   )
   old, path = tmp_path / 'epoch_006.tsv', tmp_path / 'epoch_007.tsv'
-  correctionlog.write(old, Source(), given, table)
-  correctionlog.write(path, Source(), given, table, known)
+  write(old, given, labels.History(table, None, None, None, 6))
+  write(path, given, known)
   lines = path.read_bytes().split(b'\n')
   assert lines[0].split(b'\t')[4:] == [
     *(b'given_cosine', b'new_cosine', b'since_epoch', b'visits')

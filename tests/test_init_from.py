@@ -221,12 +221,13 @@ def test_a_frozen_backbone_keeps_every_bit_also_over_a_kill(
   assert_same((new.params, new.stats), (old.params, old.stats))
   assert not np.array_equal(new.centres, old.centres)
 
-  def kill_at_5(outcome, _):
-    if outcome and outcome[0] == 5:
+  def kill_at_5(done, *_):
+    if done == 5:
       raise Killed
+    return lambda: None
 
   with monkeypatch.context() as patch:
-    patch.setattr(training, '_check_finite', kill_at_5)
+    patch.setattr(training, '_finite_check', kill_at_5)
     with pytest.raises(Killed):
       training.train_and_evaluate(config, killed)
   # Going on needs the checkpoint alone.

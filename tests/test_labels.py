@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from bfjax import labels, sharding
+from bfjax import fit, labels, sharding
 
 ROWS = 21  # not divisible by the devices
 
@@ -103,7 +103,7 @@ def test_scores_are_those_of_the_reference_on_sets_of_pairs():
   logged = {(i, table[i]) for i in range(200) if table[i] != given[i]}
   truth = {(i, true[i]) for i in range(200) if true[i] != given[i]}
   logged_rows, flipped_rows = ({i for i, _ in s} for s in (logged, truth))
-  scores = labels.score_corrections(given, table, true)
+  scores = fit.score(fit.count(given, table, true))
   assert scores.precision == len(logged & truth) / len(logged)
   assert scores.recall == len(logged & truth) / len(truth)
   both = len(logged_rows & flipped_rows)
@@ -113,7 +113,7 @@ def test_scores_are_those_of_the_reference_on_sets_of_pairs():
 
 def test_scores_without_corrections_are_not_numbers():
   labels_ = np.arange(4)
-  scores = labels.score_corrections(labels_, labels_, labels_)
+  scores = fit.score(fit.count(labels_, labels_, labels_))
   assert np.isnan(scores.precision)
   assert np.isnan(scores.recall)
   assert scores.wrong_labels == 0
@@ -125,7 +125,7 @@ def test_strangers_have_scores_of_their_own():
   true = np.array([0, 1, 2, 3, -1, -1, -1, -1])
   given = np.array([0, 1, 0, 0, 1, 2, 3, 0])
   table = np.array([0, 2, 2, 0, 1, 2, 3, 1])
-  scores = labels.score_corrections(given, table, true)
+  scores = fit.score(fit.count(given, table, true))
   assert scores.precision == 1 / 3
   assert scores.recall == 1 / 2
   assert scores.wrong_labels == 2 / 4

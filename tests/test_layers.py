@@ -14,12 +14,12 @@ FILES = sorted(ROOT.rglob('*.py'))
 # The rooms of the house, from the lowest floor up: a module or folder imports
 # only from lower ones.
 LAYERS = (
-  ('__version__', 'atomic', 'errors', 'runtime', 'sharding'),
-  ('text',),
+  ('__version__', 'atomic', 'errors', 'fit', 'runtime', 'sharding', 'watched'),
+  ('peers', 'text'),
   ('declared',),
   ('plugins',),
   ('config',),
-  ('command', 'labels', 'metrics', 'optim'),
+  ('command', 'feed', 'labels', 'metrics', 'optim'),
   ('heads', 'backbones', 'storage', 'faces'),
   ('formats', 'scalings'),
   ('step',),

@@ -68,7 +68,11 @@ def state_of(config, workdir):
 
 def lines_of(workdir):
   return [
-    {name: value for name, value in line.items() if name not in TIMINGS}
+    {
+      name: value
+      for name, value in line.items()
+      if name not in TIMINGS and not name.startswith('time/')
+    }
     for line in metrics.read_metrics(workdir / 'metrics.jsonl')
   ]
 

@@ -23,7 +23,7 @@ import argparse
 import ast
 import pathlib
 
-from bfjax import command, errors, runtime
+from bfjax import command, errors, runtime, watched
 
 USES_JAX = True
 
@@ -85,6 +85,8 @@ def main(arguments: argparse.Namespace) -> None:
     UserError: if the model or the images cannot be read, or the folder holds
       features made otherwise.
   """
+  if arguments.coordinator:
+    watched.begin('embed')
   runtime.join_processes(
     arguments.coordinator, arguments.num_processes, arguments.process_id
   )

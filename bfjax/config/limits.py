@@ -62,6 +62,11 @@ def _are_counts(values):
   return all(isinstance(x, int) and x >= 1 for x in values)
 
 
+def _is_span(value):
+  is_pair = isinstance(value, Sequence) and len(value) == 2
+  return is_pair and _are_counts(value) and value[0] <= value[1]
+
+
 _ONE_OR_MORE = _number('1 or more', lambda x: x >= 1)
 _NOT_NEGATIVE = _number('0 or more', lambda x: x >= 0)
 _POSITIVE = _number('a number above 0', lambda x: x > 0)
@@ -76,6 +81,10 @@ _LIMITS = {
   'batch': _ONE_OR_MORE,
   'accumulate': _ONE_OR_MORE,
   'log_every_steps': _ONE_OR_MORE,
+  'profile_steps': Limit(
+    'the first and the last of some updates, such as (10, 15), or ()',
+    lambda x: x == () or x == [] or _is_span(x),
+  ),
   'on_collapse': _words('warn', 'stop'),
   'data.num_classes': _NOT_NEGATIVE,
   'data.check': _words('exist', 'decode', 'none'),

@@ -32,14 +32,39 @@ class Score(NamedTuple):
     return self.right / self.flipped
 
 
+class Corrected(NamedTuple):
+  """Corrected rows of a data set.
+
+  Attributes:
+    row: int64 [k], ascending.
+    known: of these rows, their labels now, and their history where one is kept.
+  """
+
+  row: np.ndarray
+  known: labels.History
+
+
+def corrected(
+  given: np.ndarray, known: labels.History, first: int = 0
+) -> Corrected:
+  """The corrected ones of some rows.
+
+  Args:
+    given: int32 [rows], the labels that training was given.
+    known: of the same rows.
+    first: the number of the first of them.
+  """
+  place = np.flatnonzero(given != known.label)
+  return Corrected(first + place, known.at(place))
+
+
 def write(
   path: pathlib.Path,
   source: labelled.Source,
   given: np.ndarray,
-  table: np.ndarray,
-  history: labels.History | None = None,
-) -> None:
-  """Writes one line for every row whose label is not the given one.
+  parts: Iterable[Corrected],
+) -> tuple[np.ndarray, np.ndarray]:
+  """Writes one line for every corrected row.
 
   The columns, between tabs: row (from 0, as in the list), path, given label,
   new label; labels as the user's list writes them. With a history also, of the
@@ -50,34 +75,40 @@ def write(
     path: the file; its folder is made.
     source: the data set.
     given: int32 [rows], the labels that training was given.
-    table: int32 [rows], the labels now.
-    history: of the same rows; None where none is kept.
+    parts: the corrected rows, from the first to the last; at least one part.
+
+  Returns:
+    The rows, and their labels now.
   """
-  name = source.class_names
-  rows = np.flatnonzero(given != table).tolist()
+  name, rows, new = source.class_names, [], []
   path.parent.mkdir(parents=True, exist_ok=True)
   with (
     atomic.writing(path) as draft,
     draft.open('w', encoding='utf-8', errors='surrogateescape') as log,
   ):
-    columns = _COLUMNS + _OF_HISTORY if history else _COLUMNS
-    log.write('\t'.join(columns) + '\n')
-    for row, past in zip(rows, _history_columns(history, rows), strict=True):
-      old, new = name[given[row]], name[table[row]]
-      log.write(f'{row}\t{source.name(row)}\t{old}\t{new}{past}\n')
+    for row, known in parts:
+      if not rows:
+        with_history = known.agreed is not None
+        columns = _COLUMNS + _OF_HISTORY * with_history
+        log.write('\t'.join(columns) + '\n')
+      rows.append(row)
+      new.append(known.label)
+      of_rows = row.tolist(), known.label.tolist(), _history_columns(known)
+      for one, label, past in zip(*of_rows, strict=True):
+        old = name[given[one]]
+        log.write(f'{one}\t{source.name(one)}\t{old}\t{name[label]}{past}\n')
+  return np.concatenate(rows), np.concatenate(new)
 
 
-def _history_columns(history, rows) -> Iterator[str]:
+def _history_columns(known) -> Iterator[str]:
   """The columns of `_OF_HISTORY`, a tab before each; '' without a history."""
-  if history is None:
-    yield from [''] * len(rows)
+  if known.agreed is None:
+    yield from [''] * len(known.label)
     return
-  since = history.since
-  for row in rows:
-    own, other = history.own[row], history.other[row]
-    visits = history.agreed[row]
-    known = f'\t{own:.4f}\t{other:.4f}\t{since[row]}\t{visits}'
-    yield known if visits else '\t' * len(_OF_HISTORY)
+  columns = known.own, known.other, known.since, known.agreed
+  for own, other, since, visits in zip(*columns, strict=True):
+    told = f'\t{own:.4f}\t{other:.4f}\t{since}\t{visits}'
+    yield told if visits else '\t' * len(_OF_HISTORY)
 
 
 def log_pairs(path: str | pathlib.Path) -> Iterator[tuple[bytes, str]]:

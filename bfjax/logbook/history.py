@@ -3,29 +3,25 @@
 import os
 import pathlib
 
-import jax
-import numpy as np
-from jax.experimental import multihost_utils
-
 from bfjax import labels, step, text
 from bfjax.data import order
 from bfjax.storage import arrays, wholeness
 
 
-def of_state(
+def of_process(
   state: step.TrainState, num_rows: int, epoch: int
-) -> labels.History:
-  """That of a training, at the end of an epoch; all processes call it."""
+) -> tuple[slice, labels.History]:
+  """The rows that lie on this process's devices, and what is known of them.
 
-  def on_host(table):
-    if table is None:
-      return None
-    if jax.process_count() > 1:
-      table = multihost_utils.process_allgather(table, tiled=True)
-    return np.asarray(table)[:num_rows]
-
-  agreed, own, other = (on_host(state.past.get(k)) for k in labels.HISTORY)
-  return labels.History(on_host(state.table), agreed, own, other, epoch)
+  Args:
+    state: of a training, at the end of an epoch.
+    num_rows: of the data set.
+    epoch: from 1.
+  """
+  rows, label = labels.of_process(state.table, num_rows)
+  past = [state.past.get(name) for name in labels.HISTORY]
+  known = (x if x is None else labels.of_process(x, num_rows)[1] for x in past)
+  return rows, labels.History(label, *known, epoch)  # type: ignore[call-arg,arg-type]
 
 
 def read(

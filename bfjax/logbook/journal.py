@@ -2,17 +2,22 @@
 
 import contextlib
 import logging
-import math
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
-import numpy as np
 
-from bfjax import atomic, labels, metrics
-from bfjax.data import correctionlog, labelled
-from bfjax.logbook import collapse, density, history, progress, sheet
+from bfjax import atomic, metrics
+from bfjax.data import labelled
+from bfjax.logbook import (
+  collapse,
+  corrections,
+  density,
+  history,
+  progress,
+  spent,
+)
 from bfjax.text import printable
 
 _log = logging.getLogger(__name__)
@@ -23,7 +28,11 @@ _CHEAP = 0.02  # the share of the time that evaluation should stay below
 
 
 class Journal:
-  """The journal of one run; only the first process writes files."""
+  """The journal of one run; only the first process writes files.
+
+  Attributes:
+    spent: where its time goes.
+  """
 
   def __init__(
     self,
@@ -57,6 +66,7 @@ class Journal:
       eval_images,
     )
     self._clock = progress.Progress(first_step, plan)
+    self.spent = spent.Spent()
     self._began = time.monotonic()
     self._evaluation_secs = 0.0
     self._skipped_path = workdir / 'skipped_images.tsv'
@@ -91,25 +101,37 @@ class Journal:
   def note_compiled(self) -> None:
     """Starts the clock: the first step is compiled and on its way."""
     self._clock.begin()
+    self.spent.begin()
 
-  def write_training(self, done: int, state) -> None:
-    """Logs the averages of the stretch of training that ends at `done`.
+  def training_line(self, done: int, state) -> tuple[dict, Callable]:
+    """Averages of the stretch of training that ends at `done`; and its line.
 
     And 'train/kept', the share of rows trained with the given label; what is
     neither kept nor corrected is unsure. And what the rule has learned of the
-    labels: 'rule/noise_rate', ...
+    labels, 'rule/noise_rate', ...; and where the time since the line before
+    went, 'time/input', ..., see `spent.Spent.lap`.
+
+    Returns:
+      what has to be computed first, and what writes the line then.
     """
+    rule, classes = self._run.recipe.head.rule, self._run.source.num_classes
+    values = {
+      'train': state.metrics.compute(),
+      'rule': rule.tell(state.head_state['rule'], classes) if rule else {},
+      'lr': self._run.learning_rate(done - 1),
+    }
+    return values, lambda: self._write_training(done, **jax.device_get(values))
+
+  def _write_training(self, done, train, rule, lr):
     speed, secs_left = self._clock.lap(done)
     epoch, _ = self._run.epoch_of(done)
-    total = self._run.total_steps
-    lr = float(self._run.learning_rate(done - 1))
-    means = jax.device_get(state.metrics.compute())
-    means = {name: float(mean) for name, mean in means.items()}
+    total, lr = self._run.total_steps, float(lr)
+    means = {name: float(mean) for name, mean in train.items()}
     means['kept'] = 1 - means['corrected'] - means['unsure']
-    rule, classes = self._run.recipe.head.rule, self._run.source.num_classes
-    told = rule.tell(state.head_state['rule'], classes) if rule else {}
+    told = {name: float(x) for name, x in rule.items()}
     scalars = {f'train/{name}': mean for name, mean in means.items()}
-    scalars |= {f'rule/{name}': float(x) for name, x in told.items()}
+    scalars |= {f'rule/{name}': x for name, x in told.items()}
+    scalars |= {f'time/{name}': x for name, x in self.spent.lap().items()}
     scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
     self._writer.write_scalars(done, scalars)
     of_rule = ''
@@ -137,44 +159,21 @@ class Journal:
       done: updates so far.
       state: of the training, with the labels now.
 
-    Returns:
-      'corrections/share' (of all rows) and, where the true labels are known,
-      the scores of `labels.score_corrections`. Where nothing is corrected, or
-      not yet, the share of wrong labels alone.
+    Returns: see `corrections.write`.
     """
-    source, given = self._run.source, self._run.given
     epoch, _ = self._run.epoch_of(done)
-    known = history.of_state(state, source.num_rows, epoch)
-    table, past = known.label, None if known.agreed is None else known
-    num_corrected = int(np.sum(table != given))
-    recipe = self._run.recipe
-    corrects = bool(recipe.head.rule) and epoch > recipe.epoch_start
-    scores = {}
-    if source.true_labels is not None:
-      found = labels.score_corrections(given, table, source.true_labels)
-      scores = found._asdict()
-      if not corrects:
-        scores = {'wrong_labels': found.wrong_labels}
-    if corrects:
-      scores = {'share': num_corrected / source.num_rows, **scores}
     path = self._workdir / 'corrections' / f'epoch_{epoch:03}.tsv'
-    if past is not None:
+    rows, known = history.of_process(state, len(self._run.given), epoch)
+    # First, as it gathers: to write the log may take the first process long.
+    if known.agreed is not None:
       seen = density.of_epoch(self._run, state, done)
       if self._writes:
         density.write(path.with_suffix('.npz'), seen)
         self._writer.write_histograms(done, *density.histograms(seen))
-    if self._writes and recipe.head.rule:
-      correctionlog.write(path, source, given, table, past)
-      if num_corrected:
-        picture = sheet.picture_corrections(
-          path.with_suffix('.png'), source, given, table, seed=self._run.seed
-        )
-        self._writer.write_images(done, {'corrections': picture[None]})
-    return {
-      f'corrections/{name}': rate
-      for name, rate in scores.items()
-      if not math.isnan(rate)
-    }
+    scores, picture = corrections.write(path, self._run, rows, known)
+    if picture is not None:
+      self._writer.write_images(done, {'corrections': picture[None]})
+    return scores
 
   def write_scores(self, done: int, scores: dict[str, float]) -> None:
     """Logs what was measured at the end of an epoch."""
@@ -196,7 +195,8 @@ class Journal:
     process, compilation included, in the time since training began in it.
     """
     before = time.monotonic()
-    yield
+    with self.spent.on('evaluation'):
+      yield
     now = time.monotonic()
     self._evaluation_secs += now - before
     self._clock.note_evaluation(now - before)

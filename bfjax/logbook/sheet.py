@@ -21,7 +21,8 @@ def picture_corrections(
   path: pathlib.Path,
   source: labelled.Source,
   given: np.ndarray,
-  table: np.ndarray,
+  corrected: np.ndarray,
+  labels: np.ndarray,
   *,
   seed: int,
 ) -> np.ndarray:
@@ -35,14 +36,14 @@ def picture_corrections(
     path: of the PNG.
     source: the data set.
     given: int32 [rows], the labels that training was given.
-    table: int32 [rows], the labels now; it differs from `given` somewhere.
+    corrected: int [k], the corrected rows, ascending; at least one.
+    labels: int [k], their labels now.
     seed: of the choice of samples.
 
   Returns:
     The picture, uint8 [height, width, 3].
   """
   rng = np.random.default_rng(seed)
-  corrected = np.flatnonzero(given != table)
   shown = np.sort(
     rng.choice(corrected, min(PICTURED, len(corrected)), replace=False)
   )
@@ -55,12 +56,11 @@ def picture_corrections(
     fontsize=9,
   )
   axes = sheet.subplots(len(shown), 7, squeeze=False)
-  settled = given == table
   for line, row in zip(axes, shown, strict=True):
-    old, new = given[row], table[row]
+    old, new = given[row], labels[np.searchsorted(corrected, row)]
     cells = [('sample', row)]
-    cells += [('given', r) for r in _examples(rng, settled & (given == old))]
-    cells += [('new', r) for r in _examples(rng, settled & (given == new))]
+    cells += [('given', r) for r in _examples(rng, given == old, corrected)]
+    cells += [('new', r) for r in _examples(rng, given == new, corrected)]
     for axis, (kind, shown_row) in zip(line, cells, strict=True):
       axis.set(xticks=[], yticks=[])
       axis.spines[:].set(color=_COLOURS[kind], linewidth=2.5)
@@ -75,9 +75,9 @@ def picture_corrections(
   return images.decode_whole(path.read_bytes())
 
 
-def _examples(rng, wanted):
-  """Three rows of those wanted, filled up with None."""
-  rows = np.flatnonzero(wanted)
+def _examples(rng, wanted, corrected):
+  """Three rows of those wanted, but for corrected ones, filled up with None."""
+  rows = np.setdiff1d(np.flatnonzero(wanted), corrected, assume_unique=True)
   chosen = rng.choice(rows, min(3, len(rows)), replace=False)
   return [*chosen, *[None] * (3 - len(chosen))]
 

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from bfjax import atomic, errors, text
+from bfjax import atomic, errors, peers, text
 from bfjax.config import identity
 from bfjax.storage import arrays, digests, diskerrors, wholeness
 
@@ -234,8 +233,7 @@ def claim_workdir(workdir: pathlib.Path, record: Mapping) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     written = json.dumps(record, indent=2, sort_keys=True) + '\n'
     atomic.write_text(path, written)
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices('run.json')
+  peers.exchange('opened the data set')
   old = text.read_json(path)
   identity.refuse_other(workdir, old['fixed'], record['fixed'])
   for name, before, now in identity.differences(old['free'], record['free']):

@@ -13,10 +13,8 @@ import pathlib
 import re
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
-from bfjax import errors
+from bfjax import errors, peers
 from bfjax.storage import digests
 
 _log = logging.getLogger(__name__)
@@ -62,7 +60,8 @@ def last_whole_step(workdir: pathlib.Path) -> int:
     UserError: if there are checkpoints, but none is whole; if a damaged one
       cannot be renamed.
   """
-  found = _as_first_process(steps(workdir))
+  # Those that the first process has.
+  found = peers.exchange('looked for checkpoints', steps(workdir))[0]
   wrong = {step: _problems(folder_of(workdir, step)) for step in found}
   last = max((step for step in found if not wrong[step]), default=0)
   for step in found:
@@ -74,8 +73,7 @@ def last_whole_step(workdir: pathlib.Path) -> int:
           ' on from step %d: %d steps are lost.',
           *(step, _few(wrong[step]), name, last, max(step - last, 0)),
         )
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices('damaged checkpoints are renamed')
+  peers.exchange('set damaged checkpoints aside')
   if not last and has_begun(workdir):
     left = '; '.join(
       f'{name} ({_few(wrong[step])})' if step in wrong else name
@@ -190,21 +188,10 @@ def _rename(folder: pathlib.Path) -> str:
 def _problems(folder) -> list[str]:
   """What all processes together find wrong: something on each, or on none."""
   found = digests.problems(folder, jax.process_index(), jax.process_count())
-  if jax.process_count() > 1:
-    everywhere = multihost_utils.process_allgather(np.int32(len(found)))
-    if everywhere.any() and not found:
-      found = [f'as process {everywhere.argmax()} finds']
+  counts = peers.exchange('read its part of a checkpoint', len(found))
+  if any(counts) and not found:
+    found = [f'as process {counts.index(max(counts))} finds']
   return found
-
-
-def _as_first_process(values: list[int]) -> list[int]:
-  """The integers that the first process has."""
-  if jax.process_count() > 1:
-    send = multihost_utils.broadcast_one_to_all
-    length = int(send(np.int32(len(values))))
-    found = send(np.resize(np.array(values, np.int32), length))
-    values = found.tolist()
-  return values
 
 
 def _few(problems: list[str]) -> str:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from bfjax import backbones, scalings, sharding
+from bfjax import backbones, peers, scalings, sharding
 from bfjax.data import pipeline, selection
 
 
@@ -53,6 +53,7 @@ class Embedder:
       return jnp.stack(jnp.split(features, 2), axis=1)
 
     self._embed = jax.jit(embed, out_shardings=sharding.replicated(mesh))
+    self._compiled = {}  # shape of the pixels of this process -> the program
 
   def __call__(
     self, params, stats, files, first: int = 0
@@ -112,7 +113,11 @@ class Embedder:
       pixels = jax.make_array_from_process_local_data(
         sharding.rows(self._mesh), pixels
       )
-      now = self._embed(params, stats, pixels)
+      if pixels.shape not in self._compiled:
+        compiled = self._embed.lower(params, stats, pixels).compile()
+        self._compiled[pixels.shape] = compiled
+        peers.exchange('compiled the evaluation')
+      now = self._compiled[pixels.shape](params, stats, pixels)
       if before is not None:
         yield np.asarray(before)
       before = now

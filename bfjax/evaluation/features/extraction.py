@@ -11,9 +11,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
-from bfjax import errors, model, sharding
+from bfjax import errors, model, peers, sharding
 from bfjax.evaluation.features import embed, rowtable, store, storewriter
 
 _OF_MODEL = ('backbone', 'image_size', 'colour_order', 'input_scaling')
@@ -178,8 +177,7 @@ def extract(
   if writes:
     writer = _open(files, out, form, batch, embedding_dim, settings)
     done = writer.done
-  if jax.process_count() > 1:
-    done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
+  done = peers.exchange('opened the images', done)[0]
   is_left = done < files.num_rows
   batches = embed_batches(files, first=done) if is_left else ()
   if not writes:

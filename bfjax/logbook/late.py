@@ -1,0 +1,40 @@
+"""What is looked at once it is computed, so that no device waits for it."""
+
+import collections
+from collections.abc import Callable
+
+import jax
+
+_STEPS = 4  # that may be under way beyond what has been looked at
+
+
+class Late:
+  """Looks at results of the devices in their order, some steps late.
+
+  They are looked at as soon as they are there; and in time that never more than
+  a few steps are under way.
+  """
+
+  def __init__(self):
+    self._looks = collections.deque()
+
+  def put(self, done: int, values, look: Callable[[], None]) -> None:
+    """Has `look` called once `values`, arrays of step `done`, are there.
+
+    They are on their way to the host from now on.
+    """
+    arrays = [x for x in jax.tree.leaves(values) if isinstance(x, jax.Array)]
+    for array in arrays:
+      array.copy_to_host_async()
+    self._looks.append((done, arrays, look))
+
+  def keep_up(self, done: int) -> None:
+    """Looks at what is there; waits only for what is older than some steps."""
+    self.settle(done - _STEPS)
+    while self._looks and all(x.is_ready() for x in self._looks[0][1]):
+      self._looks.popleft()[2]()
+
+  def settle(self, done: int) -> None:
+    """Waits for, and looks at, all that is of steps up to `done`."""
+    while self._looks and self._looks[0][0] <= done:
+      self._looks.popleft()[2]()
