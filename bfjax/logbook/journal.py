@@ -106,8 +106,7 @@ class Journal:
     means = jax.device_get(state.metrics.compute())
     means = {name: float(mean) for name, mean in means.items()}
     means['kept'] = 1 - means['corrected'] - means['unsure']
-    rule, classes = self._run.recipe.head.rule, self._run.source.num_classes
-    told = rule.tell(state.head_state['rule'], classes) if rule else {}
+    told = self._run.recipe.head.tell(state.head_state)
     scalars = {f'train/{name}': mean for name, mean in means.items()}
     scalars |= {f'rule/{name}': float(x) for name, x in told.items()}
     scalars |= {'train/lr': lr, 'epoch': epoch, 'images_per_sec': speed}
