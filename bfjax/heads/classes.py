@@ -7,6 +7,7 @@ are reduce-scattered.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -86,19 +87,21 @@ class Reducers(NamedTuple):
     total: to the sum.
   """
 
-  most: object
-  least: object
-  total: object
+  most: Callable
+  least: Callable
+  total: Callable
+
+
+def _along(function):
+  return functools.partial(function, axis=1, keepdims=True)
 
 
 # Of parts [n, p]; and of [n, 1] on each device.
-OF_PARTS = Reducers(
-  *(functools.partial(f, axis=1, keepdims=True) for f in (jnp.max, jnp.min)),
-  total=functools.partial(jnp.sum, axis=1, keepdims=True),
-)
+OF_PARTS = Reducers(_along(jnp.max), _along(jnp.min), _along(jnp.sum))
 OF_DEVICES = Reducers(
-  *(functools.partial(f, axis_name=AXIS) for f in (jax.lax.pmax, jax.lax.pmin)),
-  total=total,
+  functools.partial(jax.lax.pmax, axis_name=AXIS),
+  functools.partial(jax.lax.pmin, axis_name=AXIS),
+  total,
 )
 
 

@@ -108,17 +108,17 @@ def _forward(head, centres, unit, asked):
   if head.sub_centres:
     state['sub_centre_use'] = _count_use(head, view, used.label, asked)
   of = [Of(*x) for x in zip(cosine, log_sum, strict=True)]
-  kept = view.index, view.cosine, state['margin'], trained, of, other
+  kept = view.places, view.cosine, state['margin'], trained, of, other
   own = view.cosine_of(asked.rows.own)
   found = Found(of, other_cosine), used, state, past, own
   return found, (centres, unit, asked, *kept)
 
 
 def _backward(head, kept, gradients):
-  centres, unit, asked, index, cosine, margin_state, trained, of, other = kept
+  centres, unit, asked, places, cosine, margin_state, trained, of, other = kept
   found = gradients[0]
   view = _view(head, centres, unit, asked)
-  view = view._replace(index=index, cosine=cosine)
+  view = view._replace(places=places, cosine=cosine)
   others = _Others(head, trained, [x.cosine for x in of], margin_state)
 
   def slope(cosine, ids):
@@ -218,7 +218,7 @@ def _view(head, centres, unit, asked):
     centres=centres,
     dropped=dropped,
     mine=classes.Mine.here(len(centres)),
-    index=None,
+    places=None,
     size=head.chunk_classes or views.best_size(head.mesh),
     num_classes=head.num_classes,
     precision=head.precision,
@@ -228,8 +228,10 @@ def _view(head, centres, unit, asked):
 def _of_loss(head, view, positives, now):
   """The classes that the loss is of."""
   if head.sampling is not None:
-    index = head.sampling.draw(now.draw, view.mine, head.num_classes, positives)
-    view = view._replace(index=index)
+    places = head.sampling.draw(
+      now.draw, view.mine, head.num_classes, positives
+    )
+    view = view._replace(places=places)
   return view if head.chunk_classes else view.keep()
 
 

@@ -120,8 +120,9 @@ class Head:
   @property
   def looks_at_all_first(self) -> bool:
     """Whether the rule looks at classes that the loss is not of."""
-    sampled = self.sampling is not None and self.rule is not None
-    return sampled and self.sampling.rule_sees == 'all'
+    if self.sampling is None or self.rule is None:
+      return False
+    return self.sampling.rule_sees == 'all'
 
   @property
   def remembers(self) -> bool:

@@ -17,8 +17,8 @@ class View(NamedTuple):
     centres: [c, K d], of all classes of the device, K centres each.
     dropped: bool [c, K], the centres that are left out; None: all are in.
     mine: the classes of the device.
-    index: int32 [m], where in `centres` the classes looked at lie, ascending, c
-      for none at all; None: all are looked at.
+    places: int32 [m], where in `centres` the classes looked at lie, ascending,
+      c for none at all; None: all are looked at.
     size: the most classes of a chunk; 0: there is one chunk.
     num_classes: how many there are on all devices; those beyond are padding.
     precision: of the products, one of `classes.PRECISIONS`.
@@ -30,7 +30,7 @@ class View(NamedTuple):
   centres: jax.Array
   dropped: jax.Array | None
   mine: classes.Mine
-  index: jax.Array | None
+  places: jax.Array | None
   size: int
   num_classes: int
   precision: str
@@ -38,13 +38,13 @@ class View(NamedTuple):
 
   def keep(self):
     """The same view, with all its cosines, computed now."""
-    centres, *_ = self._chunk(0, self.count, 0)
+    centres, *_ = self._chunk(0, self.length, 0)
     cosine = _of_centres(centres, self.unit, self.precision)
     return self._replace(cosine=cosine)
 
   def in_parts(self, rate: float):
     """The same view, of no more than such a part of the classes at a time."""
-    return self._replace(size=self.size or math.ceil(rate * self.count))
+    return self._replace(size=self.size or math.ceil(rate * self.length))
 
   def fold(self, look, carry):
     """What is left of `carry` when all classes have been looked at.
@@ -58,12 +58,12 @@ class View(NamedTuple):
       _, each, dropped, ids = self._chunk(*where)
       return look(carry, _of_classes(each, dropped, len(ids)), ids)
 
-    return classes.fold(step, classes.of_each(carry), self.count, self.size)
+    return classes.fold(step, classes.of_each(carry), self.length, self.size)
 
   @property
-  def count(self) -> int:
+  def length(self) -> int:
     """How many classes are looked at."""
-    return len(self.centres if self.index is None else self.index)
+    return len(self.centres if self.places is None else self.places)
 
   def pull(self, slope):
     """Gradients of (centres, unit).
@@ -86,18 +86,18 @@ class View(NamedTuple):
         self.precision,
       )
       own = own.reshape(centres.shape)
-      if self.index is None:
+      if self.places is None:
         of_centres = jax.lax.dynamic_update_slice_in_dim(
           of_centres, own, first, 0
         )
       else:
-        place = _slice(self.index, first, number)
+        place = _slice(self.places, first, number)
         of_centres = of_centres.at[place].set(own, mode='drop')
       return of_centres, of_unit + more
 
     zeros = [jnp.zeros(x.shape, x.dtype) for x in (self.centres, self.unit)]
     carry = classes.of_each(tuple(zeros))
-    return classes.fold(step, carry, self.count, self.size)
+    return classes.fold(step, carry, self.length, self.size)
 
   def cosine_of(self, label):
     """Cosines with any class a row, of any device: [n]."""
@@ -169,10 +169,10 @@ class View(NamedTuple):
     place = first + jnp.arange(number, dtype=jnp.int32)
     is_new = place >= first + seen
     of_class = self.centres, self.dropped
-    if self.index is None:
+    if self.places is None:
       of_class = [_slice(x, first, number) for x in of_class]
     else:
-      place = _slice(self.index, first, number)
+      place = _slice(self.places, first, number)
       of_class = [
         x if x is None else x.at[place].get(mode='clip') for x in of_class
       ]
@@ -181,7 +181,7 @@ class View(NamedTuple):
     if self.cosine is None:
       each = _of_centres(of_class[0], self.unit, self.precision)
     else:
-      times = self.cosine.shape[1] // self.count
+      times = self.cosine.shape[1] // self.length
       each = _slice(self.cosine, times * first, times * number, axis=1)
     return of_class[0], each, of_class[1], jnp.where(is_new, ids, classes.NONE)
 
