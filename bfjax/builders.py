@@ -8,11 +8,24 @@ import jax
 
 from bfjax import backbones, errors, optim, scalings, step
 from bfjax.config import settings
-from bfjax.heads import margins, penalties, rules, softmax, subcentres
+from bfjax.heads import (
+  margins,
+  penalties,
+  rules,
+  samples,
+  softmax,
+  subcentres,
+)
 from bfjax.logbook import collapse
 
 _SCHEDULE_KEYS = 'schedule', 'warmup_epochs', 'milestones', 'factor', 'power'
-_SGD_KEYS = 'momentum', 'nesterov', 'weight_decay', 'clip_norm'
+_SGD_KEYS = (
+  'momentum',
+  'nesterov',
+  'weight_decay',
+  'clip_norm',
+  'momentum_dtype',
+)
 
 
 def check(config) -> None:
@@ -50,11 +63,14 @@ def open_margin(head) -> margins.Margin:
   return margins.filtered(margin, head.filter)
 
 
-def _open_head(head, mesh, num_classes, calls_per_epoch):
+def _open_head(head, mesh, num_classes, calls_per_epoch, seed):
   """The head of `config.head`, that is called so often in an epoch."""
   sub_centres = None
   if head.sub_centres > 1:
     sub_centres = subcentres.SubCentres(head.sub_centres, head.drop_angle)
+  sampling = None
+  if head.sample_rate < 1:
+    sampling = samples.Sampling(head.sample_rate, seed, head.sample_rule)
   return softmax.Head(
     mesh,
     margin=open_margin(head),
@@ -65,6 +81,9 @@ def _open_head(head, mesh, num_classes, calls_per_epoch):
     kept=0.5 ** (1 / calls_per_epoch),  # rows of an epoch ago count half
     sub_centres=sub_centres,
     visits=head.visits,
+    chunk_classes=head.chunk_classes,
+    precision=head.precision,
+    sampling=sampling,
   )
 
 
@@ -130,7 +149,8 @@ def open_recipe(
   """
   own = config.head
   # Once a micro-batch.
-  head = _open_head(own, mesh, num_classes, steps_per_epoch * config.accumulate)
+  calls = steps_per_epoch * config.accumulate
+  head = _open_head(own, mesh, num_classes, calls, config.seed)
   sgd = optim.sgd(learning_rate, **{k: config.optim[k] for k in _SGD_KEYS})
   return step.Recipe(
     backbone=open_backbone(config),

@@ -99,6 +99,13 @@ def get_config() -> ml_collections.ConfigDict:
   # this; None: never.
   h.drop_start = none(float)
   h.drop_angle = math.radians(75)  # how far
+  # Classes whose cosines with a batch a device has at once, and computes twice;
+  # 0: all that it holds, once.
+  h.chunk_classes = 0
+  h.precision = 'float32'  # of its products; or 'tf32', 'bfloat16'
+  # Partial FC: the part of the classes that a step's loss is of; 1: all.
+  h.sample_rate = 1.0
+  h.sample_rule = 'all'  # classes that the rule then sees; or the 'sampled'
   h.centres_init = 'xavier'  # or 'normal', CurricularFace's
 
   c.labels = ml_collections.ConfigDict()
@@ -116,6 +123,7 @@ def get_config() -> ml_collections.ConfigDict:
   o.warmup_epochs = 0.0
   o.momentum = 0.9
   o.nesterov = True
+  o.momentum_dtype = 'float32'  # what it is kept in; or 'bfloat16'
   o.weight_decay = 5e-4
   o.clip_norm = 0.0  # of the whole gradient; 0: no clipping
 

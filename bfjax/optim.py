@@ -103,20 +103,23 @@ def sgd(
   nesterov: bool = True,
   weight_decay: float = 5e-4,
   clip_norm: float = 0.0,
+  momentum_dtype: str = 'float32',
 ) -> optax.GradientTransformation:
   """SGD with coupled weight decay on every parameter, as torch.optim.SGD.
 
       g <- clip(grad) + weight_decay p;   v <- momentum v + g
       p <- p - lr (g + momentum v)   (Nesterov; else p - lr v)
 
-  The gradient's global norm is clipped to `clip_norm`; 0 for none.
+  The gradient's global norm is clipped to `clip_norm`; 0 for none. v is kept as
+  `momentum_dtype`, 'float32' or 'bfloat16'.
   `learning_rate` is step -> lr.
   """
+  limits.check('optim.momentum_dtype', momentum_dtype)
   clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
   return optax.chain(
     clip,
     optax.add_decayed_weights(weight_decay),
-    optax.trace(momentum, nesterov),
+    optax.trace(momentum, nesterov, jnp.dtype(momentum_dtype)),
     optax.scale_by_learning_rate(learning_rate),
   )
 

@@ -225,10 +225,10 @@ def _objective(recipe, step, num_rows) -> Callable:
       train=recipe.frozen != 'backbone',
       dropout_key=jax.random.fold_in(key, index),
     )
-    label, mask, past = rows['label'], rows['mask'], rows['past']
-    embedded = embedding, params['centres'], label, mask
+    embedded = embedding, params['centres'], rows['label'], rows['mask']
+    at = now._replace(draw=step * recipe.accumulate + index)
     head: softmax.HeadOutput = recipe.head(
-      *embedded, head_state, now, past, rows['given']
+      *embedded, head_state, at, rows['past'], rows['given']
     )
     penalty = jnp.where(epoch > recipe.penalty_start, head.penalty, 0)
     total = head.weight * (head.loss + weight * penalty)
@@ -240,7 +240,7 @@ def _objective(recipe, step, num_rows) -> Callable:
       'cosine_other': head.other_cosine,
       'unsure': 1 - head.weight,
     }
-    mean = jnp.sum(jnp.where(mask, total, 0)) / num_rows
+    mean = jnp.sum(jnp.where(rows['mask'], total, 0)) / num_rows
     of_rows = measured, head.label, head.past, head.own_cosine
     return mean, ((stats, head.state), of_rows)
 

@@ -141,6 +141,41 @@ def test_variance_survives_a_mean_far_above_the_spread():
 @pytest.mark.parametrize(
   'options',
   [
+    dict(name='iresnet', mode='ir_se', **MINI),
+    dict(name='mobilefacenet', **MINI_MBF),
+    dict(name='vit', drop_path=0.3, mask_ratio=0.5, **MINI_VIT),
+  ],
+)
+def test_rematerialised_blocks_are_the_same_function(options):
+  images = random_images(8, 16)
+  results, kept = [], []
+  for remat in (False, True):
+    net = backbones.build(**options, remat=remat)
+    params, stats = random_weights(net)
+
+    def loss(params, images, net=net, stats=stats):
+      embedding, new_stats = net.apply(
+        params, stats, images, train=True, dropout_key=jax.random.key(1)
+      )
+      return jnp.mean(embedding**2), (embedding, new_stats)
+
+    results.append(
+      jax.jit(jax.grad(loss, has_aux=True), compiler_options=QUICK)(
+        params, images
+      )
+    )
+    _, pull = jax.eval_shape(
+      lambda params, loss=loss: jax.vjp(lambda p: loss(p, images)[0], params),
+      params,
+    )
+    kept.append(sum(x.size for x in jax.tree.leaves(pull)))
+  assert_trees_close(*results)
+  assert kept[1] < kept[0]
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
     dict(name='iresnet', mode='ir_se', batch_norm_rows=4, **MINI),
     dict(name='iresnet', mode='ir_se', batch_norm_rows=16, **MINI),
     dict(name='vit', batch_norm_rows=4, mask_ratio=0.5, **MINI_VIT),

@@ -52,6 +52,26 @@ def test_sgd_is_that_of_torch(nesterov):
   np.testing.assert_allclose(value, theirs, atol=1e-6)
 
 
+def test_momentum_is_kept_in_bfloat16_and_steps_like_that_of_float32():
+  rng = np.random.default_rng(1)
+  slopes = rng.normal(size=(20, 64)).astype(np.float32)
+  values = {}
+  for dtype in ('float32', 'bfloat16'):
+    ours = optim.sgd(lambda step: 0.1, momentum_dtype=dtype)
+    value = jnp.zeros(64)
+    state = ours.init(value)
+    for slope in slopes:
+      updates, state = ours.update(jnp.asarray(slope), state, value)
+      value = optax.apply_updates(value, updates)
+    kept = {x.dtype.name for x in jax.tree.leaves(state) if x.size == 64}
+    assert kept == {dtype}
+    assert value.dtype == np.float32
+    values[dtype] = value
+  largest = abs(values['float32']).max()
+  np.testing.assert_allclose(*values.values(), atol=0.02 * largest)
+  assert (values['float32'] != values['bfloat16']).any()
+
+
 def test_clipping_bounds_the_norm_of_the_whole_gradient():
   sgd = optim.sgd(
     lambda step: 1.0,

@@ -22,6 +22,9 @@ from bfjax.heads import (
 ROWS, DIM, CLASSES, SCALE, WEIGHT = 16, 24, 61, 32.0, 3.14
 KEPT = 0.9
 MASK = np.arange(ROWS) < ROWS - 3
+# Classes that a device looks at together, by the number of devices: all, chunks
+# that are alike, and chunks of which the last is smaller.
+CHUNKS = {1: 0, 2: 16, 8: 3}
 
 
 def numbers(name):
@@ -73,7 +76,7 @@ def past_of(case, rule):
 
 
 @functools.cache
-def compiled(devices, name, options, rule, penalty, dtype):
+def compiled(devices, name, options, rule, penalty, dtype, chunk):
   """(arrays, state, correcting) -> (gradients, output), jitted."""
   head = softmax.Head(
     mesh_of(devices),
@@ -83,6 +86,7 @@ def compiled(devices, name, options, rule, penalty, dtype):
     num_classes=CLASSES,
     scale=SCALE,
     kept=KEPT,
+    chunk_classes=chunk,
   )
 
   # In float64 the formulas are tested, in float32 the code as it is used.
@@ -103,15 +107,25 @@ def compiled(devices, name, options, rule, penalty, dtype):
 
 
 def run(
-  case, devices, name, rule, penalty, *, correcting=True, options=(), dtype='f8'
+  case,
+  devices,
+  name,
+  rule,
+  penalty,
+  *,
+  correcting=True,
+  options=(),
+  dtype='f8',
+  chunk=None,
 ):
+  chunk = CHUNKS[devices] if chunk is None else chunk
   embedding, centres, label = case
   padded = sharding.pad_to(CLASSES, mesh_of(devices))
   # Padding that would win and explode if it were looked at.
   filled = np.full((padded, DIM), embedding[0] * 1e3)
   filled[:CLASSES] = centres
   state = init_state(name, rule, devices)
-  function = compiled(devices, name, options, rule, penalty, dtype)
+  function = compiled(devices, name, options, rule, penalty, dtype, chunk)
   (de, dw), out = function(
     embedding.astype(dtype),
     filled.astype('f4' if dtype == jnp.bfloat16 else dtype),
@@ -492,12 +506,80 @@ def test_start_of_correction_compiles_nothing():
   case = noisy_case()
   how = dict(devices=8, name='arcface', rule='boundary', penalty='boundary')
   off, *_ = run(case, correcting=False, dtype='f4', **how)
-  function = compiled(8, 'arcface', (), 'boundary', 'boundary', 'f4')
+  function = compiled(8, 'arcface', (), 'boundary', 'boundary', 'f4', CHUNKS[8])
   count = function._cache_size()
   on, *_ = run(case, correcting=True, dtype='f4', **how)
   assert function._cache_size() == count
   np.testing.assert_array_equal(off.label, case[2])
   assert (on.label != case[2]).any()
+
+
+def test_memory_of_chunks_does_not_grow_with_the_classes():
+  rows, dim, chunk = 64, 16, 512
+  mesh = mesh_of(1)
+
+  def working_bytes(classes):
+    head = softmax.Head(
+      mesh,
+      margin=margins.build('arcface'),
+      rule=rules.build('boundary'),
+      penalty=penalties.boundary,
+      num_classes=classes,
+      scale=SCALE,
+      chunk_classes=chunk,
+    )
+
+    def objective(embedding, centres, label, mask):
+      state, now = head.init_state(), softmax.Now(True)
+      out = head(embedding, centres, label, mask, state, now)
+      return (out.loss + out.penalty).mean()
+
+    compiled = jax.jit(jax.grad(objective, (0, 1))).lower(
+      jax.ShapeDtypeStruct((rows, dim), 'f4'),
+      jax.ShapeDtypeStruct((classes, dim), 'f4'),
+      jax.ShapeDtypeStruct((rows,), 'i4'),
+      jax.ShapeDtypeStruct((rows,), '?'),
+    )
+    return compiled.compile().memory_analysis().temp_size_in_bytes
+
+  few, many = working_bytes(9_999), working_bytes(40_000)
+  assert many == pytest.approx(few, rel=0.05)
+  # Cosines and their gradients; centres and their gradients; some a row.
+  assert many <= 4 * (2 * rows * chunk + 3 * dim * chunk + 64 * rows)
+
+
+@pytest.mark.parametrize('precision, tol', [('tf32', 1e-2), ('bfloat16', 5e-2)])
+def test_coarser_products_decide_the_same_labels(precision, tol):
+  """TF32 is float32 on a CPU."""
+  embedding, centres, label = noisy_case()
+  outs = []
+  for products in ('float32', precision):
+    head = softmax.Head(
+      mesh_of(2),
+      margin=margins.build('arcface'),
+      rule=rules.build('boundary'),
+      penalty=penalties.boundary,
+      num_classes=CLASSES,
+      scale=SCALE,
+      chunk_classes=16,
+      precision=products,
+    )
+
+    def objective(embedding, centres, head=head):
+      state, now = head.init_state(), softmax.Now(True)
+      out = head(embedding, centres, label, MASK, state, now)
+      return out.loss.mean(), out
+
+    arrays = embedding.astype('f4'), np.pad(centres, ((0, 1), (0, 0)))
+    gradient = jax.jit(jax.grad(objective, (0, 1), has_aux=True))
+    outs.append(gradient(arrays[0], arrays[1].astype('f4')))
+  (slopes, out), (coarse_slopes, coarse) = outs
+  assert coarse.loss.dtype == np.float32
+  assert (out.label != label).any()
+  np.testing.assert_array_equal(coarse.label, out.label)
+  np.testing.assert_allclose(coarse.loss, out.loss, rtol=tol, atol=SCALE * tol)
+  for x, y in zip(coarse_slopes, slopes, strict=True):
+    np.testing.assert_allclose(x, y, atol=tol * abs(y).max())
 
 
 def test_one_class_is_refused():

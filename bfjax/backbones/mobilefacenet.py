@@ -58,7 +58,7 @@ class _Unit(nn.Module):
   shortcut: bool = True
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     y = _Conv(self.norm, self.hidden, name='expand')(x, train=train)
     y = _Conv(
       self.norm, self.hidden, 3, self.stride, self.hidden, name='depthwise'
@@ -89,12 +89,14 @@ class MobileFaceNet(nn.Module):
   embedding_dim: int
   dtype: jnp.dtype
   norm: Callable[..., layers.BatchNorm]
+  wrap: Callable
 
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
     """Images [n, h, w, c] to embeddings [n, d]."""
     norm, width = self.norm, self.width
     narrow, wide = self.scale * width, 2 * self.scale * width
+    make_unit = self.wrap(_Unit)
     x = images.astype(self.dtype)
     x = _Conv(norm, narrow, 3, 2, name='stem')(x, train=train)
     # Channels of a stage, hidden ones of its units and of its first unit.
@@ -110,11 +112,11 @@ class MobileFaceNet(nn.Module):
         x = _Conv(norm, features, 3, 1, width, name='stage1')(x, train=train)
         continue
       if first is not None:
-        unit = _Unit(norm, features, first, 2, False, name=f'stage{i}_down')
-        x = unit(x, train=train)
+        down = make_unit(norm, features, first, 2, False, name=f'stage{i}_down')
+        x = down(x, train)
       for j in range(1, units + 1):
-        unit = _Unit(norm, features, hidden, name=f'stage{i}_unit{j}')
-        x = unit(x, train=train)
+        unit = make_unit(norm, features, hidden, name=f'stage{i}_unit{j}')
+        x = unit(x, train)
     x = _Conv(norm, 8 * width, name='last')(x, train=train)
     x = _WholeMap(name='head_conv')(x)
     x = norm(name='head_norm')(x, train=train)

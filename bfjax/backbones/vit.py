@@ -92,7 +92,7 @@ class _Block(nn.Module):
   drop_path: float
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     def drop(branch):
       """Drops an image's branch as a whole."""
       drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 2))
@@ -131,6 +131,7 @@ class VisionTransformer(nn.Module):
   mask_ratio: float
   dtype: jnp.dtype
   norm: Callable[..., layers.BatchNorm]
+  wrap: Callable
 
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
@@ -155,8 +156,9 @@ class VisionTransformer(nn.Module):
       x = jnp.take_along_axis(x, order[:, :kept, None], axis=1)
     for i in range(self.depth):
       rate = self.drop_path * i / max(self.depth - 1, 1)
-      block = _Block(self.heads, self.dtype, rate, name=f'block{i + 1}')
-      x = block(x, train=train)
+      name = f'block{i + 1}'
+      block = self.wrap(_Block)(self.heads, self.dtype, rate, name=name)
+      x = block(x, train)
     x = _layer_norm(name='final_norm')(x)
     if masked:
       tokens = jnp.broadcast_to(mask_token, (n, patches - kept, self.dim))

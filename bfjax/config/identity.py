@@ -31,6 +31,9 @@ def fixed(config) -> dict[str, Any]:
   # What the state has arrays for.
   carried = {k: config.head[k] for k in ('sub_centres', 'visits')}
   options = settings.backbone_options(config)
+  # The same numbers but for rounding, and in less memory.
+  options.pop('remat', None)
+  dtype = config.optim.momentum_dtype
   return {
     'seed': config.seed,
     'batch': config.batch,
@@ -50,8 +53,17 @@ def fixed(config) -> dict[str, Any]:
     'head.margin': config.head.margin,
     'head.rule': config.head.rule,
     **{f'head.{k}': n for k, n in carried.items() if n > 1},
+    **_rule_samples(config.head),
+    **({'optim.momentum_dtype': dtype} if dtype != 'float32' else {}),
     **_penalty_begins(config.head),
   }
+
+
+def _rule_samples(head):
+  """Of a rule that sees sampled classes, what is counted lies in the state."""
+  if head.sample_rate == 1 or head.rule == 'none':
+    return {}
+  return {'head.sample_rule': head.sample_rule}
 
 
 def _penalty_begins(head):

@@ -127,6 +127,12 @@ _LIMITS = {
   'head.sub_centres': _ONE_OR_MORE,
   'head.drop_start': _NOT_NEGATIVE,
   'head.drop_angle': _NOT_NEGATIVE,
+  'head.chunk_classes': _NOT_NEGATIVE,
+  'head.precision': _words('float32', 'tf32', 'bfloat16'),
+  'head.sample_rate': _number(
+    'a part, above 0 and at most 1', lambda x: 0 < x <= 1
+  ),
+  'head.sample_rule': _words('all', 'sampled'),
   'head.centres_init': _words('xavier', 'normal'),
   'labels.carry': _words('visit', 'persist'),
   'optim.lr': _NOT_NEGATIVE,
@@ -138,6 +144,7 @@ _LIMITS = {
   'optim.power': _POSITIVE,
   'optim.warmup_epochs': _NOT_NEGATIVE,
   'optim.momentum': _RATE,
+  'optim.momentum_dtype': _words('float32', 'bfloat16'),
   'optim.weight_decay': _NOT_NEGATIVE,
   'optim.clip_norm': _NOT_NEGATIVE,
   'eval.every_epochs': _NOT_NEGATIVE,

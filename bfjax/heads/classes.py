@@ -1,13 +1,13 @@
 """Cosines with all classes, of which each device holds some.
 
-Here is what is asked of the cosines [c, n] of n rows with the c classes of a
-device: the entry at one class, the largest, the lowest class that has it, a
-log-sum-exp. What crosses the devices for an answer is a number a row; on the
-way back the gradients of the embeddings gathered are reduce-scattered. Whoever
-answers these for chunks of classes one after another is a head that never has
-all cosines at once.
+A device looks at the cosines of n rows with its own classes chunk after chunk,
+so that there are never more than one chunk's: [n, k]. What crosses the devices
+is a few numbers a row; on the way back the gradients of the embeddings gathered
+are reduce-scattered.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,7 +17,14 @@ from bfjax import sharding
 from bfjax.heads import angles
 
 AXIS = sharding.AXIS
-_BLOCK = 4096  # classes that are searched at a time
+NONE = jnp.iinfo(jnp.int32).max  # no class; larger than any
+
+# How exactly products are computed: of which type, and with which precision.
+PRECISIONS = {
+  'float32': (None, jax.lax.Precision.HIGHEST),
+  'tf32': (None, jax.lax.Precision.HIGH),
+  'bfloat16': (jnp.bfloat16, jax.lax.Precision.DEFAULT),
+}
 
 
 class Mine(NamedTuple):
@@ -32,13 +39,10 @@ class Mine(NamedTuple):
     return cls(jax.lax.axis_index(AXIS) * count, count)
 
   def place(self, label):
-    """Index of each row's label and the row in cosines [count, n].
-
-    The label of another device gets the index `count`, out of bounds.
-    """
+    """Index of each row's label; that of another device's is `count`."""
     local = label - self.first
     inside = (local >= 0) & (local < self.count)
-    return jnp.where(inside, local, self.count), jnp.arange(len(label))
+    return jnp.where(inside, local, self.count)
 
 
 def gather(values):
@@ -59,6 +63,59 @@ def own_rows(values):
   return jax.lax.dynamic_slice_in_dim(values, first, rows)
 
 
+def total(values):
+  """The sum over the devices."""
+  return jax.lax.psum(values, AXIS)
+
+
+def of_each(values):
+  """The same values, as each device's own."""
+  return jax.tree.map(lambda x: jax.lax.pcast(x, AXIS, to='varying'), values)
+
+
+def no_counts(*shape: int):
+  """Zeros, f32 [*shape], for what each device counts of its own classes."""
+  return of_each(jnp.zeros(shape, jnp.float32))
+
+
+class Reducers(NamedTuple):
+  """How what parts of the classes say of rows becomes what all of them say.
+
+  Attributes:
+    most: arrays to the largest entry for each row.
+    least: likewise.
+    total: to the sum.
+  """
+
+  most: Callable
+  least: Callable
+  total: Callable
+
+
+def _along(function):
+  return functools.partial(function, axis=1, keepdims=True)
+
+
+# Of parts [n, p]; and of [n, 1] on each device.
+OF_PARTS = Reducers(_along(jnp.max), _along(jnp.min), _along(jnp.sum))
+OF_DEVICES = Reducers(
+  functools.partial(jax.lax.pmax, axis_name=AXIS),
+  functools.partial(jax.lax.pmin, axis_name=AXIS),
+  total,
+)
+
+
+def finite(values):
+  """0 in place of minus infinity: x - finite(max of x) is never inf - inf."""
+  return jnp.where(values > -jnp.inf, values, 0)
+
+
+def is_such(such, label, mine):
+  """Whether the class of each label, of any device, is: bool [c] -> [n]."""
+  found = such.at[mine.place(label)].get(mode='fill', fill_value=False)
+  return total(found.astype(jnp.int32)) > 0
+
+
 def normalise(vectors):
   """Vectors [n, d] of length 1, and their lengths [n]; zero stays zero."""
   square = (vectors * vectors).sum(-1)
@@ -67,104 +124,66 @@ def normalise(vectors):
   return unit, jnp.where(square > 0, norm, 0)
 
 
-def cosines(centres, unit):
-  """Cosines [c, n] of centres [c, d] with unit vectors [n, d].
+def product(a, b, precision: str):
+  """The matrix product a b of two float arrays, in their type."""
+  dtype, how = PRECISIONS[precision]
+  narrow = (a, b) if dtype is None else (a.astype(dtype), b.astype(dtype))
+  return jnp.matmul(*narrow, precision=how, preferred_element_type=a.dtype)
+
+
+def cosines(centres, unit, precision: str):
+  """Cosines [n, k] of unit vectors [n, d] with centres [k, d].
 
   The products are divided by the centres' lengths, rather than the centres,
   which saves two arrays of the centres' size.
   """
+  products = product(unit, centres.T, precision)
+  return angles.clip(products * _inverse_lengths(centres)[None], -1.0, 1.0)
+
+
+def pull_cosines(centres, unit, cosine, slope, precision: str):
+  """Gradients of (centres, unit), from those of the cosines, `slope` [n, k].
+
+  At and beyond +-1, and of a centre of length 0, there is none.
+  """
+  inverse = _inverse_lengths(centres)
+  slope = jnp.where(jnp.abs(cosine) < 1, slope * inverse[None], 0)
+  along = (slope * cosine).sum(0) * inverse
+  of_centres = product(slope.T, unit, precision) - along[:, None] * centres
+  return of_centres, product(slope, centres, precision)
+
+
+def _inverse_lengths(centres):
   square = (centres * centres).sum(-1)
-  inverse = jnp.where(
+  return jnp.where(
     square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0
   )
-  product = jnp.matmul(centres, unit.T, precision=jax.lax.Precision.HIGHEST)
-  return angles.clip(product * inverse[:, None], -1.0, 1.0)
 
 
-def read(cosine, label, mine):
-  """The entry of each row at `label`, of any device: [n]; and `cosine` again.
+def fold(look, carry, count: int, size: int):
+  """What is left of `carry` after a look at all of `count` classes.
 
-  What follows goes on with the cosines handed back: on the way back the
-  entries' gradients are then added to that of the whole. JAX's own rule makes
-  an array of zeros of its size for them.
-  """
-  value, cosine = _read_local(cosine, mine.place(label))
-  return jax.lax.psum(value, AXIS), cosine
-
-
-@jax.custom_vjp
-def _read_local(cosine, place):
-  return cosine.at[place].get(mode='fill', fill_value=0), cosine
-
-
-def _read_forward(cosine, place):
-  return _read_local(cosine, place), place
-
-
-def _read_backward(place, gradients):
-  value, cosine = gradients
-  return cosine.at[place].add(value, mode='drop', unique_indices=True), None
-
-
-_read_local.defvjp(_read_forward, _read_backward)
-
-
-def is_such(such, label, mine):
-  """Whether the class of each label, of any device, is: bool [c] -> [n]."""
-  place, _ = mine.place(label)
-  found = such.at[place].get(mode='fill', fill_value=False)
-  return jax.lax.psum(found.astype(jnp.int32), AXIS) > 0
-
-
-def no_counts(*shape: int):
-  """Zeros, f32 [*shape], for what each device counts of its own classes."""
-  return jax.lax.pcast(jnp.zeros(shape, jnp.float32), AXIS, to='varying')
-
-
-def hide(cosine, label, mine):
-  """The cosines with minus infinity at each row's label."""
-  place = mine.place(label)
-  return cosine.at[place].set(-jnp.inf, mode='drop', unique_indices=True)
-
-
-def largest(cosine):
-  """The largest entry of each row on any device: [n], no gradient."""
-  return jax.lax.pmax(jax.lax.stop_gradient(cosine).max(0), AXIS)
-
-
-def lowest_equal(cosine, value, mine):
-  """The lowest class of all devices whose entry equals `value`: int32 [n]."""
-  # In blocks that stay in the processor's cache: an arg-max, which carries two
-  # numbers along, is not vectorised by XLA:CPU, and in one piece the class
-  # numbers would be an array of the size of the cosines.
-  width = min(len(cosine), _BLOCK)
-  none = jnp.iinfo(jnp.int32).max
-
-  def look(block, lowest):
-    # The last block overlaps the one before it, which does the least no harm.
-    start = jnp.minimum(block * width, len(cosine) - width)
-    part = jax.lax.dynamic_slice_in_dim(cosine, start, width)
-    classes = mine.first + start + jnp.arange(width, dtype=jnp.int32)
-    found = jnp.where(part == value[None], classes[:, None], none)
-    return jnp.minimum(lowest, found.min(0))
-
-  lowest = jnp.full(value.shape, none, jnp.int32)
-  lowest = jax.lax.pcast(lowest, AXIS, to='varying')
-  blocks = -(-len(cosine) // width)
-  return jax.lax.pmin(jax.lax.fori_loop(0, blocks, look, lowest), AXIS)
-
-
-def log_sum_exp(values, largest, scale):
-  """log sum_j exp(scale * values_j) over the classes of all devices: [n].
+  Where chunks do not fit in evenly, the last classes come first, together with
+  some that come again: those are to be passed over then.
 
   Args:
-    values: [c, n].
-    largest: [n], the largest of them on any device.
-    scale: a number.
+    look: (carry, first, number, seen) -> carry, of so many classes from `first`
+      on, of which the foremost `seen` are passed over.
+    carry: of this device.
+    count: of classes.
+    size: the most that are looked at together; 0: all.
   """
+  chunks = -(-count // (size or count))
+  if chunks == 1:
+    return look(carry, 0, count, 0)
+  size = -(-count // chunks)
+  over = chunks * size - count
 
-  @jax.checkpoint  # the exponentials are sooner computed again than stored
-  def total(values):
-    return jnp.exp(scale * (values - largest[None])).sum(0)
+  def step(i, carry):
+    if not over:
+      return look(carry, i * size, size, 0)
+    is_last = i == 0
+    first = jnp.where(is_last, count - size, (i - 1) * size)
+    return look(carry, first, size, jnp.where(is_last, over, 0))
 
-  return jnp.log(jax.lax.psum(total(values), AXIS)) + scale * largest
+  return jax.lax.fori_loop(0, chunks, step, carry)

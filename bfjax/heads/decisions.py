@@ -51,22 +51,54 @@ class Used(NamedTuple):
   share: jax.Array | None = None
 
 
-def decide(head, cosine, rows: Rows, state, now, past, mine):
+def see(head, survey, rows: Rows, state, now, past, cosine_of) -> rules.Seen:
+  """What a rule sees of the rows.
+
+  Where the given label is itself the nearest, taking it changes nothing. So
+  the nearest of all classes serves for the nearest of the others, since phi
+  never exceeds the cosine.
+
+  Args:
+    head: a `softmax.Head` with a rule.
+    survey: `survey.Survey` of all classes, where the given labels are known.
+    rows: of all devices.
+    state: the margin's.
+    now: what the epoch decides.
+    past: `labels.Past` of all rows, or None.
+    cosine_of: int32 [n], a class for each row -> [n], its cosine.
+  """
+  nearest_cosine, nearest = survey.nearest()
+  times = None
+  if past is not None:
+    times = jnp.where(nearest == past.proposed, past.times, 0)
+  return rules.Seen(
+    given=rows.given,
+    given_cosine=survey.cosine_of(rows.given),
+    nearest=nearest,
+    nearest_cosine=nearest_cosine,
+    nearest_phi=head.margin.phi(nearest_cosine, rows.norm, state),
+    margin=now.rule_margin,
+    mask=rows.mask,
+    log_sum_exp=survey.log_sum(-1) if head.rule.learn else None,
+    cosine_of=cosine_of,
+    times=times,
+  )
+
+
+def decide(head, seen: rules.Seen, state, now, past):
   """What the rule of a head makes of the labels: (Used, state, past).
 
   Args:
     head: a `softmax.Head` with a rule.
-    cosine: [c, n], of this device's classes.
-    rows: of all devices.
+    seen: of the rows of all devices.
     state: the head's.
     now: what the epoch decides.
     past: `labels.Past` of all rows, or None.
-    mine: the classes of this device.
   """
-  rule, given, class_rows = head.rule, rows.given, state['class_rows']
-  seen = _see(head.margin, cosine, rows, state['margin'], now, past, mine)
+  rule, given, class_rows = head.rule, seen.given, state['class_rows']
   decision, rule_state = rule.decide(seen, state['rule'], head.num_classes)
   if rule.guarded:
+    mine = classes.Mine.here(len(class_rows))
     decision = _guard(decision, class_rows, seen, mine)
   label = jnp.where(now.correcting & decision.accept, seen.nearest, given)
   weight = jnp.where(now.correcting, decision.weight, 1)
@@ -85,43 +117,9 @@ def decide(head, cosine, rows: Rows, state, now, past, mine):
       share=jnp.where(now.correcting, share, 0),
     )
   if rule.guarded:
-    counted = _count_rows(given, label, rows.mask, mine)
+    counted = _count_rows(given, label, seen.mask, mine)
     class_rows = head.kept * class_rows + counted
   return used, state | dict(rule=rule_state, class_rows=class_rows), past
-
-
-def _see(margin, cosine, rows, state, now, past, mine) -> rules.Seen:
-  """What a rule sees of the rows.
-
-  Where the given label is itself the nearest, taking it changes nothing. So
-  the nearest of all classes serves for the nearest of the others, since phi
-  never exceeds the cosine.
-  """
-  cosine = jax.lax.stop_gradient(cosine)
-  nearest_cosine = classes.largest(cosine)
-  nearest = classes.lowest_equal(cosine, nearest_cosine, mine)
-  times = None
-  if past is not None:
-    times = jnp.where(nearest == past.proposed, past.times, 0)
-
-  def cosine_of(label):
-    return classes.read(cosine, label, mine)[0]
-
-  def log_sum_exp(kappa, count):
-    return classes.log_sum_exp(cosine[:, :count], nearest_cosine[:count], kappa)
-
-  return rules.Seen(
-    given=rows.given,
-    given_cosine=cosine_of(rows.given),
-    nearest=nearest,
-    nearest_cosine=nearest_cosine,
-    nearest_phi=margin.phi(nearest_cosine, rows.norm, state),
-    margin=now.rule_margin,
-    mask=rows.mask,
-    log_sum_exp=log_sum_exp,
-    cosine_of=cosine_of,
-    times=times,
-  )
 
 
 def new_class_rows(rule, padded_classes: int):
@@ -155,6 +153,7 @@ def _count_rows(given, label, mask, mine):
   """How many rows are given, and used, as each class of this device: [c, 2]."""
   rows = classes.no_counts(mine.count, 2)
   for column, of_row in enumerate((given, label)):
-    place, _ = mine.place(of_row)
-    rows = rows.at[place, column].add(mask.astype(rows.dtype), mode='drop')
+    rows = rows.at[mine.place(of_row), column].add(
+      mask.astype(rows.dtype), mode='drop'
+    )
   return rows

@@ -32,8 +32,8 @@ class Seen(NamedTuple):
     nearest_phi: phi of it.
     margin: the rule's own margin at this epoch, a scalar; None: that of phi.
     mask: the rows that count in a state.
-    log_sum_exp: (kappa, r) -> [r], log sum_j exp(kappa c_j) over all classes
-      of the first r rows; each call looks at all their cosines again.
+    log_sum_exp: [n], log sum_j exp(kappa c_j) over all classes, at the kappa
+      that the rule has learned; None if it learns none.
     cosine_of: int32 [n], a class for each row -> [n], its cosine.
     times: int32 [n], how many visits in a row before this one have told the
       nearest class too; None if they are not remembered.
@@ -46,9 +46,23 @@ class Seen(NamedTuple):
   nearest_phi: jax.Array
   margin: jax.Array | None
   mask: jax.Array
-  log_sum_exp: Callable
+  log_sum_exp: jax.Array | None
   cosine_of: Callable
   times: jax.Array | None
+
+
+class Glimpse(NamedTuple):
+  """What a rule may look at before all classes are, of n rows.
+
+  Attributes:
+    given_cosine, mask: as of `Seen`.
+    log_sums: (kappas, r) -> [len(kappas), r], log sum_j exp(kappa c_j) over all
+      classes of the first r rows, by a look at all classes.
+  """
+
+  given_cosine: jax.Array
+  mask: jax.Array
+  log_sums: Callable
 
 
 class Decision(NamedTuple):
@@ -74,6 +88,8 @@ class Rule(NamedTuple):
     decide: (seen, state, number of classes) -> (Decision, state), called once
       a batch, also before labels are corrected, for the state.
     init_state: () -> dict of float32 arrays that training carries along.
+    learn: (glimpse, state, number of classes) -> (state, kappa), called before
+      `decide`, which needs a log-sum-exp at that kappa; None if it needs none.
     tell: (state, number of classes) -> dict of scalars worth logging.
     guarded: whether corrections are refused by which a class would swallow
       others or lose nearly all its rows; see `guard`.
@@ -82,6 +98,7 @@ class Rule(NamedTuple):
 
   decide: Callable
   init_state: Callable = dict
+  learn: Callable | None = None
   tell: Callable = lambda state, num_classes: {}
   guarded: bool = False
   remembers: bool = False
@@ -109,9 +126,14 @@ def boundary() -> Rule:
 
 # What rules learn is learned from about so many rows, the last ones ...
 _ROWS_REMEMBERED = 6400
-# ... of which the posterior looks at as many a batch as keep it cheap: at least
-# so many, and more while rows x classes are below a number.
+# ... of which at least so many of a batch are looked at, and more while rows x
+# classes are below a number.
 _LEAST_ROWS, _CHEAP = 4, 2**18
+
+
+def some_rows(count: int, num_classes: int) -> int:
+  """Of `count` rows, so many that a look at all their cosines is cheap."""
+  return min(count, max(_LEAST_ROWS, _CHEAP // num_classes))
 
 
 def _kept(count):
@@ -130,26 +152,25 @@ def posterior_rule() -> Rule:
   one half.
   """
 
-  def decide(seen, state, num_classes):
-    count = len(seen.given_cosine)
-    rows = min(count, max(_LEAST_ROWS, _CHEAP // num_classes))
-    mask = seen.mask[:rows]
-    sums = [seen.log_sum_exp(float(k), rows) for k in posterior.KAPPAS]
-    new = posterior.log_likelihoods(
-      seen.given_cosine[:rows], jnp.stack(sums), mask, num_classes
-    )
+  def learn(glimpse, state, num_classes):
+    rows = some_rows(len(glimpse.mask), num_classes)
+    cosine, mask = glimpse.given_cosine[:rows], glimpse.mask[:rows]
+    sums = glimpse.log_sums(posterior.KAPPAS, rows)
+    new = posterior.log_likelihoods(cosine, sums, mask, num_classes)
     total = _kept(mask.sum()) * state['likelihood'] + new
     total = total - total.max()  # of no consequence, but small numbers
-    found = posterior.fit(total)
+    return {'likelihood': total}, posterior.fit(total).kappa
+
+  def decide(seen, state, num_classes):
     of_given, of_nearest = posterior.probabilities(
       seen.given_cosine,
       seen.nearest_cosine,
-      seen.log_sum_exp(found.kappa, count),
-      found,
+      seen.log_sum_exp,
+      posterior.fit(state['likelihood']),
       num_classes,
     )
     weight = jnp.maximum(2 * jnp.maximum(of_given, of_nearest) - 1, 0)
-    return Decision(of_nearest > 0.5, weight), {'likelihood': total}
+    return Decision(of_nearest > 0.5, weight), state
 
   def init_state():
     shape = len(posterior.KAPPAS), len(posterior.RATES)
@@ -163,7 +184,7 @@ def posterior_rule() -> Rule:
       'rule_margin': posterior.margin(found, num_classes),
     }
 
-  return Rule(decide, init_state, tell, guarded=True)
+  return Rule(decide, init_state, learn, tell, guarded=True)
 
 
 # What the label of a noisy row keeps of the given one.
@@ -209,7 +230,7 @@ def repface() -> Rule:
     del num_classes
     return {'rule_margin': threshold(state)}
 
-  return Rule(decide, init_state, tell, guarded=True, remembers=True)
+  return Rule(decide, init_state, tell=tell, guarded=True, remembers=True)
 
 
 RULES = {

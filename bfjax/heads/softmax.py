@@ -1,9 +1,9 @@
 """The class-parallel softmax: embeddings and centres in, losses out.
 
 Each device holds some of the batch's rows and some of the class centres.
-Embeddings and labels are gathered, every device computes the cosines of all
-rows with its own classes, and what then crosses the devices is a few numbers a
-row, see `classes`. Nothing as long as the classes ever leaves its device.
+Embeddings and labels are gathered, every device looks at the cosines of all
+rows with its own classes, see `search`, and what then crosses the devices is a
+few numbers a row. Nothing as long as the classes ever leaves its device.
 """
 
 import dataclasses
@@ -16,7 +16,15 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from bfjax import errors, labels, sharding
-from bfjax.heads import classes, decisions, margins, rules, subcentres
+from bfjax.heads import (
+  classes,
+  decisions,
+  margins,
+  rules,
+  samples,
+  search,
+  subcentres,
+)
 
 _SPLIT, _WHOLE = PartitionSpec(classes.AXIS), PartitionSpec()
 
@@ -56,11 +64,13 @@ class Now(NamedTuple):
     correcting: whether the rule is in force yet.
     rule_margin: the rule's own margin; None: the margin's phi.
     dropping: whether minor sub-centres are left out.
+    draw: the number of the draw of classes, another one at each call.
   """
 
   correcting: jax.Array | bool
   rule_margin: jax.Array | float | None = None
   dropping: jax.Array | bool = False
+  draw: jax.Array | int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +87,10 @@ class Head:
     kept: what each call keeps of the counts of rows in the state, below 1.
     sub_centres: None for one centre a class.
     visits: in a row that must agree for a label to change; unsure until then.
+    chunk_classes: the most classes whose cosines with all rows a device has at
+      once, which are then computed twice; 0: all it holds.
+    precision: of the products, one of `classes.PRECISIONS`.
+    sampling: of the classes that the loss is of; None: all.
 
   Raises:
     UserError: if there are fewer than two classes.
@@ -92,6 +106,9 @@ class Head:
   kept: float = 0.0
   sub_centres: subcentres.SubCentres | None = None
   visits: int = 1
+  chunk_classes: int = 0
+  precision: str = 'float32'
+  sampling: samples.Sampling | None = None
 
   def __post_init__(self):
     if self.num_classes < 2:
@@ -101,6 +118,13 @@ class Head:
       )
 
   @property
+  def looks_at_all_first(self) -> bool:
+    """Whether the rule looks at classes that the loss is not of."""
+    if self.sampling is None or self.rule is None:
+      return False
+    return self.sampling.rule_sees == 'all'
+
+  @property
   def remembers(self) -> bool:
     """Whether it wants to be given what earlier visits have left."""
     return self.visits > 1 or bool(self.rule and self.rule.remembers)
@@ -108,17 +132,35 @@ class Head:
   def init_state(self) -> dict:
     """What is carried along: float32 arrays; {} where there is no need.
 
-    'margin' and 'rule' are theirs, 'class_rows' the guard's, and
-    'sub_centre_use' is how often each sub-centre was the nearest of its class.
+    'margin' and 'rule' are theirs, 'class_rows' the guard's, 'sub_centre_use'
+    is how often each sub-centre was the nearest of its class, and 'sampling',
+    where the rule sees sampled classes, is `samples.new_state`.
     """
     padded = sharding.pad_to(self.num_classes, self.mesh)
     use = self.sub_centres.new_use(padded) if self.sub_centres else {}
-    return {
+    state = {
       'margin': self.margin.init_state(),
       'rule': self.rule.init_state() if self.rule else {},
       'class_rows': decisions.new_class_rows(self.rule, padded),
       'sub_centre_use': use,
     }
+    if self.sampling and self.rule and not self.looks_at_all_first:
+      state['sampling'] = samples.new_state()
+    return state
+
+  def tell(self, state: dict) -> dict:
+    """Scalars worth logging of a state: what the rule has learned.
+
+    And 'sampled_otherwise': of the rows that were looked at for that, in about
+    the last epoch, the share whose label would be another if the rule saw all
+    classes.
+    """
+    told = {}
+    if self.rule:
+      told = self.rule.tell(state['rule'], self.num_classes)
+    if 'sampling' in state:
+      told['sampled_otherwise'] = samples.tell(state['sampling'])
+    return told
 
   def __call__(
     self, embedding, centres, label, mask, state, now: Now, past=None, own=None
@@ -148,9 +190,8 @@ class Head:
       past: what earlier visits have left; None unless it `remembers`.
       own: int32 [n], whose cosines are told too; None for the given labels.
     """
-    of_state = dict(
-      margin=_WHOLE, rule=_WHOLE, class_rows=_SPLIT, sub_centre_use=_SPLIT
-    )
+    spread = 'class_rows', 'sub_centre_use'
+    of_state = {name: _SPLIT if name in spread else _WHOLE for name in state}
     mapped = jax.shard_map(
       functools.partial(_on_device, self),
       mesh=self.mesh,
@@ -168,83 +209,39 @@ def _on_device(head, embedding, centres, rows, state, now, past):
   rows = decisions.Rows(*map(classes.all_rows, (norm, *rows)))
   past = jax.tree.map(classes.all_rows, past)
   state = jax.tree.map(lambda x: jnp.asarray(x, centres.dtype), state)
-  sub_centres = head.sub_centres
-  each_class = sub_centres.count if sub_centres else 1
-  mine = classes.Mine.here(len(centres) // each_class)
-  cosine = classes.cosines(centres, unit)
-  if sub_centres:
-    each = sub_centres.split(cosine, state['sub_centre_use'], now.dropping)
-    cosine = each.max(1)
-  is_real = mine.first + jnp.arange(mine.count) < head.num_classes
-  cosine = jnp.where(is_real[:, None], cosine, -jnp.inf)
-
   state['margin'] = head.margin.see_norms(rows.norm, rows.mask, state['margin'])
-  used = decisions.Used(rows.given, jnp.ones_like(rows.norm))
-  if head.rule is not None:
-    used, state, past = decisions.decide(
-      head, cosine, rows, state, now, past, mine
-    )
-  out, state['margin'] = _losses(
-    head, cosine, used, rows, state['margin'], mine
+  each = head.sub_centres.count if head.sub_centres else 1
+  asked = search.Asked(rows, state, now, past)
+  found, used, state, past, own = search.search(
+    head, centres.reshape(-1, each * centres.shape[1]), unit, asked
   )
-  own, _ = classes.read(jax.lax.stop_gradient(cosine), rows.own, mine)
+  out = _losses(head, found, used, rows, state['margin'])
   out |= dict(label=used.label, weight=used.weight, past=past, own_cosine=own)
-  if sub_centres:
-    use = sub_centres.count_nearest(each, used.label, rows.mask, mine)
-    state['sub_centre_use'] = head.kept * state['sub_centre_use'] + use
-    is_out = now.dropping & sub_centres.is_far(out['target_cosine'])
+  if head.sub_centres:
+    is_out = now.dropping & head.sub_centres.is_far(out['target_cosine'])
     out['weight'] = jnp.where(is_out, 0, used.weight)
   return HeadOutput(**jax.tree.map(classes.own_rows, out), state=state)
 
 
-def _losses(head, cosine, used, rows, state, mine):
-  """Losses, penalties and cosines, by their names; and the margin's state."""
-  label, second = used.label, used.second
-  target_cosine, cosine = classes.read(cosine, label, mine)
-  if second is not None:
-    second_cosine, cosine = classes.read(cosine, second, mine)
-  rest = classes.hide(cosine, label, mine)
-  other_cosine = classes.largest(rest)
-  fixed = jax.lax.stop_gradient(target_cosine)
-  state = head.margin.see_targets(fixed, rows.mask, state)
-  target_phi = head.margin.phi(target_cosine, rows.norm, state)
-  penalty = jnp.zeros_like(target_phi)
+def _losses(head, found, used, rows, state):
+  """Losses, penalties and cosines, by their names; `state` is the margin's."""
+  # log(1 + sum_j exp(s z_j) / exp(s z_y)): the cross-entropy, without a
+  # difference of nearly equal numbers where the row is sure of its label.
+  phi = [head.margin.phi(of.cosine, rows.norm, state) for of in found.of]
+  loss, *of_second = (
+    jax.nn.softplus(of.log_sum - head.scale * x)
+    for of, x in zip(found.of, phi, strict=True)
+  )
+  if of_second:
+    loss = (1 - used.share) * loss + used.share * of_second[0]
+  penalty = jnp.zeros_like(loss)
   if head.penalty is not None:
-    # Read where it lies, so that a tie gives its gradient to the lowest class.
-    other = classes.lowest_equal(rest, other_cosine, mine)
-    value, rest = classes.read(rest, other, mine)
-    penalty = head.penalty(value, target_phi)
-  cross_entropy = functools.partial(_cross_entropy, head, state)
-  loss = cross_entropy(rest, other_cosine, target_cosine, target_phi)
-  if second is not None:
-    rest = classes.hide(cosine, second, mine)
-    phi = head.margin.phi(second_cosine, rows.norm, state)
-    largest = classes.largest(rest)
-    of_second = cross_entropy(rest, largest, second_cosine, phi)
-    loss = (1 - used.share) * loss + used.share * of_second
-  out = dict(
+    penalty = head.penalty(found.other_cosine, phi[0])
+  target_cosine = found.of[0].cosine
+  return dict(
     loss=loss,
     penalty=penalty,
     target_cosine=target_cosine,
-    other_cosine=other_cosine,
-    correct=(label == rows.given) & (target_cosine > other_cosine),
+    other_cosine=found.other_cosine,
+    correct=(used.label == rows.given) & (target_cosine > found.other_cosine),
   )
-  return out, state
-
-
-def _cross_entropy(head, state, rest, largest, target_cosine, target_phi):
-  """The cross-entropy of each row's target: [n].
-
-  The cosines `rest`, [c, n], are minus infinity at the target; `largest`, [n],
-  is the largest of them on any device, and `state` the margin's.
-  """
-  if head.margin.others is not None:
-    is_there = rest >= -1  # neither hidden nor padding
-    others = jnp.where(is_there, rest, 0)
-    others = head.margin.others(others, target_cosine, state)
-    rest = jnp.where(is_there, others, -jnp.inf)
-    largest = classes.largest(rest)
-  # log(1 + sum_j exp(s z_j) / exp(s z_y)): the cross-entropy, without a
-  # difference of nearly equal numbers where the row is sure of its label.
-  others = classes.log_sum_exp(rest, largest, head.scale)
-  return jax.nn.softplus(others - head.scale * target_phi)

@@ -30,33 +30,28 @@ class SubCentres(NamedTuple):
     """How often each was the nearest of its class, as yet: f32 [classes K]."""
     return jnp.zeros(self.count * padded_classes)
 
-  def split(self, cosine, use, dropping):
-    """Cosines [c, K, n] from [c K, n]; minus infinity where one is dropped.
+  def dropped(self, use, dropping):
+    """Which are left out, all but the dominant ones or none: bool [c, K].
 
     Args:
-      cosine: of this device's sub-centres.
       use: [c K], see `new_use`: the dominant one of a class has the most.
-      dropping: whether all but the dominant ones are.
+      dropping: whether the others are.
     """
     use = use.reshape(-1, self.count)
     dominant = jax.nn.one_hot(use.argmax(1), self.count, dtype=bool)
-    minor = dropping & ~dominant
-    each = cosine.reshape(*use.shape, -1)
-    return jnp.where(minor[:, :, None], -jnp.inf, each)
+    return dropping & ~dominant
 
-  def count_nearest(self, each, label, mask, mine):
+  def count_nearest(self, own, place, mask, classes_here: int):
     """How many rows of their label's class each is nearest to: [c K].
 
     Args:
-      each: [c, K, n], from `split`.
-      label: int32 [n]; those of other devices' classes count there.
+      own: [n, K], cosines with the sub-centres of the label's class.
+      place: int32 [n], that class; others than this device's count there.
       mask: bool [n], the rows that count.
-      mine: the classes of this device.
+      classes_here: c.
     """
-    place, rows = mine.place(label)
-    own = each.at[place, :, rows].get(mode='fill', fill_value=-jnp.inf)
     nearest = place * self.count + own.argmax(1)
-    use = classes.no_counts(mine.count * self.count)
+    use = classes.no_counts(classes_here * self.count)
     return use.at[nearest].add(mask.astype(use.dtype), mode='drop')
 
   def is_far(self, target_cosine):

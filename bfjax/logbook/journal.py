@@ -114,10 +114,9 @@ class Journal:
     Returns:
       what has to be computed first, and what writes the line then.
     """
-    rule, classes = self._run.recipe.head.rule, self._run.source.num_classes
     values = {
       'train': state.metrics.compute(),
-      'rule': rule.tell(state.head_state['rule'], classes) if rule else {},
+      'rule': self._run.recipe.head.tell(state.head_state),
       'lr': self._run.learning_rate(done - 1),
     }
     return values, lambda: self._write_training(done, **jax.device_get(values))

@@ -24,9 +24,15 @@ class Options(NamedTuple):
   # A batch that it does not divide is a UserError.
   batch_norm_rows: int = 0
   batch_norm_momentum: float = 0.1  # a batch's weight in running statistics
+  # Whether what a block computes is computed again on the way back, in place of
+  # being kept: less memory, about a third more time.
+  remat: bool = False
 
   def attributes(self) -> dict[str, Any]:
-    """Those of a network: `embedding_dim`, `dtype`, and what makes its norms.
+    """Those of a network: `embedding_dim`, `dtype`, `norm` and `wrap`.
+
+    `norm` makes batch norms; `wrap` takes the class of a network's blocks,
+    called as `(x, train)`, to the one to make them of.
 
     Raises:
       UserError: if an option has a value that it cannot have.
@@ -39,7 +45,21 @@ class Options(NamedTuple):
       momentum=self.batch_norm_momentum,
     )
     dtype = jnp.dtype(self.dtype)
-    return {'embedding_dim': self.embedding_dim, 'dtype': dtype, 'norm': norm}
+    return {
+      'embedding_dim': self.embedding_dim,
+      'dtype': dtype,
+      'norm': norm,
+      'wrap': _rematerialised if self.remat else _as_it_is,
+    }
+
+
+def _as_it_is(block):
+  return block
+
+
+def _rematerialised(block):
+  # `train`, which follows the module itself and x, is no array.
+  return nn.remat(block, static_argnums=(2,))
 
 
 def backbone(net: nn.Module, image_size: int) -> backbones.Backbone:

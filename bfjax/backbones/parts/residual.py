@@ -42,7 +42,7 @@ class _Residual(nn.Module):
   kernel_init: Callable
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     def norm(y, name):
       return self.norm(name=name)(y, train=train)
 
@@ -106,6 +106,7 @@ class IResNet(nn.Module):
   dropout: float
   dtype: jnp.dtype
   norm: Callable[..., layers.BatchNorm]
+  wrap: Callable
 
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
@@ -123,7 +124,7 @@ class IResNet(nn.Module):
     ):
       fits = features == x.shape[-1] and variant.pooled_shortcut
       for j in range(1, blocks + 1):
-        x = self.block(
+        x = self.wrap(self.block)(
           features,
           stride=2 if j == 1 else 1,
           shortcut_conv=j == 1 and not fits,
@@ -132,7 +133,7 @@ class IResNet(nn.Module):
           norm=self.norm,
           kernel_init=kernel_init,
           name=f'stage{i}_block{j}',
-        )(x, train=train)
+        )(x, train)
     return self._head(x, train)
 
   def _head(self, x, train):
