@@ -3,12 +3,15 @@
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bfjax import atomic, errors, labels, text
+from bfjax import atomic, errors, text
 from bfjax.data import labelled, listforms, lists
+
+if TYPE_CHECKING:  # it is of arrays of the devices too, and loads JAX
+  from bfjax import labels
 
 _COLUMNS = 'row', 'path', 'given_label', 'new_label'
 _OF_HISTORY = 'given_cosine', 'new_cosine', 'since_epoch', 'visits'
