@@ -44,11 +44,11 @@ class Corrected(NamedTuple):
   """
 
   row: np.ndarray
-  known: labels.History
+  known: 'labels.History'
 
 
 def corrected(
-  given: np.ndarray, known: labels.History, first: int = 0
+  given: np.ndarray, known: 'labels.History', first: int = 0
 ) -> Corrected:
   """The corrected ones of some rows.
 
