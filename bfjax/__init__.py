@@ -19,6 +19,7 @@ __version__ = '0.1.0'
 _PLACES = {
   'FaceModel': 'facemodel',
   'UserError': 'errors',
+  'clean': 'api',
   'evaluate': 'api',
   'load': 'facemodel',
   'train': 'api',

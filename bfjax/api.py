@@ -18,8 +18,10 @@ from bfjax import (
   errors,
   facemodel,
   preflight,
+  program,
   runtime,
   sharding,
+  text,
 )
 from bfjax.config import keys, settings
 from bfjax.evaluation import fieldsets, suite
@@ -153,3 +155,32 @@ def _of_sets(sets, batch) -> ml_collections.ConfigDict:
     config.benchmarks[name] = given
   config.eval.benchmarks = tuple(sets)
   return config
+
+
+def clean(
+  model: str | os.PathLike, out: str | os.PathLike, **options
+) -> dict[str, Any]:
+  """Finds what is wrong with a data set, and writes the set without it.
+
+  It is `bfjax clean --model=... --out=...`, whose help tells what it writes.
+
+  Args:
+    model: the workdir of a run, whose images they are then, or a model folder.
+    out: the folder of what is found; the same call goes on with it.
+    **options: of the command, by their names there with _ for -, such as
+      root='IMAGES' or merge=True; `format` is --from.
+
+  Returns:
+    What summary.json says.
+
+  Raises:
+    UserError: if there is no such option, or as the command.
+  """
+  command = program.load('clean')
+  arguments = command.parse_arguments([f'--model={model}', f'--out={out}'])
+  for name, value in options.items():
+    errors.choose('option of clean', name, vars(arguments))
+    setattr(arguments, name, value)
+  runtime.start()
+  command.main(arguments)
+  return text.read_json(pathlib.Path(out) / 'summary.json')

@@ -4,7 +4,6 @@
 `bfjax completion SHELL` makes a shell ask.
 """
 
-import importlib
 import os
 from typing import NoReturn
 
@@ -26,8 +25,7 @@ def answer() -> NoReturn:
   if first.startswith('-') or first in program.OF_RUNS:
     _flags(has_mode=first not in program.OF_RUNS).parse_args([])
   elif first in program.summaries():
-    module = importlib.import_module(f'{program.COMMANDS}.{first}')
-    module.parse_arguments([])
+    program.load(first).parse_arguments([])
   raise SystemExit(1)
 
 

@@ -18,8 +18,9 @@ program itself when its first word is a flag. tools/NAME.py is `bfjax NAME` too.
 
 import importlib
 import logging
+import types
 
-from bfjax import __version__, command, declared, plugins, runtime
+from bfjax import __version__, command, declared, errors, plugins, runtime
 
 COMMANDS = 'bfjax.commands'
 # Those that `bfjax.main` does, with the flags of a config.
@@ -55,6 +56,16 @@ def parser() -> command.Parser:
   return own
 
 
+def load(name: str) -> types.ModuleType:
+  """The module of a command of bfjax/commands.
+
+  Raises:
+    UserError: if there is none so called.
+  """
+  errors.choose('command', name, dict.fromkeys(plugins.names(COMMANDS)))
+  return importlib.import_module(f'{COMMANDS}.{name}')
+
+
 def run(name: str, title: str = '') -> None:
   """Runs a command of bfjax/commands on the words of the process, and exits.
 
@@ -62,7 +73,7 @@ def run(name: str, title: str = '') -> None:
     name: of its file.
     title: what its messages begin with; its name if left out.
   """
-  module = importlib.import_module(f'{COMMANDS}.{name}')
+  module = load(name)
 
   def job():
     arguments = module.parse_arguments()

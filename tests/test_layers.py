@@ -20,6 +20,7 @@ LAYERS = (
   ('plugins',),
   ('config',),
   ('command', 'feed', 'labels', 'metrics', 'optim'),
+  ('program',),
   ('heads', 'backbones', 'storage', 'faces'),
   ('formats', 'scalings'),
   ('step',),
@@ -37,7 +38,6 @@ LAYERS = (
   ('recipes',),
   ('commands', 'main'),
   ('api',),
-  ('program',),
   ('completion',),
   ('__main__',),
 )

@@ -1,10 +1,13 @@
 """`import bfjax`: quick to import, its examples true, and checked input."""
 
+import argparse
 import doctest
+import json
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import cv2
 import jax
@@ -13,7 +16,7 @@ import pytest
 
 import bfjax
 import tiny
-from bfjax import backbones, model, modelcard
+from bfjax import backbones, model, modelcard, program, runtime
 from bfjax.heads import margins, penalties, rules, softmax
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -322,3 +325,22 @@ def test_a_head_that_cannot_be_is_refused():
     past=bfjax.labels.Past(label, label, label),
   )
   assert out.past.times.shape == (8,)
+
+
+def test_clean_is_the_command_by_its_options(tmp_path, monkeypatch):
+  def parse_arguments(words):
+    parser = argparse.ArgumentParser()
+    for option in ('--model', '--out', '--root'):
+      parser.add_argument(option, default='')
+    return parser.parse_args(words)
+
+  def main(given):
+    pathlib.Path(given.out, 'summary.json').write_text(json.dumps(vars(given)))
+
+  command = types.SimpleNamespace(parse_arguments=parse_arguments, main=main)
+  monkeypatch.setattr(program, 'load', {'clean': command}.get)
+  monkeypatch.setattr(runtime, 'start', lambda: None)
+  found = bfjax.clean('runs/mine', tmp_path, root='IMAGES')
+  assert found == {'model': 'runs/mine', 'out': str(tmp_path), 'root': 'IMAGES'}
+  with pytest.raises(bfjax.UserError, match=r"No option .* called 'roto'"):
+    bfjax.clean('runs/mine', tmp_path, roto='IMAGES')
