@@ -244,7 +244,7 @@ def test_a_disk_without_room_is_refused_at_once(images, tmp_path, monkeypatch):
 
 def test_a_folder_of_another_program_is_refused(images, tmp_path):
   (tmp_path / 'out').mkdir()
-  for text, message in (('{}', 'made otherwise'), ('none', 'cannot read')):
+  for text, message in (('{}', 'made otherwise'), ('none', 'cannot be read')):
     (tmp_path / 'out' / store.META).write_text(text)
     with pytest.raises(errors.UserError, match=message):
       extract(images, tmp_path / 'out')
