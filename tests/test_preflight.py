@@ -160,6 +160,8 @@ def test_the_recipes_pass(tmp_path):
     ({'optim.lr': -0.1}, r'optim\.lr=-0\.1: expected 0 or more'),
     ({'optim.momentum': 1.0}, 'momentum=1.0: expected at least 0 and below 1'),
     ({'head.lambda_': float('nan')}, 'lambda_=nan: expected 0 or more'),
+    ({'head.sample_rate': 0.0}, 'sample_rate=0.0: expected a part, above 0'),
+    ({'head.precision': 'float16'}, "'float16': expected 'float32', 'tf32' or"),
     ({'head.lambda_schedule': ((3, 1.0), (2, 1.0))}, 'pairs .*epochs ascend'),
     ({'data.augment.blur': 2.0}, r'augment\.blur=2\.0: expected a probability'),
     ({'on_collapse': 'ask'}, "on_collapse='ask': expected 'warn' or 'stop'"),
@@ -265,6 +267,14 @@ def test_the_workdir_of_another_run_is_refused(tmp_path):
   (tmp_path / 'run').mkdir()
   (tmp_path / 'run' / 'run.json').write_text(json.dumps(record))
   check(tmp_path, {'head.m': 0.3})
+  rounded = {'head.chunk_classes': 512, 'head.precision': 'bfloat16'}
+  check(tmp_path, rounded | {'backbone.remat': True})
+  for other in (
+    {'optim.momentum_dtype': 'bfloat16'},
+    {'head.sample_rate': 0.1, 'head.sample_rule': 'sampled'},
+  ):
+    with pytest.raises(errors.UserError, match='another run'):
+      check(tmp_path, other)
   said = r'another run: backbone\.depth was 50, now 100; seed was 0, now 7\.'
   with pytest.raises(errors.UserError, match=said):
     check(tmp_path, {'seed': 7, 'backbone.depth': 100})

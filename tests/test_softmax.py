@@ -544,8 +544,9 @@ def test_memory_of_chunks_does_not_grow_with_the_classes():
 
   few, many = working_bytes(9_999), working_bytes(40_000)
   assert many == pytest.approx(few, rel=0.05)
-  # Cosines and their gradients; centres and their gradients; some a row.
-  assert many <= 4 * (2 * rows * chunk + 3 * dim * chunk + 64 * rows)
+  # Cosines, and what XLA:CPU makes of them twice at a time; centres and their
+  # gradients; some numbers a row. (A card does with twice the cosines.)
+  assert many <= 4 * (3 * rows * chunk + 3 * dim * chunk + 64 * rows)
 
 
 @pytest.mark.parametrize('precision, tol', [('tf32', 1e-2), ('bfloat16', 5e-2)])

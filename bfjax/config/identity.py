@@ -61,7 +61,8 @@ def fixed(config) -> dict[str, Any]:
 
 def _rule_samples(head):
   """Of a rule that sees sampled classes, what is counted lies in the state."""
-  if head.sample_rate == 1 or head.rule == 'none':
+  counts = head.sample_rule == 'sampled' and head.rule != 'none'
+  if head.sample_rate == 1 or not counts:
     return {}
   return {'head.sample_rule': head.sample_rule}
 

@@ -32,7 +32,8 @@ class Margin(NamedTuple):
     phi: (cosine [n], norm [n], state) -> [n], the target logit (unscaled) of
       a class at that cosine; `norm` is the length of the row's embedding.
     others: (cosine [c, n], target_cosine [n], state) -> [c, n], the logits
-      (unscaled) of the classes that are not the target; None: the cosines.
+      (unscaled) of the classes that are not the target, with a gradient of the
+      first alone; None: the cosines.
     init_state: () -> dict of float32 scalars that training carries along.
     see_norms: (norm [n], mask bool [n], state) -> state, called once a step
       before the label is decided; only rows with `mask` count.

@@ -128,7 +128,7 @@ def _backward(head, kept, gradients):
       total = jnp.where(ids == other[:, None], found.other_cosine[:, None], 0)
     logits, back = jax.vjp(lambda x: others.logits(x, ids[0]), cosine)
     weights = [
-      g.log_sum[:, None] * jnp.exp(z - x.log_sum[:, None])
+      g.log_sum[:, None] * jnp.exp(z - classes.finite(x.log_sum)[:, None])
       for z, x, g in zip(logits, of, found.of, strict=True)
     ]
     total += back(weights)[0]
