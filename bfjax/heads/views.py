@@ -127,22 +127,24 @@ class View(NamedTuple):
 
     def look(carry, cosine, ids):
       return [
-        _add_exp(*of_z, z)
+        _join(
+          *of_z,
+          *jax.lax.platform_dependent(
+            z, cpu=_sum_exp_in_steps, default=_sum_exp_at_once
+          ),
+        )
         for of_z, z in zip(carry, logits(cosine, ids), strict=True)
       ]
 
     nothing = [
-      (
-        jnp.full((len(x), 1), -jnp.inf, x.dtype),
-        jnp.zeros((len(x), 1), x.dtype),
-      )
+      (jnp.full(x.shape, -jnp.inf, x.dtype), jnp.zeros(x.shape, x.dtype))
       for x in like
     ]
     found = []
     for largest, total in self.fold(look, nothing):
       top = classes.OF_DEVICES.most(largest)
       total = classes.total(total * jnp.exp(largest - classes.finite(top)))
-      found.append((jnp.log(total) + top)[:, 0])
+      found.append(jnp.log(total) + top)
     return found
 
   def at(self, place):
@@ -215,8 +217,22 @@ def _of_classes(each, dropped, number):
   return each.max(2)
 
 
-def _add_exp(largest, total, z):
-  """(max, sum exp(z - max)) of what it was of, [n, 1] each, and of z [n, k]."""
-  new = jnp.maximum(largest, z.max(1, keepdims=True))
-  more = jnp.exp(z - classes.finite(new)).sum(1, keepdims=True)
-  return new, total * jnp.exp(largest - classes.finite(new)) + more
+def _sum_exp_at_once(z):
+  """(max, sum exp(z - max)) of each row, in one look: [n] each."""
+  none = jnp.asarray(-jnp.inf, z.dtype), jnp.zeros((), z.dtype)
+  ones = jnp.ones(z.shape, z.dtype)
+  return jax.lax.reduce((z, ones), none, lambda a, b: _join(*a, *b), (1,))
+
+
+def _sum_exp_in_steps(z):
+  """The same in two looks, of which XLA:CPU makes vectors."""
+  largest = z.max(1)
+  return largest, jnp.exp(z - classes.finite(largest)[:, None]).sum(1)
+
+
+def _join(largest, total, other_largest, other_total):
+  """(max, sum exp(z - max)) of what two such are of."""
+  top = jnp.maximum(largest, other_largest)
+  base = classes.finite(top)
+  mine = total * jnp.exp(largest - base)
+  return top, mine + other_total * jnp.exp(other_largest - base)
