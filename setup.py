@@ -28,7 +28,7 @@ setuptools.setup(
     'array_record',
     'clu',
     'flax',
-    'jax>=0.10.2,<0.11',  # `runtime` sets flags that others may not know
+    'jax>=0.10.2',
     'jinja2',
     'matplotlib',
     'ml-collections',

@@ -5,8 +5,18 @@ import math
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
-from bfjax import backbones, errors, optim, scalings, step
+from bfjax import (
+  averages,
+  backbones,
+  errors,
+  labels,
+  optim,
+  scalings,
+  sharding,
+  step,
+)
 from bfjax.config import settings
 from bfjax.heads import (
   margins,
@@ -170,4 +180,42 @@ def open_recipe(
     dropout_seed=config.seed,
     scale=scalings.Scaling(*config.data.input_scaling),
     frozen=config.freeze,
+  )
+
+
+def new_state(
+  key: jax.Array,
+  recipe: step.Recipe,
+  num_rows: int,
+  centres_init: str = 'xavier',
+  history: bool = False,
+) -> step.TrainState:
+  """The state of a new run, a pure function of the key.
+
+  Args:
+    key: of the random numbers.
+    recipe: of the run.
+    num_rows: of the data set, whose label table is zeros yet.
+    centres_init: see `step.init_params`.
+    history: whether the history of the rows is kept; see `labels`.
+  """
+  head, mesh = recipe.head, recipe.mesh
+  rows = sharding.pad_to(num_rows, mesh)
+  each_class = head.sub_centres.count if head.sub_centres else 1
+  params, stats = step.init_params(
+    key,
+    recipe.backbone,
+    num_centres=each_class * head.num_classes,
+    padded_centres=each_class * sharding.pad_to(head.num_classes, mesh),
+    centres_init=centres_init,
+  )
+  return step.TrainState(
+    step=jnp.int32(0),
+    params=params,
+    stats=stats,
+    opt_state=recipe.optimizer.init(params),
+    head_state=head.init_state(),
+    table=jnp.zeros(rows, jnp.int32),
+    metrics=averages.TrainMetrics.empty(),
+    past=labels.no_past(rows, remembers=head.remembers, history=history),
   )

@@ -1,43 +1,12 @@
-"""What a training run measures, and where the numbers are written."""
+"""Where the numbers that a run measures are written."""
 
 import json
 import math
 import pathlib
 
-import flax
 from clu import metric_writers
-from clu import metrics as clu_metrics
 
 from bfjax import atomic, errors
-
-
-@flax.struct.dataclass
-class TrainMetrics(clu_metrics.Collection):
-  """Averages since the last log line, over the real rows of the batches.
-
-  It is part of the training state and of the checkpoint, so a resumed run
-  logs what an uninterrupted one does, to the last bit.
-
-  Attributes:
-    loss: cross-entropy plus lambda times the penalty, a row.
-    penalty: the boundary term before lambda, a row.
-    accuracy: share of rows whose label has the largest cosine.
-    cosine_target: cosine between the embedding and the label's centre.
-    cosine_other: the largest cosine to any other centre.
-    corrected: share of rows trained with a label that is not the given one, by
-      the weight that the rule gives the row's loss.
-    unsure: one minus that weight.
-    skipped: unreadable images replaced, a batch.
-  """
-
-  loss: clu_metrics.Average.from_output('loss')
-  penalty: clu_metrics.Average.from_output('penalty')
-  accuracy: clu_metrics.Average.from_output('accuracy')
-  cosine_target: clu_metrics.Average.from_output('cosine_target')
-  cosine_other: clu_metrics.Average.from_output('cosine_other')
-  corrected: clu_metrics.Average.from_output('corrected')
-  unsure: clu_metrics.Average.from_output('unsure')
-  skipped: clu_metrics.Average.from_output('skipped')
 
 
 class MetricsFile(metric_writers.SummaryWriter):

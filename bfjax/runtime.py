@@ -7,6 +7,7 @@ it imports nothing of the project.
 import ctypes
 import importlib.metadata
 import logging
+import mmap
 import os
 import pathlib
 
@@ -28,10 +29,32 @@ def default_cache_dir() -> pathlib.Path:
 
 
 def add_xla_flag(flag: str) -> None:
-  """Appends `--name=value` to XLA_FLAGS unless the user has set that name."""
-  flags = os.environ.get('XLA_FLAGS', '')
-  if flag.split('=')[0] not in flags:
+  """Appends `--name=value` to XLA_FLAGS unless the user has set that name.
+
+  It is left out where the version of JAX does not know it, which would end the
+  process.
+  """
+  flags, name = os.environ.get('XLA_FLAGS', ''), flag.split('=')[0]
+  if name not in flags and _is_known(name.removeprefix('--')):
     os.environ['XLA_FLAGS'] = f'{flags} {flag}'.strip()
+
+
+def _is_known(name: str) -> bool:
+  """Whether a flag of this name stands in XLA's library, as all of them do."""
+  jaxlib = importlib.metadata.distribution('jaxlib').locate_file('jaxlib')
+  libraries = pathlib.Path(str(jaxlib)).glob('*.so')
+  for path in sorted(libraries, key=_size, reverse=True):
+    with (
+      path.open('rb') as file,
+      mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
+    ):
+      if text.find(name.encode()) >= 0:
+        return True
+  return False
+
+
+def _size(path: pathlib.Path) -> int:
+  return path.stat().st_size
 
 
 def silence_tensorflow() -> None:

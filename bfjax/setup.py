@@ -1,16 +1,16 @@
 """From a config to all the parts of a run."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from bfjax import builders, errors, labels, metrics, sharding, step
+from bfjax import builders, errors, labels, sharding, step
 from bfjax.config import identity, limits, settings
 from bfjax.data import (
   augment,
@@ -156,32 +156,14 @@ def _check_devices(batch, devices):
 
 def make_state(run: Run, config) -> step.TrainState:
   """The state of a new run, every array where it belongs on the devices."""
-  head, mesh = run.recipe.head, run.recipe.mesh
-  num_rows = sharding.pad_to(len(run.given), mesh)
-  num_centres = config.head.sub_centres * run.source.num_classes
-  padded = sharding.pad_to(run.source.num_classes, mesh)
-
-  def init(key):
-    params, stats = step.init_params(
-      key,
-      run.recipe.backbone,
-      num_centres=num_centres,
-      padded_centres=config.head.sub_centres * padded,
-      centres_init=config.head.centres_init,
-    )
-    return step.TrainState(
-      step=jnp.int32(0),
-      params=params,
-      stats=stats,
-      opt_state=run.recipe.optimizer.init(params),
-      head_state=head.init_state(),
-      table=jnp.zeros(num_rows, jnp.int32),
-      metrics=metrics.TrainMetrics.empty(),
-      past=labels.no_past(
-        num_rows, remembers=head.remembers, history=config.labels.history
-      ),
-    )
-
+  mesh = run.recipe.mesh
+  init = functools.partial(
+    builders.new_state,
+    recipe=run.recipe,
+    num_rows=len(run.given),
+    centres_init=config.head.centres_init,
+    history=config.labels.history,
+  )
   key = jax.random.key(config.seed)
   shardings = step.state_shardings(jax.eval_shape(init, key), mesh)
   state = jax.jit(init, out_shardings=shardings)(key)

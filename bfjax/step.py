@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bfjax import labels, metrics, optim, scalings, sharding
+from bfjax import averages, labels, optim, scalings, sharding
 from bfjax.config import limits
 from bfjax.heads import functions, softmax
 
@@ -37,7 +37,7 @@ class TrainState:
   opt_state: Any
   head_state: Any
   table: jax.Array
-  metrics: metrics.TrainMetrics
+  metrics: averages.TrainMetrics
   past: Any = flax.struct.field(default_factory=dict)
 
 
@@ -173,7 +173,7 @@ def train_step(state: TrainState, batch: dict, recipe: Recipe):
   cosines = own, measured['cosine_target'], measured['cosine_other']
   past = labels.note_visit(past, before, batch['label'], cosines)
   tables = labels.update(tables, row, past, mask, mesh)
-  seen = metrics.TrainMetrics.single_from_model_output(
+  seen = averages.TrainMetrics.of(
     mask=mask,
     corrected=(1 - measured['unsure']) * (label != batch['label']),
     skipped=batch['skipped'],

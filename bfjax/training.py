@@ -9,6 +9,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from bfjax import (
+  averages,
   errors,
   feed,
   metrics,
@@ -130,7 +131,7 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
   ):
     train_step = step.compile_step(run.recipe, state)
     no_metrics = jax.jit(
-      metrics.TrainMetrics.empty,
+      averages.TrainMetrics.empty,
       out_shardings=sharding.replicated(run.recipe.mesh),
     )
     if benchmarks.benchmarks:

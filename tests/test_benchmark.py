@@ -150,3 +150,31 @@ def test_checkpoint_part_saves_and_restores():
     'restore, CPU time',
   ]
   assert all(row.ratio > 0 for row in rows)
+
+
+class Now:
+  """A call that another process would make, made here when it is asked for."""
+
+  def __init__(self, function, *arguments):
+    self.result = lambda: function(*arguments)
+
+
+@pytest.mark.usefixtures('benchmark', 'quick_compilation')
+def test_gpu_part_runs_at_toy_sizes_where_there_is_no_card(monkeypatch):
+  for name in ('CUDA_VISIBLE_DEVICES', 'XLA_PYTHON_CLIENT_MEM_FRACTION'):
+    monkeypatch.setenv(name, '')  # which the processes set for themselves
+  part = importlib.import_module('benchmarks.gpu')
+  monkeypatch.setattr(part, '_begin', Now)
+  rows = part.run(repeats=1)
+  by_name = {row.what: row for row in rows}
+  for name in ('heads', 'training step'):
+    row = by_name[f'{name} against the float64 oracle, float32, on cpu']
+    assert 0 < row.ours_secs[0] < 1e-3
+    assert '; 0 labels' in f'; {row.note}'
+  same = next(row for row in rows if row.what.startswith('labels decided'))
+  assert same.ours_secs == [1.0]
+  timed = [row for row in rows if row.ours == 'ours']
+  assert len(timed) == 4
+  assert all(row.ratio > 0 for row in timed)
+  peak = next(row for row in rows if row.what.startswith('peak memory'))
+  assert peak.theirs_secs[0] > 1e5

@@ -1,6 +1,5 @@
 """The head's program for H100s, which is compiled without one."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -9,21 +8,28 @@ import sys
 
 import pytest
 
+from plans import compiling
+
 pytestmark = [
   pytest.mark.slow,
   pytest.mark.skipif(
-    not importlib.util.find_spec('jax_cuda12_plugin'),
-    reason="compiling for a GPU takes its plugin: pip install 'jax[cuda12]'",
+    not compiling.has_plugin(),
+    reason="needs JAX's plug-in for CUDA: pip install '.[cuda]'",
   ),
 ]
 
 
 def compiled(*, hosts, classes, rows, chunk):
   script = pathlib.Path(__file__).with_name('compiled_for_card.py')
+  paths = [str(script.parents[1] / 'tools'), os.environ.get('PYTHONPATH', '')]
   numbers = map(str, (hosts, classes, rows, chunk))
   done = subprocess.run(
     [sys.executable, script, *numbers],
-    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    env={
+      **os.environ,
+      'JAX_PLATFORMS': 'cpu',
+      'PYTHONPATH': os.pathsep.join(paths),
+    },
     stdout=subprocess.PIPE,
     check=True,
   )

@@ -1,5 +1,6 @@
 """Importing the project changes no settings of Python or of other libraries."""
 
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -61,6 +62,44 @@ CODE = """
 def test_importing_changes_nothing():
   done = subprocess.run(
     [sys.executable, '-c', textwrap.dedent(CODE)],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert not done.returncode, done.stderr
+
+
+NEEDED = """
+  import importlib, sys
+
+  class Nothing:
+    def find_spec(self, name, *_):
+      if name.split('.')[0] in {absent!r}:
+        raise ModuleNotFoundError(f'No module named {{name}}', name=name)
+
+  sys.meta_path.insert(0, Nothing())
+  sys.path.insert(0, 'tools')
+  for name in {modules!r}:
+    importlib.import_module(name)
+"""
+
+
+def test_the_step_needs_no_tensorflow_and_no_clu():
+  """On a machine with JAX, Flax and Optax alone a step can be tried."""
+  absent = [
+    *('clu', 'tensorflow', 'tensorflow_datasets', 'tensorboard'),
+    *('ml_collections', 'orbax', 'grain', 'array_record', 'cv2', 'PIL'),
+    *('matplotlib', 'sklearn', 'scipy', 'tqdm', 'jinja2', 'pyarrow', 'psutil'),
+  ]
+  modules = ['step', 'builders', 'backbones', 'backbones.iresnet']
+  modules += ['heads.softmax', 'heads.rules', 'heads.penalties', 'runtime']
+  modules = [f'bfjax.{name}' for name in modules]
+  if importlib.util.find_spec('torch'):  # the peer of the benchmark of a card
+    modules += ['benchmark', 'benchmarks.gpu']
+  code = textwrap.dedent(NEEDED).format(absent=absent, modules=modules)
+  done = subprocess.run(
+    [sys.executable, '-c', code],
     cwd=ROOT,
     capture_output=True,
     text=True,

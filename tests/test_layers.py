@@ -14,7 +14,10 @@ FILES = sorted(ROOT.rglob('*.py'))
 # The rooms of the house, from the lowest floor up: a module or folder imports
 # only from lower ones.
 LAYERS = (
-  ('__version__', 'atomic', 'errors', 'fit', 'runtime', 'sharding', 'watched'),
+  (
+    *('__version__', 'atomic', 'averages', 'errors', 'fit', 'runtime'),
+    *('sharding', 'watched'),
+  ),
   ('peers', 'text'),
   ('declared',),
   ('plugins',),

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from bfjax import backbones, labels, metrics, optim, sharding, step
+from bfjax import averages, backbones, labels, optim, sharding, step
 from bfjax.heads import margins, penalties, rules, softmax
 
 oracle = pytest.importorskip('oracle_step', reason='it is written in PyTorch')
@@ -102,7 +102,7 @@ def prepared(head, devices):
       'sub_centre_use': {},
     },
     table=labels.make(label, mesh),
-    metrics=widest(metrics.TrainMetrics.empty()),
+    metrics=widest(averages.TrainMetrics.empty()),
   )
   batch = {
     'image': images,

@@ -5,11 +5,13 @@ Run it from a checkout in which `pip install -e '.[test]'` was done:
     python tools/benchmark.py                   every part
     python tools/benchmark.py head --repeats 9  one part, more repeats
     python tools/benchmark.py --markdown docs/performance.md
+    python tools/benchmark.py gpu               a card; gpu.json, gpu.md
 
 The two sides of a line run in turn, in one process, so that a busy minute
 falls on both; each part has a process of its own, so that neither compiler
 flags nor memory carry over. Close what else is running: its share of the
-processor is printed too. A part is a file of tools/benchmarks/.
+processor is printed too. A part is a file of tools/benchmarks/. The part `gpu`
+runs alone, and needs jax, flax, optax, numpy and torch but nothing else.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import concurrent.futures
 import datetime
 import importlib
 import importlib.metadata
+import json
 import math
 import multiprocessing
 import os
@@ -37,6 +40,7 @@ except ModuleNotFoundError as error:
 _PACKAGES = (
   'numpy jax jaxlib flax tensorflow-cpu tensorflow torch opencv-python-headless'
 )
+_GPU = 'gpu'  # not among those that run where none is named
 _HEADINGS = ('what', 'ours', 'theirs', 'ratio', 'goal', 'note')
 
 
@@ -130,7 +134,7 @@ def machine() -> str:
       versions.append(f'{name} {importlib.metadata.version(name)}')
     except importlib.metadata.PackageNotFoundError:
       continue
-  memory = timing.psutil.virtual_memory().total / 2**30
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
   return (
     f'{datetime.date.today():%Y-%m-%d}, {_processor()}, '
     f'{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory, '
@@ -153,10 +157,16 @@ def report(
   rows: Sequence[timing.Row], loads: dict[str, float], repeats: int
 ) -> str:
   """The table with all that is needed to read it."""
-  others = ', '.join(f'{name} {load:.0%}' for name, load in loads.items())
+  # A card is too small for both.
+  apart = set(loads) == {_GPU}
+  turns = 'one side after the other' if apart else 'the two sides in turn'
+  others = ', '.join(
+    f'{name} {"not told" if math.isnan(load) else f"{load:.0%}"}'
+    for name, load in loads.items()
+  )
   return (
     f'{machine()}\n\n{table(rows)}\n\n'
-    f'Median of {repeats} repeats, the two sides in turn (quartiles in '
+    f'Median of {repeats} repeats, {turns} (quartiles in '
     'brackets). ratio: theirs / ours, the median over the repeats; over 1 '
     'where ours is faster or smaller.\n'
     f'Share of all processors taken by other processes meanwhile: {others}.\n'
@@ -177,6 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--markdown', metavar='FILE', help='write the report there as well'
   )
+  parser.add_argument(
+    '--json', metavar='FILE', help='write all numbers there as well'
+  )
   options = parser.parse_args(argv)
   if options.repeats < 1:
     parser.error('--repeats must be at least 1')
@@ -184,7 +197,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     for name in options.part:
       errors.choose('part', name, dict.fromkeys(part_names()))
-    parts = options.part or part_names()
+    parts = options.part or [x for x in part_names() if x != _GPU]
+    if parts == [_GPU]:
+      options.json = options.json or f'{_GPU}.json'
+      options.markdown = options.markdown or f'{_GPU}.md'
     for i, name in enumerate(parts):
       print(f'[{i + 1}/{len(parts)}] {name} ...', file=sys.stderr, flush=True)
       found, loads[name] = run_part_apart(name, options.repeats)
@@ -198,6 +214,16 @@ def main(argv: Sequence[str] | None = None) -> int:
   print(text)
   if options.markdown:
     atomic.write_text(options.markdown, text)
+  if options.json:
+    data = {
+      'machine': machine(),
+      'repeats': options.repeats,
+      'load_of_others': {
+        k: None if math.isnan(v) else v for k, v in loads.items()
+      },
+      'rows': [row._asdict() for row in rows],
+    }
+    atomic.write_text(options.json, json.dumps(data, indent=1) + '\n')
   return 0
 
 

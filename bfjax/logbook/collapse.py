@@ -107,7 +107,7 @@ class Watch:
     """Judges the newest training line.
 
     Args:
-      line: 'epoch' and the averages of `metrics.TrainMetrics`: 'train/loss',
+      line: 'epoch' and the averages of `averages.TrainMetrics`: 'train/loss',
         ...
       is_last: whether the training ends with it.
 

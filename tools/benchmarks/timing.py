@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import psutil
+try:
+  import psutil
+except ModuleNotFoundError:  # a machine that has no more than the part `gpu`
+  psutil = None
 
 
 class Row(NamedTuple):
@@ -151,9 +154,11 @@ def load_of_others() -> float:
   It is measured since the last call, or since this module was imported:
   (busy time of all CPUs - time of this process and of its children) / (time
   of all CPUs), 0 to 1. Call it once before a run and once after it. Over
-  less than some tenths of a second it is coarse.
+  less than some tenths of a second it is coarse. NaN without psutil.
   """
   global _last_times
+  if psutil is None:
+    return float('nan')
   now = _cpu_times()
   busy, own, total = (b - a for a, b in zip(_last_times, now, strict=True))
   _last_times = now
@@ -189,4 +194,4 @@ def _own_secs() -> float:
   return own
 
 
-_last_times = _cpu_times()
+_last_times = _cpu_times() if psutil else (0.0, 0.0, 0.0)
