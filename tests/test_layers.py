@@ -32,7 +32,7 @@ LAYERS = (
   ('pretrained',),
   ('training',),
   ('defaults',),
-  ('evaluating',),
+  ('evaluating', 'pages'),
   ('compare',),
   ('configfile', 'preflight'),
   ('recipes',),
