@@ -88,7 +88,7 @@ def test_a_page_that_cannot_be_drawn_is_a_warning(tmp_path, source, caplog):
   with caplog.at_level(logging.WARNING, 'bfjax'):
     runpage.write_at_end(tmp_path, source, source.labels)
   assert 'its page could not be written' in caplog.text
-  assert f'tools/report.py {tmp_path}' in caplog.text
+  assert f'bfjax report {tmp_path}' in caplog.text
   assert not (tmp_path / runpage.NAME).exists()
 
 

@@ -81,7 +81,7 @@ def write_at_end(
     why = str(error).rstrip('.') or type(error).__name__
     _log.warning(
       'The run is whole, but its page could not be written: %s. Once that is'
-      ' put right, `python tools/report.py %s` writes it.',
+      ' put right, `bfjax report %s` writes it.',
       *(why, workdir),
     )
 
