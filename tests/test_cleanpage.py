@@ -65,7 +65,10 @@ def write(out, source, **summary):
 def path(tmp_path_factory, source):
   out = tmp_path_factory.mktemp('cleaned')
   finding = {'false_rate': 0.01, 'evidence': {'cosine': 0.75, 'first': 1200}}
-  two, person = {**finding, 'classes': [0, 1]}, {'name': '<b>', 'rows': [1, 7]}
+  two, person = (
+    {**finding, 'classes': [0, 1]},
+    {'set': 'lfw', 'name': '<b>', 'rows': [1, 7]},
+  )
   write(
     out,
     source,
@@ -82,7 +85,7 @@ def path(tmp_path_factory, source):
     shared=[{**two, 'rows': [[1], [22]]}],
     overlap=[{**finding, 'classes': [5], 'rows': [[104]], 'other': person}],
   )
-  return cleanpage.write(out, source, source.labels, pages.Images())
+  return cleanpage.write(out, source, source.labels, {'lfw': pages.Images()})
 
 
 def test_it_says_what_was_found(path):
@@ -95,7 +98,8 @@ def test_it_says_what_was_found(path):
     'One person under two names? The surest 12 of 13',
     'Two people under one name?',
     'One image under two names',
-    'People of the other set, too',
+    'People of another set, too',
+    'lfw: <b>',
     'cosine 0.75, first 1,200, false rate 1.00 %',
     f'{pages.NAUGHTY[2]}: person 2',
     'The surest 2 of 2',

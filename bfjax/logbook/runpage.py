@@ -166,9 +166,9 @@ def _evaluation(workdir) -> list[page.Section]:
 
 
 def _about(config: Mapping, source) -> dict[str, str]:
-  facts = {
-    key: value if isinstance(value, str) else str(value)
-    for key, value in keys.flat({k: config[k] for k in _ABOUT if k in config})
-    if value not in (None, '', [], {}) and not keys.is_group(value)
+  """What the data are, and the keys of the config that are not 0 or empty."""
+  some = keys.flat({k: config[k] for k in _ABOUT if k in config})
+  return {
+    'data': source.fingerprint,
+    **{key: str(value) for key, value in some if value},
   }
-  return {'data': source.fingerprint, **facts}

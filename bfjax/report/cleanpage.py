@@ -1,6 +1,7 @@
 """The page of a cleaned set: report.html in the folder of tools/clean.py."""
 
 import pathlib
+import types
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ from bfjax.report import (
 NAME, SUMMARY = 'report.html', 'summary.json'
 _VERDICTS = 'verdicts.parquet', 'verdicts.tsv'
 _STRANGERS = 36  # shown
+_NONE: Mapping = types.MappingProxyType({})
 _SURE = 0.9
 _KEEP = 'keep'
 _MEANING = {
@@ -37,7 +39,7 @@ def write(
   out: pathlib.Path,
   source: labelled.Source,
   given: np.ndarray,
-  other: labelled.Images | None = None,
+  others: Mapping[str, labelled.Images] = _NONE,
 ) -> pathlib.Path:
   """Draws what tools/clean.py has found, and writes the page.
 
@@ -49,7 +51,7 @@ def write(
     out: the folder of `verdicts.parquet` (or .tsv) and `summary.json`.
     source: the data set.
     given: int32 [rows], the labels as given.
-    other: the images of the set that it was compared with, if it was.
+    others: name -> images of the sets that it was compared with.
 
   Returns:
     the path of the page.
@@ -68,7 +70,7 @@ def write(
     [page.Figures(_figures(summary, found, source))],
     [
       _verdicts(summary, found, source),
-      *findings.section(summary, source, other),
+      *findings.section(summary, source, others),
       *_strangers(found, source),
       *review.sections(found, source, given, 'Rows', words),
     ],

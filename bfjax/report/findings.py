@@ -15,14 +15,14 @@ _KINDS = {
   'splits': 'Two people under one name?',
   'junk': 'Nobody?',
   'shared': 'One image under two names',
-  'overlap': 'People of the other set, too',
+  'overlap': 'People of another set, too',
 }
 
 
 def section(
   found: Mapping[str, Sequence[Mapping]],
   source: labelled.Source,
-  other: labelled.Images | None = None,
+  others: Mapping[str, labelled.Images],
 ) -> list[page.Section]:
   """All findings about classes; nothing where there is none.
 
@@ -35,15 +35,16 @@ def section(
                       of two people in one
         evidence      name -> number
         false_rate    the share expected to be wrong of this and all surer ones
-        other         of 'overlap': {'name', 'rows'}, who it is in the other
-                      set, and rows of `other`
+        other         of 'overlap': {'set', 'name', 'rows'}, who it is in which
+                      other set, and rows of that
     source: the data set.
-    other: the images of the other set; None where there are none to show.
+    others: name -> images of other sets; of those that are not here, only what
+      the person is called is shown.
   """
   parts = []
   for kind, heading in _KINDS.items():
     of_kind = found.get(kind) or []
-    cases = [_case(one, source, other) for one in of_kind[:_SHOWN]]
+    cases = [_case(one, source, others) for one in of_kind[:_SHOWN]]
     if len(cases) < len(of_kind):
       heading = f'{heading} The surest {len(cases)} of {len(of_kind):,}'
     if cases:
@@ -57,7 +58,7 @@ def section(
   return [page.Section('Classes as a whole', words, parts)]
 
 
-def _case(one: Mapping, source, other) -> page.Case:
+def _case(one: Mapping, source, others) -> page.Case:
   """A finding: what speaks for it, and images of each class or person."""
   labels, rows = list(one['classes']), one['rows']
   groups = []
@@ -69,8 +70,10 @@ def _case(one: Mapping, source, other) -> page.Case:
     if len(labels) < len(rows):
       name = f'{name}: person {i + 1}'
     groups.append(_group(name, source, own))
-  if other is not None and one.get('other'):
-    groups.append(_group(one['other']['name'], other, one['other']['rows']))
+  if other := one.get('other'):
+    images = others.get(other['set'])
+    shown = other['rows'] if images is not None else []
+    groups.append(_group(f'{other["set"]}: {other["name"]}', images, shown))
   return page.Case(_evidence(one), '', groups)
 
 
