@@ -21,7 +21,7 @@ setuptools.setup(
   ],
   # Beside the package in a checkout, where users read and copy them.
   package_dir={'bfjax.configs': 'configs'},
-  package_data={'bfjax.report': ['*.html']},
+  package_data={'bfjax.report': ['*.html', '*.css', '*.js']},
   install_requires=[
     'absl-py',
     'argcomplete',
@@ -53,6 +53,8 @@ setuptools.setup(
     # Checkpoints of PyTorch and ONNX.
     'convert': _CONVERT,
     'fuzz': ['atheris; platform_machine == "x86_64"'],
+    # Pages are tried in Chromium.
+    'browser': ['selenium'],
     'test': [
       *_CONVERT,
       'faiss-cpu',

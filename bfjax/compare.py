@@ -9,7 +9,7 @@ import jax
 from bfjax import atomic, evaluating, training
 from bfjax.config import settings
 from bfjax.logbook import collapse
-from bfjax.report import modelreport, page, tables
+from bfjax.report import markdown, modelreport, tables
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def train_all(config, workdir: pathlib.Path) -> dict[str, dict[str, float]]:
   if jax.process_index():  # the first writes
     return scores_of
   collapsed = {k for k, x in scores_of.items() if collapse.COLLAPSED in x}
-  table = page.markdown_table(tables.of_trainings(scores_of, collapsed))
+  table = markdown.of_table(tables.of_trainings(scores_of, collapsed))
   lines = [table, '', _LEGEND]
   for name, scores in scores_of.items():
     if verdict := collapse.in_words(scores):

@@ -21,7 +21,7 @@ from bfjax import (
 )
 from bfjax.data import order
 from bfjax.evaluation import suite
-from bfjax.logbook import collapse, journal, late, progress, trace
+from bfjax.logbook import collapse, journal, late, progress, runpage, trace
 from bfjax.storage import checkpoint, diskerrors, wholeness
 
 _log = logging.getLogger(__name__)
@@ -97,6 +97,9 @@ def train_and_evaluate(config, workdir: pathlib.Path) -> dict[str, float]:
       elif start is not None:
         state = pretrained.fill(state, start)
       _train(config, workdir, run, benchmarks, manager, state, first_step)
+      checkpoint.wait(manager)
+      if jax.process_index() == 0:
+        runpage.write_at_end(workdir, run.source, run.given)
     return journal.final_scores(workdir)
 
 

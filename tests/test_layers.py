@@ -35,7 +35,7 @@ LAYERS = (
   ('pretrained',),
   ('training',),
   ('defaults',),
-  ('evaluating',),
+  ('evaluating', 'pages'),
   ('compare',),
   ('configfile', 'preflight'),
   ('recipes',),

@@ -1,7 +1,6 @@
 """Reports: what is written is read back, and pages are whole and safe."""
 
 import base64
-import html.parser
 import json
 import re
 
@@ -9,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+import pages
 from bfjax import errors
 from bfjax.evaluation import imagepairs
-from bfjax.report import modelreport, page, resultfiles, results, tables
+from bfjax.report import markdown, modelreport, resultfiles, results, tables
 
 pytestmark = pytest.mark.slow
 
@@ -70,37 +70,6 @@ def rank_found():
     {'CMC': curve},
   )
   return results.Found('search', ('rank1',), 0, '', analysis)
-
-
-class Page(html.parser.HTMLParser):
-  """Checks that tags are closed, and gathers what there is."""
-
-  VOID = ('meta', 'img', 'br', 'link')
-
-  def __init__(self):
-    super().__init__()
-    self.open, self.tags, self.sources, self.text = [], [], [], ''
-
-  def handle_starttag(self, tag, attributes):
-    self.tags.append(tag)
-    self.sources += [v for k, v in attributes if k in ('src', 'href')]
-    if tag not in self.VOID:
-      self.open.append(tag)
-
-  def handle_endtag(self, tag):
-    assert self.open.pop() == tag
-
-  def handle_data(self, data):
-    if self.open[-1:] != ['style']:
-      self.text += data
-
-
-def parse(path):
-  page = Page()
-  page.feed(path.read_text())
-  page.close()
-  assert not page.open
-  return page
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
@@ -201,7 +170,7 @@ def test_the_table_is_laid_out_as_the_papers():
   assert (texts[0][4], texts[1][4]) == ('50.00', '')
   accuracy = found.analysis.scores['insightface/accuracy']
   assert texts[1][0] == f'{100 * accuracy:.2f}'
-  lines = page.markdown_table(shown).splitlines()
+  lines = markdown.of_table(shown).splitlines()
   assert len(lines) == 4
   assert {line.count('|') for line in lines} == {10}
 
@@ -209,15 +178,14 @@ def test_the_table_is_laid_out_as_the_papers():
 def test_the_page_is_one_whole_file_that_fetches_nothing(tmp_path):
   one = make_record('mine', absent=['cfp_fp'], megaface=rank_found())
   text = modelreport.write(tmp_path, one, {'lfw': Images(60), 'megaface': None})
-  parsed = parse(tmp_path / 'results.html')
-  assert parsed.tags.count('img') == 5 + 2 * len(
-    one.found['lfw'].analysis.examples
-  )
-  assert all(x.startswith('data:image/') for x in parsed.sources)
+  parsed = pages.parse(tmp_path / 'results.html')
+  assert parsed.tags.count('svg') == 5
+  assert parsed.tags.count('img') == 2 * len(one.found['lfw'].analysis.examples)
+  assert all(x.startswith(('data:image/', '#')) for x in parsed.sources)
   assert 'script' not in parsed.tags
   assert '<script>alert(1)</script>' in parsed.text
   raw = (tmp_path / 'results.html').read_text()
-  assert not re.search(r'https?:|url\(|@import', raw)
+  assert not re.search(r'https?:|url\((?!#)|@import', raw)
   assert 'width=device-width' in raw
   assert 'prefers-color-scheme: dark' in raw
   for shown in ('Protocol: 100 pairs', 'absent', 'no cfp_fp', '2030-01-02'):
@@ -239,9 +207,9 @@ def test_the_best_of_several_is_bold_with_intervals(tmp_path):
   text = (tmp_path / 'comparison.md').read_text()
   assert f'**{strong.text}** [{strong.interval}]' in text
   assert f'**{weak.text}**' not in text
-  parsed = parse(tmp_path / 'comparison.html')
+  parsed = pages.parse(tmp_path / 'comparison.html')
   assert parsed.tags.count('strong') == 2  # one a protocol
-  assert parsed.tags.count('img') == 2  # their curves
+  assert parsed.tags.count('svg') == 2  # their curves
   written = json.loads((tmp_path / 'comparison.json').read_text())
   best = [x['model'] for x in written['cells'] if x['best']]
   assert best == ['strong'] * 2
@@ -261,7 +229,7 @@ def test_a_comparison_says_once_what_all_models_have_in_common(tmp_path):
   assert text.count('2030-01-02') == 1
   assert '- model.source.workdir: /runs/one' in text
   assert text.count('- model.source.step: 7') == 1
-  parsed = parse(tmp_path / 'comparison.html')
+  parsed = pages.parse(tmp_path / 'comparison.html')
   assert parsed.text.count('2030-01-02') == 1
 
 
@@ -270,9 +238,9 @@ def test_a_training_that_went_wrong_is_noted_at_the_table(tmp_path):
   bad.about[results.TRAINING] = 'collapsed in epoch 4'
   said = 'bad: its training collapsed in epoch 4.'
   assert said in modelreport.write(tmp_path, bad, {})
-  assert said in parse(tmp_path / 'results.html').text
+  assert said in pages.parse(tmp_path / 'results.html').text
   assert said in modelreport.compare(tmp_path, [good, bad])
-  assert said in parse(tmp_path / 'comparison.html').text
+  assert said in pages.parse(tmp_path / 'comparison.html').text
 
 
 def test_equally_good_models_are_both_the_best():
@@ -307,8 +275,9 @@ def test_a_benchmark_that_only_some_have(tmp_path):
 def test_examples_without_images_are_told_by_their_names(tmp_path):
   one = make_record('mine')
   modelreport.write(tmp_path, one, {'lfw': None})
-  parsed = parse(tmp_path / 'results.html')
-  assert parsed.tags.count('img') == 4
+  parsed = pages.parse(tmp_path / 'results.html')
+  assert parsed.tags.count('svg') == 4
+  assert 'img' not in parsed.tags
   row, name = one.found['lfw'].analysis.examples[0].images[0]
   assert name == f'{NAUGHTY}/{row}.jpg'
   assert name in parsed.text
@@ -320,4 +289,4 @@ def test_an_image_that_cannot_be_shown_spoils_no_report(tmp_path):
       return [b'no image' for _ in rows]
 
   modelreport.write(tmp_path, make_record('mine'), {'lfw': Broken(60)})
-  assert parse(tmp_path / 'results.html').tags.count('img') > 4
+  assert pages.parse(tmp_path / 'results.html').tags.count('img') > 4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tiny
-from bfjax import compare, errors, evaluating, feed, setup, training
+from bfjax import compare, errors, evaluating, feed, pages, setup, training
 from bfjax.config import settings
 from bfjax.logbook import collapse, journal
 from bfjax.storage import checkpoint
@@ -165,6 +165,18 @@ def test_a_run_leaves_its_records(cache_dir, finished):
   classes = (finished / 'classes.tsv').read_text().splitlines()
   assert classes[3].split('\t') == ['3', run.source.class_names[3]]
   assert list((finished / 'tensorboard').iterdir())
+
+
+def test_the_page_of_a_run_is_made_again_as_it_was(finished):
+  path = finished / 'report.html'
+  first = path.read_text()
+  for part in ('Over the epochs', 'Cosines and boundary', 'Corrected rows'):
+    assert part in first
+  path.unlink()
+  assert pages.write(finished) == path
+  assert path.read_text() == first
+  with pytest.raises(errors.UserError, match='neither the workdir of a run'):
+    pages.write(finished / 'checkpoints')
 
 
 def test_the_correction_log_is_the_label_table(cache_dir, finished):

@@ -1,4 +1,9 @@
-"""Compares several models, runs or checkpoints in one table.
+"""Makes a page again, or compares several models in one table.
+
+    bfjax report runs/mine
+
+writes runs/mine/report.html, as the end of the training does: what the run did,
+and its corrected rows to look at; or that of a folder of tools/clean.py.
 
     bfjax report runs/arcface runs/boundaryface --out comparison
     bfjax report runs/mine@best runs/mine@12000 --out comparison
@@ -30,7 +35,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   parser = command.Parser(__doc__)
   add = parser.add_argument
   add('models', nargs='+', metavar='MODEL', help='MODEL or MODEL@CHECKPOINT')
-  add('--out', required=True, type=pathlib.Path, help='where the files go')
+  add(
+    '--out',
+    type=pathlib.Path,
+    help='where the comparison goes; without it, a page is made',
+  )
   add(
     '--config',
     default='',
@@ -46,14 +55,20 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: argparse.Namespace) -> None:
-  """Evaluates what is not evaluated yet, and writes the comparison.
+  """Writes a page; with --out, evaluates and compares models.
 
   Raises:
     UserError: if a model cannot be read or evaluated, or the benchmarks were
       not run in one way for all of them.
   """
+  from bfjax import pages
   from bfjax.report import modelreport, resultfiles
 
+  if arguments.out is None:
+    if len(arguments.models) > 1:
+      raise errors.UserError('To compare models, give --out=DIR.')
+    print(f'Wrote {pages.write(pathlib.Path(arguments.models[0]))}')
+    return
   several = []
   for given, name in zip(
     arguments.models, _names(arguments.models), strict=True

@@ -1,7 +1,5 @@
 """The sheet of corrections: some corrected samples beside their classes."""
 
-import collections
-import os
 import pathlib
 
 import numpy as np
@@ -9,10 +7,10 @@ from matplotlib import figure
 
 from bfjax import atomic
 from bfjax.data import images, labelled
+from bfjax.report import classes, review
 from bfjax.text import printable
 
 PICTURED = 8  # corrected samples in a picture
-_LOOKED_AT = 100  # images of a class, for the name of their folder
 _LONGEST = 17  # characters above an image
 _COLOURS = {'sample': 'black', 'given': 'tab:red', 'new': 'tab:green'}
 
@@ -68,8 +66,12 @@ def picture_corrections(
         axis.imshow(images.decode_whole(source.read(np.array([shown_row]))[0]))
     line[0].set_ylabel(f'row {row}', fontsize=8)
     _write_above(line[0], 1, *_judged(source, old, new, row))
-    _write_above(line[1], 3, f'given: {_class_name(source, given, old)}')
-    _write_above(line[4], 3, f'new: {_class_name(source, given, new)}')
+    old_name, new_name = (
+      classes.title(source, label, np.flatnonzero(given == label))
+      for label in (old, new)
+    )
+    _write_above(line[1], 3, f'given: {old_name}')
+    _write_above(line[4], 3, f'new: {new_name}')
   with atomic.writing(path) as draft:
     sheet.savefig(draft, format='png')
   return images.decode_whole(path.read_bytes())
@@ -84,29 +86,8 @@ def _examples(rng, wanted, corrected):
 
 def _judged(source, old, new, row):
   """What the truth says of a correction, and the colour to say it in."""
-  if source.true_labels is None:
-    return ('',)
-  true = source.true_labels[row]
-  if true == new:
-    return 'right', _COLOURS['new']
-  if true == labelled.NOBODY:
-    why = 'is nobody of them'
-  else:
-    why = 'was right' if true == old else f'is {source.class_names[true]}'
-  return f'wrong: {why}', _COLOURS['given']
-
-
-def _class_name(source, given, label):
-  """The label as the user writes it, and the folder of most of its images."""
-  name = str(source.class_names[label])
-  rows = np.flatnonzero(given == label)[:_LOOKED_AT]
-  folders = collections.Counter(
-    os.path.basename(os.path.dirname(source.name(row))) for row in rows
-  )
-  [(folder, count)] = folders.most_common(1) or [('', 0)]
-  if folder in ('', name) or 2 * count <= len(rows):
-    return name
-  return f'{name} ({folder})'
+  said = review.truth(source, old, new, row)
+  return said, _COLOURS['new' if said == 'right' else 'given']
 
 
 def _write_above(axis, num_images, text, colour='black'):

@@ -11,15 +11,19 @@ import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import cv2
-import numpy as np
-
 from bfjax import atomic, errors
 from bfjax.config import keys
-from bfjax.data import images as images_lib
-from bfjax.report import charts, page, resultfiles, results, tables
+from bfjax.report import (
+  charts,
+  html,
+  markdown,
+  page,
+  resultfiles,
+  results,
+  tables,
+  thumbnails,
+)
 
-_SIDE = 112  # pixels of the images of a page, at most
 _LEGEND = 'In per cent, with the 95 % bootstrap interval over pairs or probes.'
 _BEST = (
   'The best number of a column and protocol is bold. The difference of another'
@@ -43,14 +47,16 @@ def write(
     what results.md says.
   """
   # First: the numbers have taken the most time.
-  drawn = resultfiles.write(folder, one)
+  resultfiles.write(folder, one)
   sections = [
     page.Section(
       tables.title(name),
       f'Protocol: {found.protocol}',
-      tables.of_scores(found.analysis),
-      [page.Picture(x, k) for k, x in drawn[name].items()],
-      [_case(x, files_of.get(name)) for x in found.analysis.examples],
+      [
+        tables.of_scores(found.analysis),
+        _charts(charts.draw_all(found.analysis, charts.svg)),
+        *_cases(found.analysis.examples, files_of.get(name)),
+      ],
     )
     for name, found in one.found.items()
   ]
@@ -88,14 +94,14 @@ def compare(folder: pathlib.Path, several: Sequence[results.Evaluation]) -> str:
       continue
     title = tables.title(name)
     protocols[title] = next(iter(found.values())).protocol
-    pictures = _common_charts(found)
-    sections.append(
-      page.Section(title, f'Protocol: {protocols[title]}', charts=pictures)
-    )
-    for picture in pictures:
-      file = resultfiles.file_name(f'{title}_{picture.text}.png')
+    drawn = {}
+    for of_what, curves in _common_curves(found).items():
+      drawn[of_what] = charts.draw_curves(curves, of_what, charts.svg)
+      file = resultfiles.file_name(f'{title}_{of_what}.png')
       with atomic.writing(folder / file) as draft:
-        draft.write_bytes(picture.content)
+        draft.write_bytes(charts.draw_curves(curves, of_what))
+    words = f'Protocol: {protocols[title]}'
+    sections.append(page.Section(title, words, [_charts(drawn)]))
   text = _comparison_json(table, protocols, _absent(several))
   atomic.write_text(folder / 'comparison.json', text)
   title = f'{len(several)} models compared'
@@ -105,65 +111,56 @@ def compare(folder: pathlib.Path, several: Sequence[results.Evaluation]) -> str:
 def _write(path, title, several, table, sections) -> str:
   """Writes the page of one evaluation or several; returns the Markdown."""
   absent = _absent(several).items()
-  notes = [
-    f'{one.name}: its training {one.about[results.TRAINING]}.'
-    for one in several
-    if results.TRAINING in one.about
-  ]
+  legend = _LEGEND if len(several) == 1 else f'{_LEGEND} {_BEST}'
+  lead = [table, page.Words(legend)]
+  for one in several:
+    if words := one.about.get(results.TRAINING):
+      lead.append(page.Words(f'{one.name}: its training {words}.', strong=True))
   made = page.Page(
     title,
-    table,
-    _LEGEND if len(several) == 1 else f'{_LEGEND} {_BEST}',
-    notes,
+    lead,
     sections + [page.Section(k, f'absent: {why}') for k, why in absent],
+    'What was evaluated',
     _about(several),
   )
-  return page.write(path, made)
+  html.write(path.with_name(f'{path.name}.html'), made)
+  text = markdown.render(made)
+  atomic.write_text(f'{path}.md', text)
+  return text
 
 
-def _common_charts(found: Mapping[str, results.Found]) -> list[page.Picture]:
-  """The curves of some models on one benchmark, those of a title in one."""
+def _charts(drawn: Mapping[str, bytes]) -> page.Charts:
+  return page.Charts([page.Picture(x, k, 'svg') for k, x in drawn.items()])
+
+
+def _common_curves(
+  found: Mapping[str, results.Found],
+) -> dict[str, dict[str, results.Curve]]:
+  """Title -> model -> curve, of some models on one benchmark."""
   curves: dict = {}
   for model, one in found.items():
     for title, curve in one.analysis.curves.items():
       curves.setdefault(title, {})[model] = curve
-  return [
-    page.Picture(charts.draw_curves(x, title), title)
-    for title, x in curves.items()
-  ]
+  return curves
 
 
-def _case(example: results.Example, images) -> page.Case:
-  """An example with its images, or with their names where there are none."""
-  score = f'{example.score:.3f}'
-  if images is None:
-    names = ', '.join(text for _, text in example.images)
-    return page.Case(f'{example.caption}: {names}', score, [])
-  contents = images.read(np.array([row for row, _ in example.images]))
-  pictures = [
-    page.Picture(_small(content), text, 'jpeg')
-    for content, (_, text) in zip(contents, example.images, strict=True)
-  ]
-  return page.Case(example.caption, score, pictures)
-
-
-def _small(content: bytes) -> bytes:
-  """An encoded image as a JPEG of at most 112 pixels a side.
-
-  Grey where it cannot be decoded: the numbers are right without it.
-  """
-  try:
-    image = images_lib.decode_whole(content)
-  except errors.UserError:
-    image = np.full((_SIDE, _SIDE, 3), 128, np.uint8)
-  scale = _SIDE / max(image.shape[:2])
-  if scale < 1:
-    image = cv2.resize(
-      image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
-    )
-  quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
-  image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-  return cv2.imencode('.jpg', image, quality)[1].tobytes()
+def _cases(examples: Sequence[results.Example], images) -> list[page.Cases]:
+  """Examples with their images, or with their names where there are none."""
+  cases = []
+  for example in examples:
+    caption, rows = example.caption, [row for row, _ in example.images]
+    names = [name for _, name in example.images]
+    pictures = []
+    if images is None:
+      caption = f'{caption}: {", ".join(names)}'
+    else:
+      pictures = [
+        page.Picture(x, name, 'jpeg')
+        for x, name in zip(thumbnails.read(images, rows), names, strict=True)
+      ]
+    group = page.Group('', pictures)
+    cases.append(page.Case(caption, f'{example.score:.3f}', [group]))
+  return [page.Cases('Hardest cases', cases)] if cases else []
 
 
 def _absent(several) -> dict[str, str]:

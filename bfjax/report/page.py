@@ -1,33 +1,19 @@
-"""Reports as files: one page of HTML that fetches nothing, and Markdown.
+"""What a page says: whatever reports fills in a `Page`, of parts.
 
-Whatever reports fills in a `Page`; what it looks like is in page.html.
+`html` and `markdown` write it. What each kind of part looks like is in
+page.html and page.css, what it does in page.js.
 """
 
-import base64
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jinja2
-
-from bfjax import atomic
-from bfjax import text as text_lib
-
 
 class Picture(NamedTuple):
-  """An encoded image, 'png' or 'jpeg', and the text under it."""
+  """An encoded image, 'png', 'jpeg' or 'svg', and the text with it."""
 
   content: bytes
   text: str
   kind: str = 'png'
-
-
-class Case(NamedTuple):
-  """Images to look at side by side: what is to be seen, and their score."""
-
-  caption: str
-  score: str
-  pictures: Sequence[Picture]
 
 
 class Cell(NamedTuple):
@@ -39,97 +25,130 @@ class Cell(NamedTuple):
   margin: str = ''  # the interval of its difference to the best
 
 
+# What is in each column of a table: a label or a number.
+Row = Sequence[str | Cell]
+
+
 class Table(NamedTuple):
-  """Headings of columns, and rows of what is in each: a label or a number."""
+  """Headings of columns, and rows."""
 
   headings: Sequence[str]
-  rows: Sequence[Sequence[str | Cell]]
+  rows: Sequence[Row]
+  title: str = ''
+
+
+class Words(NamedTuple):
+  """A paragraph; one that stands out, as of a warning, if it is `strong`."""
+
+  text: str
+  strong: bool = False
+
+
+class Figure(NamedTuple):
+  """One number to be seen first: '96.05 %', and what it is."""
+
+  number: str
+  label: str
+
+
+class Figures(NamedTuple):
+  """Numbers side by side."""
+
+  figures: Sequence[Figure]
+
+
+class Charts(NamedTuple):
+  """Charts side by side, each with its text as title."""
+
+  pictures: Sequence[Picture]
+
+
+class Slides(NamedTuple):
+  """Pictures of which a slider shows one; the last one first."""
+
+  of_what: str  # a slide each: 'epoch'
+  names: Sequence[str]  # of each: '7'
+  pictures: Sequence[Picture]
+
+
+class Group(NamedTuple):
+  """Images of one kind, such as those of a class."""
+
+  title: str
+  pictures: Sequence[Picture]
+
+
+class Case(NamedTuple):
+  """Images to look at side by side: what is to be seen, and their score."""
+
+  caption: str
+  score: str
+  groups: Sequence[Group]
+
+
+class Cases(NamedTuple):
+  """Cases under a heading of their own."""
+
+  title: str
+  cases: Sequence[Case]
+
+
+class Judgement(NamedTuple):
+  """What is said of a row of a data set, for a person to agree or not.
+
+  Attributes:
+    row: its number.
+    path: its name.
+    verdict: what is said: 'relabel'.
+    picture: its image.
+    given: the class that it was given, with images.
+    proposed: the class proposed, likewise; None where none is.
+    given_cosine, proposed_cosine, confidence: None where they are not known.
+    since: the epoch since which this has been said; 0 where that is not known.
+    facts: what else is known, in words.
+  """
+
+  row: int
+  path: str
+  verdict: str
+  picture: Picture
+  given: Group
+  proposed: Group | None
+  given_cosine: float | None = None
+  proposed_cosine: float | None = None
+  confidence: float | None = None
+  since: int = 0
+  facts: Sequence[str] = ()
+
+
+class Review(NamedTuple):
+  """Judgements to filter, to sort and to mark as wrong.
+
+  The marks are downloaded as a file of lines `row<TAB>path<TAB>mark`, under
+  such a heading; the mark is 'wrong', the path has the bytes of the name.
+  """
+
+  judgements: Sequence[Judgement]
+
+
+# Each has a macro in page.html.
+Part = Table | Words | Figures | Charts | Slides | Group | Cases | Review
+SCRIPTED = Slides, Review  # those of which page.js does something
 
 
 class Section(NamedTuple):
-  """A part of a page: numbers, charts of them, and images to look at."""
+  """A part of a page: what a reader must know of it, and what it shows."""
 
   title: str
-  text: str  # what a reader must know of all its numbers
-  table: Table | None = None
-  charts: Sequence[Picture] = ()
-  cases: Sequence[Case] = ()
+  text: str
+  parts: Sequence[Part] = ()
 
 
 class Page(NamedTuple):
   """All that a report says."""
 
   title: str
-  table: Table
-  legend: str  # what its numbers are
-  notes: Sequence[str]  # what a reader of the table must know besides
+  lead: Sequence[Part]  # before all sections
   sections: Sequence[Section]
+  of_what: str  # the heading of `about`: 'What was evaluated'
   about: Mapping[str, Mapping[str, str]]  # name of a model -> fact -> value
-
-
-def write(path: pathlib.Path, page: Page) -> str:
-  """Writes a page as `path`.html and `path`.md, and returns the Markdown.
-
-  Charts and cases are in the HTML alone.
-  """
-  atomic.write_text(f'{path}.html', _html(page))
-  text = _markdown(page)
-  atomic.write_text(f'{path}.md', text)
-  return text
-
-
-def markdown_table(table: Table) -> str:
-  """A table as Markdown: the best in bold, intervals in brackets."""
-  return _rendered(table, _marked)
-
-
-def _html(page: Page) -> str:
-  environment = jinja2.Environment(
-    loader=jinja2.PackageLoader(__package__, '.'),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
-  environment.filters['data'] = _data
-  template = environment.get_template('page.html')
-  return text_lib.printable(template.render(page._asdict()))
-
-
-def _data(picture: Picture) -> str:
-  """The image itself as an address."""
-  encoded = base64.b64encode(picture.content).decode()
-  return f'data:image/{picture.kind};base64,{encoded}'
-
-
-def _markdown(page: Page) -> str:
-  parts = [f'# {page.title}', markdown_table(page.table), page.legend]
-  parts += page.notes
-  cells = [x for row in page.table.rows for x in row if isinstance(x, Cell)]
-  if any(cell.margin for cell in cells):
-    parts += ['To the best:', _rendered(page.table, _margin)]
-  for section in page.sections:
-    parts += [f'## {section.title}', section.text]
-    if section.table:
-      parts.append(markdown_table(section.table))
-  parts.append('## What was evaluated')
-  for name, facts in page.about.items():
-    lines = [f'- {key}: {value}' for key, value in facts.items()]
-    parts.append('\n'.join([f'{name}:', '', *lines]))
-  return text_lib.printable('\n\n'.join(parts)) + '\n'
-
-
-def _rendered(table, text_of) -> str:
-  rows = [
-    [x if isinstance(x, str) else text_of(x) for x in row] for row in table.rows
-  ]
-  return text_lib.table([table.headings, *rows])
-
-
-def _marked(cell: Cell) -> str:
-  shown = f'**{cell.text}**' if cell.best else cell.text
-  return f'{shown} [{cell.interval}]' if cell.interval else shown
-
-
-def _margin(cell: Cell) -> str:
-  return 'best' if cell.best else cell.margin or '-'

@@ -24,29 +24,23 @@ RESULTS, FOLDER, _OUTCOMES = 'results.json', 'results', 'outcomes.npz'
 _REMEDY = '--mode=eval of bfjax.main writes it.'
 
 
-def write(
-  folder: pathlib.Path, one: results.Evaluation
-) -> dict[str, dict[str, bytes]]:
+def write(folder: pathlib.Path, one: results.Evaluation) -> None:
   """Writes the files above; `results.json` last, so it tells of a whole.
 
   What an evaluation before has left there, and is not written again, goes.
-
-  Returns:
-    the charts: name of a benchmark -> title -> PNG.
   """
   (folder / FOLDER).mkdir(parents=True, exist_ok=True)
   (folder / RESULTS).unlink(missing_ok=True)
   for path in (folder / FOLDER).iterdir():
     if path.suffix in ('.json', '.png', '.npz'):
       path.unlink()
-  arrays, drawn = {}, {}
+  arrays = {}
   for name, found in one.found.items():
     stem, analysis = folder / FOLDER / file_name(name), found.analysis
     explained = ('curves', 'histograms', 'examples')
     shown = {part: getattr(analysis, part) for part in explained}
     atomic.write_text(f'{stem}.json', _dumps(shown, indent=None))
-    drawn[name] = charts.draw_all(analysis)
-    for title, picture in drawn[name].items():
+    for title, picture in charts.draw_all(analysis).items():
       with atomic.writing(f'{stem}_{file_name(title)}.png') as draft:
         draft.write_bytes(picture)
     for score, outcomes in analysis.outcomes.items():
@@ -59,7 +53,6 @@ def write(
   ):
     np.savez_compressed(file, **arrays)
   atomic.write_text(folder / RESULTS, _dumps(_summary(one)))
-  return drawn
 
 
 def read(folder: pathlib.Path) -> results.Evaluation:
