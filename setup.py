@@ -4,6 +4,7 @@ import pathlib
 
 import setuptools
 
+_DOCS = ['mkdocs-material', 'mkdocstrings[python]']
 _CONVERT = ['jax2onnx', 'onnx', 'onnxruntime', 'safetensors', 'torch']
 
 setuptools.setup(
@@ -55,12 +56,17 @@ setuptools.setup(
     'fuzz': ['atheris; platform_machine == "x86_64"'],
     # Pages are tried in Chromium.
     'browser': ['selenium'],
+    'docs': _DOCS,
     'test': [
       *_CONVERT,
+      *_DOCS,
       'faiss-cpu',
       'hypothesis',
+      'ipykernel',
       'mtcnn',
       'mypy',
+      'nbclient',
+      'nbformat',
       'psutil',
       'pytest',
       'pytest-xdist',
