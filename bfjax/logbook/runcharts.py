@@ -11,6 +11,7 @@ from matplotlib import ticker
 from bfjax.report import charts, page, tables
 
 _POINTS = 400  # of a curve; of more, the means of as many stretches
+_DECADE = 10  # from the least to the most, for a logarithmic axis
 _MARKED = 40  # of fewer points, each is marked
 
 
@@ -76,6 +77,7 @@ def draw(lines: Sequence[Mapping], steps_per_epoch: int) -> list[page.Picture]:
   }
   panels = list(_PANELS)
   panels.insert(2, Panel('Verification accuracy, %', of_pairs, is_rate=True))
+  last = 1.01 * max((x['step'] for x in lines), default=1) / steps_per_epoch
   pictures = []
   for panel in panels:
     curves = {
@@ -84,7 +86,7 @@ def draw(lines: Sequence[Mapping], steps_per_epoch: int) -> list[page.Picture]:
       if name in names
     }
     if any(len(x) for x, _ in curves.values()):
-      drawn = charts.svg(_chart(panel, curves))
+      drawn = charts.svg(_chart(panel, curves, last))
       pictures.append(page.Picture(drawn, panel.title, 'svg'))
   return pictures
 
@@ -101,7 +103,8 @@ def series(
   return points[:, 0] / steps_per_epoch, points[:, 1]
 
 
-def _chart(panel: Panel, curves):
+def _chart(panel: Panel, curves, last: float):
+  """A panel with its curves, to the last epoch."""
   sheet, axis = charts.page_chart()
   factor = 100 if panel.is_rate else 1
   for i, (shown, (x, y)) in enumerate(curves.items()):
@@ -114,16 +117,17 @@ def _chart(panel: Panel, curves):
       marker='o' if len(x) < _MARKED else '',
       markersize=3,
     )
-  if panel.is_log and all((y > 0).all() for _, y in curves.values()):
+  drawn = np.concatenate([y for _, y in curves.values()])
+  if panel.is_log and drawn.max() >= _DECADE * drawn.min() > 0:
     axis.set_yscale('log')
     axis.yaxis.set_minor_locator(ticker.NullLocator())
   elif panel.is_from_zero:
-    axis.set_ylim(0, 1.1 * max(y.max(initial=0) for _, y in curves.values()))
+    axis.set_ylim(0, 1.1 * drawn.max())
   else:
     axis.margins(y=0.08)
     axis.yaxis.set_major_locator(ticker.MaxNLocator(5))
   axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
-  axis.set_xlim(0, None)
+  axis.set_xlim(0, last)
   axis.set_xlabel('epoch')
   if any(curves):
     charts.legend(axis, len(curves))
@@ -165,7 +169,7 @@ def where_time_went(
       if what not in (name, 'secs') and share is not None:
         found[what] = found.get(what, 0.0) + share * line['time/secs']
   if found:
-    return found
+    return dict(sorted(found.items(), key=lambda x: -x[1]))
   steps, before = 0.0, 0
   for line in lines:
     if line.get('images_per_sec'):
