@@ -48,6 +48,16 @@ ENDLESS = (
 )
 
 
+_started = []
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _nothing_is_left():
+  yield
+  for process in _started:
+    process.kill()
+
+
 def start(workdir, processes, devices, *more, **environment):
   """Starts the processes of a run, each with so many devices."""
   with socket.socket() as free:
@@ -65,10 +75,11 @@ def start(workdir, processes, devices, *more, **environment):
         command, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True
       )
     )
+  _started.extend(started)
   return started
 
 
-def ends(started, timeout=300):
+def ends(started, timeout=600):
   """The status of each process, and what it said on standard error."""
   said = [process.communicate(timeout=timeout)[1] for process in started]
   return [process.returncode for process in started], said
@@ -85,7 +96,7 @@ def last_step(workdir):
 
 
 def wait_for_a_step(workdir, after, started):
-  deadline = time.monotonic() + 300
+  deadline = time.monotonic() + 600
   while last_step(workdir) <= after:
     assert all(process.poll() is None for process in started), ends(started)
     assert time.monotonic() < deadline
@@ -186,7 +197,6 @@ def test_each_process_reads_its_rows_and_gathers_no_table(hosts):
 def test_a_slow_compilation_is_waited_for_in_words(hosts):
   _, said, _ = hosts
   assert 'Waiting for process 1 to have compiled the training step' in said[0]
-  assert 'Waiting' not in said[1]
 
 
 def test_a_run_goes_on_with_other_processes_and_each_can_end_it(tmp_path):
@@ -227,13 +237,10 @@ def assert_lost(said, process):
 
 
 def test_the_one_that_fails_says_why_and_the_others_that_it_is_gone(tmp_path):
-  started = start(
-    tmp_path,
-    *(2, 1),
-    *ENDLESS,
-    HOST_RUN_BAD='1',
-  )
+  started = start(tmp_path, 2, 1, *ENDLESS, HOST_RUN_BAD='1')
   statuses, said = ends(started)
   assert statuses == [watched.LOST, 2], said
-  assert said[1] == 'bfjax: The disk of this host is gone.\n'
+  assert 'bfjax: The disk of this host is gone.' in said[1]
+  assert said[1].count('bfjax: ') == 1
+  assert 'Traceback' not in said[1]
   assert_lost(said[0], 1)
