@@ -57,7 +57,7 @@ def of_classes(
     progress: what a progress bar is headed; '' for none.
   """
   sums = np.zeros((num_classes, features.shape[1]))
-  for start in _bar(range(0, len(labels), _BLOCK), progress):
+  for start in bar(range(0, len(labels), _BLOCK), progress):
     some = labels[start : start + _BLOCK]
     order = np.argsort(some, kind='stable')
     order = order[np.searchsorted(some[order], 0) :]
@@ -73,14 +73,31 @@ def of_classes(
   )
 
 
+def within(of_classes: Means) -> np.ndarray:
+  """The mean cosine between two different rows of each class, float64 [n].
+
+      (size length^2 - 1) / (size - 1)
+
+  0 for a class of fewer than two rows.
+  """
+  sizes = np.maximum(of_classes.sizes, 2)
+  found = (sizes * of_classes.lengths**2 - 1) / (sizes - 1)
+  return np.where(of_classes.sizes > 1, found, 0.0)
+
+
 class ByClass:
   """The rows of each class of some labels, int [n], -1 for none."""
 
   def __init__(self, labels: np.ndarray, num_classes: int):
+    self._labels = labels
     self._order = np.argsort(labels, kind='stable')
     self._ends = np.searchsorted(
       labels, np.arange(num_classes + 1), sorter=self._order
     )
+
+  def sorted(self) -> tuple[np.ndarray, np.ndarray]:
+    """All rows, int64 [n], class by class, and their labels."""
+    return self._order, self._labels[self._order]
 
   def rows(self, label: int) -> np.ndarray:
     """The rows of a class, int64, ascending."""
@@ -97,12 +114,13 @@ class ByClass:
       progress: what a progress bar is headed; '' for none.
     """
     large = np.flatnonzero(np.diff(self._ends) >= fewest)
-    for label in _bar(large.tolist(), progress):
+    for label in bar(large.tolist(), progress):
       rows = self.rows(label)
       yield label, rows, unit(features[rows])
 
 
-def _bar(steps, progress):
+def bar(steps, progress: str) -> tqdm.tqdm:
+  """`steps` with a progress bar; without one where `progress` is ''."""
   return tqdm.tqdm(
     steps, desc=progress, unit_scale=True, delay=1, disable=not progress
   )
