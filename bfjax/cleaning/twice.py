@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
-from bfjax.cleaning import chance, means
+from bfjax.cleaning import chance, links, means
 from bfjax.cleaning.findings import SHOWN, Finding
 from bfjax.evaluation import search
 
+KIND = 'twice'
 FALSE_RATE = 0.01  # of all that is found, the share that may be wrong
 _NEAREST = 8  # classes that are looked at for each
 _SAMPLE = 3000  # classes whose cosines tell the chance
@@ -62,7 +61,7 @@ def find(
       'second_nearer': of_b,
     }
     out.append(
-      Finding('twice', (a, b), float(rates[i]), evidence, (rows_a, rows_b))
+      Finding(KIND, (a, b), float(rates[i]), evidence, (rows_a, rows_b))
     )
   return out
 
@@ -106,17 +105,15 @@ def merged(found: Iterable[Finding], num_classes: int) -> np.ndarray:
   """The class that each becomes where one person is to be one class.
 
   Args:
-    found: what `find` has found, or those of it that are believed.
+    found: those that are believed; other kinds do not count.
     num_classes: how many classes there are.
 
   Returns:
     int32 [num_classes], the lowest of all classes that are one person, by way
     of others too.
   """
-  pairs = np.array([x.classes for x in found], np.int64).reshape(-1, 2)
-  graph = sparse.coo_array(
-    (np.ones(len(pairs), bool), tuple(pairs.T)), (num_classes, num_classes)
-  )
-  _, person = csgraph.connected_components(graph, directed=False)
+  pairs = [x.classes for x in found if x.kind == KIND]
+  first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+  person = links.groups(first, second, num_classes)
   _, lowest = np.unique(person, return_index=True)
   return lowest[person].astype(np.int32)
