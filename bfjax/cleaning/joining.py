@@ -1,4 +1,4 @@
-"""Two sets made one: people of both are one class, the others keep their own."""
+"""Two sets made one: shared people are one class, others keep their own."""
 
 from collections.abc import Sequence
 

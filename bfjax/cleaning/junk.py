@@ -8,8 +8,9 @@ from bfjax.cleaning.findings import SHOWN, Finding
 
 FALSE_RATE = 0.01  # of all that is found, the share that may be wrong
 _FEWEST = 4  # rows, for which it can be told
-# Of a class of nobody, less than this share of rows are of one person.
-_SHARE = 1 / 3
+# Of a class of nobody, less than this share of rows are of one person: more
+# than none, as a network that was trained with the label draws them together.
+_SHARE = 0.4
 
 
 def find(
@@ -19,7 +20,7 @@ def find(
 
   If a share s of a class is one person, and the rest anyone, then two of its
   rows have the cosine c s^2 on average, where c is that of one person's rows.
-  Classes of nobody have a share below a third, which is also far below those of
+  Those of nobody have a share below _SHARE, which is also far below those of
   the other classes, taken for normal.
 
   Evidence: `share` of the class that is of one person, and `usual`, the median;

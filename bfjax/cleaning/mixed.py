@@ -11,7 +11,7 @@ FALSE_RATE = 0.05
 # Rows of each of the two, at least, and their share of the class.
 _FEWEST, _SMALLEST = 4, 0.15
 # Each of the two holds together as half of the classes do, times this.
-_COHERENT = 0.5
+_COHERENT = 0.6
 _ROUNDS = 20
 
 

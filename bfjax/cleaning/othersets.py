@@ -1,4 +1,4 @@
-"""Another set than the one that is cleaned: its images, who is who, features."""
+"""Another set than the one being cleaned: images, who is who, features."""
 
 import dataclasses
 import functools
