@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+import spheres
 from bfjax.cleaning import chance
-from tests.people import unit
 
 
 def directions(count, dim, seed):
-  return unit(np.random.default_rng(seed).normal(size=(count, dim)))
+  return spheres.unit(np.random.default_rng(seed).normal(size=(count, dim)))
 
 
 @pytest.mark.parametrize('dim', [8, 24, 128])

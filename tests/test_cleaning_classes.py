@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+import spheres
 from bfjax.cleaning import classes, means, mixed, twice
-from tests.people import People, unit
 
 PEOPLE, ROWS = 120, 12
 TWICE, TWO, JUNK = ((0, 1), (4, 5)), (10, 11, 12), (20, 21)
@@ -14,7 +14,7 @@ COPIES = ((30, 31), (40, 52))  # classes that have an image in common
 @pytest.fixture(scope='module')
 def planted():
   """features, labels and files of a set with all that can be wrong."""
-  people = People(PEOPLE + len(TWO))
+  people = spheres.People(PEOPLE + len(TWO))
   label = np.repeat(np.arange(PEOPLE), ROWS)
   who = label.copy()
   for kept, other in TWICE:
@@ -30,7 +30,7 @@ def planted():
     features[copy] = features[source]
     # The second one is nearly the same image, in a file of its own.
     if i:
-      features[copy] = unit(people.nobody(1) * 0.01 + features[copy])
+      features[copy] = spheres.unit(people.nobody(1) * 0.01 + features[copy])
     else:
       files[copy] = files[source]
   # float16 and of any length: as features may be on disk.
@@ -92,12 +92,12 @@ def test_the_same_file_is_told_from_nearly_the_same_image(found):
 
 def test_a_clean_set_has_no_findings():
   labels = np.repeat(np.arange(PEOPLE), ROWS).astype(np.int32)
-  features = People(PEOPLE, seed=5).rows(labels)
+  features = spheres.People(PEOPLE, seed=5).rows(labels)
   assert not classes.find(features, labels, labels, PEOPLE, progress=False)
 
 
 def test_sets_that_are_too_small_or_have_gaps_are_told_nothing_of():
-  features = People(3).rows([0, 0, 1, 2, 2])
+  features = spheres.People(3).rows([0, 0, 1, 2, 2])
   labels = np.array([0, 0, 1, 3, -1], np.int32)
   assert not classes.find(features, labels, labels, 4, progress=False)
 
@@ -120,7 +120,7 @@ def test_means_are_those_of_unit_rows_in_any_order_and_block(monkeypatch):
   monkeypatch.setattr(means, '_BLOCK', 7)
   found = means.of_classes(features, labels, 5)
   for label in (0, 1, 3, 4):
-    rows = unit(features[labels == label].astype(np.float64))
+    rows = spheres.unit(features[labels == label].astype(np.float64))
     mean = rows.mean(axis=0)
     length = np.linalg.norm(mean)
     np.testing.assert_allclose(found.lengths[label], length, rtol=1e-6)
@@ -137,7 +137,7 @@ def test_means_are_those_of_unit_rows_in_any_order_and_block(monkeypatch):
 
 
 def test_halves_are_the_two_people():
-  rows = People(2, spread=0.7).rows([0, 1, 1, 0, 1, 0, 0, 1])
+  rows = spheres.People(2, spread=0.7).rows([0, 1, 1, 0, 1, 0, 0, 1])
   first = mixed.halves(rows)
   assert first.tolist() in (
     [True, False, False, True, False, True, True, False],

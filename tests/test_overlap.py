@@ -1,13 +1,15 @@
 """Who is in two sets: found by a threshold that comes from the cosines."""
 
+import cv2
+import jax
 import numpy as np
 import pytest
 
-from bfjax import errors
+import spheres
+from bfjax import backbones, errors, model, modelcard, scalings
 from bfjax.cleaning import means, othersets, overlap
-from bfjax.evaluation.features import store
+from bfjax.evaluation.features import extraction, imagesets, store
 from bfjax.formats import packs
-from tests.people import People, unit
 
 OURS, OTHERS, SHARED = 150, 120, 40
 
@@ -19,7 +21,7 @@ def sets():
   Ours are 0 .. OURS - 1. The first SHARED of the other set are among them, in
   another order, and the others are new.
   """
-  people = People(OURS + OTHERS, spread=0.6)
+  people = spheres.People(OURS + OTHERS, spread=0.6)
   labels = np.repeat(np.arange(OURS), 10)
   ours = means.of_classes(people.rows(labels), labels, OURS)
   known = np.random.default_rng(1).choice(OURS, SHARED, replace=False)
@@ -66,7 +68,7 @@ def test_shared_people_are_found_by_images_without_labels(sets):
 @pytest.mark.parametrize('seed', range(5))
 @pytest.mark.parametrize('count', [1, 6])
 def test_nothing_is_found_where_nobody_is_in_both(seed, count):
-  people = People(OURS + OTHERS, seed=seed)
+  people = spheres.People(OURS + OTHERS, seed=seed)
   labels = np.repeat(np.arange(OURS), 10)
   ours = means.of_classes(people.rows(labels), labels, OURS)
   new = np.arange(OURS, OURS + OTHERS)
@@ -83,9 +85,9 @@ def test_the_threshold_is_of_other_people_who_are_less_apart(sets):
   people, ours, _ = sets
   draw = np.random.default_rng(3)
   few = draw.normal(size=(4, people.centres.shape[1]))
-  within = unit(draw.normal(size=(3000, 4)) @ few)
+  within = spheres.unit(draw.normal(size=(3000, 4)) @ few)
   narrow = means.Means(
-    unit(draw.normal(size=(OURS, 4)) @ few).astype(np.float32),
+    spheres.unit(draw.normal(size=(OURS, 4)) @ few).astype(np.float32),
     ours.lengths,
     ours.sizes,
   )
@@ -163,3 +165,45 @@ def test_features_that_exist_are_taken_if_they_are_of_the_same_model(tmp_path):
   for change in ({'weights_sha256': 'b'}, {'flip': 'none'}, {'dim': 8}):
     with pytest.raises(errors.UserError, match='cannot be compared with ours'):
       othersets.embedded('model', given, tmp_path / 'none', ours=ours | change)
+
+
+def save_model(path):
+  net = {'name': 'iresnet', 'widths': (8, 16), 'blocks': (1,)}
+  net['embedding_dim'] = 4
+  backbone = backbones.build(**net, image_size=8)
+  draw = np.random.default_rng(0)
+  weights = jax.tree.map(
+    lambda x: draw.uniform(0.1, 1, x.shape).astype(np.float32),
+    jax.eval_shape(backbone.init, jax.random.key(0)),
+  )
+  description = modelcard.describe(
+    backbone=net,
+    image_size=8,
+    scaling=scalings.STANDARD,
+    embedding_dim=4,
+    num_classes=1,
+    source={},
+  )
+  model.save_model(path, description, *weights)
+
+
+@pytest.mark.slow
+def test_images_are_embedded_once_and_as_ours_were(tmp_path):
+  save_model(tmp_path / 'net')
+  draw = np.random.default_rng(1)
+  for person in 'xy':
+    (tmp_path / 'set' / person).mkdir(parents=True)
+    for i in range(3):
+      image = draw.integers(0, 256, (8, 8, 3), np.uint8)
+      cv2.imwrite(str(tmp_path / 'set' / person / f'{i}.png'), image)
+  images = imagesets.open_set(str(tmp_path / 'set'))
+  form = store.Form('none', True, 'float16')
+  extraction.compute(tmp_path / 'net', images, tmp_path / 'ours', form=form)
+  ours = store.open_store(tmp_path / 'ours')
+  arguments = tmp_path / 'net', str(tmp_path / 'set'), tmp_path / 'out'
+  other = othersets.embedded(*arguments, ours=ours.meta)
+  np.testing.assert_array_equal(other.features, ours.features)
+  assert list(other.people.class_names) == ['x', 'y']
+  written = (tmp_path / 'out' / store.FEATURES).stat().st_mtime_ns
+  othersets.embedded(*arguments, ours=ours.meta)
+  assert (tmp_path / 'out' / store.FEATURES).stat().st_mtime_ns == written
