@@ -1,10 +1,12 @@
 """Classes: one person twice, two people, nobody, and images in two of them."""
 
+import json
+
 import numpy as np
 import pytest
 
 import spheres
-from bfjax.cleaning import classes, means, mixed, twice
+from bfjax.cleaning import classes, findings, means, mixed, twice
 
 PEOPLE, ROWS = 120, 12
 TWICE, TWO, JUNK = ((0, 1), (4, 5)), (10, 11, 12), (20, 21)
@@ -143,3 +145,10 @@ def test_halves_are_the_two_people():
     [True, False, False, True, False, True, True, False],
     [False, True, True, False, True, False, False, True],
   )
+
+
+def test_findings_are_the_same_after_json(found):
+  again = findings.from_json(json.loads(json.dumps(findings.to_json(found))))
+  assert [x[:4] for x in again] == [x[:4] for x in found]
+  for one, other in zip(again, found, strict=True):
+    assert [x.tolist() for x in one.rows] == [x.tolist() for x in other.rows]

@@ -1,6 +1,7 @@
 """What is found about classes: a claim, its evidence, and rows to look at."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,3 +21,22 @@ class Finding(NamedTuple):
   # Rows to show, the most telling first: int64 [k] for each class, or for each
   # of the two people.
   rows: tuple[np.ndarray, ...]
+
+
+def to_json(found: Iterable[Finding]) -> list[dict[str, Any]]:
+  """Findings as JSON has them."""
+  return [
+    finding._asdict() | {'rows': [rows.tolist() for rows in finding.rows]}
+    for finding in found
+  ]
+
+
+def from_json(listed: Iterable[Mapping[str, Any]]) -> list[Finding]:
+  """Findings that `to_json` has made JSON of."""
+  return [
+    Finding(**values)._replace(
+      classes=tuple(values['classes']),
+      rows=tuple(np.array(rows, np.int64) for rows in values['rows']),
+    )
+    for values in listed
+  ]
