@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spheres
-from bfjax.cleaning import classes, findings, means, mixed, twice
+from bfjax.cleaning import classes, findings, means, mixed, shared, twice
 
 PEOPLE, ROWS = 120, 12
 TWICE, TWO, JUNK = ((0, 1), (4, 5)), (10, 11, 12), (20, 21)
@@ -152,3 +152,14 @@ def test_findings_are_the_same_after_json(found):
   assert [x[:4] for x in again] == [x[:4] for x in found]
   for one, other in zip(again, found, strict=True):
     assert [x.tolist() for x in one.rows] == [x.tolist() for x in other.rows]
+
+
+def test_copies_of_a_file_are_found_where_images_are_much_alike():
+  """As frames of a video are."""
+  labels = np.repeat(np.arange(40), 10).astype(np.int32)
+  features = spheres.People(40, spread=0.01).rows(labels)
+  features[395] = features[5] * np.float32(1 + 1e-6)
+  by_class = means.ByClass(labels, 40)
+  found = shared.find(features, labels, by_class)
+  assert [x.classes for x in found] == [(0, 39)]
+  assert [rows.tolist() for rows in found[0].rows] == [[5], [395]]

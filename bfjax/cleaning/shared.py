@@ -20,6 +20,7 @@ _BLOCK = 8192
 _SAMPLE = 200_000  # pairs of one person, whose cosines tell what is usual
 # Of pairs of one person, at most so many are copies of one image.
 _COPIES = 0.001
+_ROUNDING = 1e-5  # by which embeddings of equal files differ, at most
 
 
 def find(
@@ -58,7 +59,8 @@ def find(
   pairs = _candidates(features, given, progress)
   cosines = _cosines(features, pairs)
   # Far more than all that lie in one class and are compared by chance.
-  rates = chance.false_rates(usual.exceeding(cosines), count)
+  by_chance = np.where(cosines < 1 - _ROUNDING, usual.exceeding(cosines), 0.0)
+  rates = chance.false_rates(by_chance, count)
   found = np.flatnonzero(rates <= FALSE_RATE)
   if not len(found):
     return []
