@@ -49,6 +49,13 @@ class Chance(NamedTuple):
     return high
 
 
+def sample(count: int, most: int) -> np.ndarray:
+  """At most `most` of 0 .. count - 1, ascending, always the same: int64 [k]."""
+  if count <= most:
+    return np.arange(count)
+  return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
 def fit(cosines: np.ndarray, same: float) -> Chance:
   """The distribution of cosines of which nearly all are of different people.
 

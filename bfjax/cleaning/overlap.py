@@ -18,7 +18,7 @@ from bfjax.evaluation import search
 FALSE_RATE = 0.003
 _MATCHES = 16  # people or images of the other set, at most, for each class
 _SAMPLE = 2000  # classes and people, whose cosines tell the chance
-_FEWEST_OF_A_KIND = 20
+_FEWEST_OF_A_KIND = 20  # means or images, to have a chance of their own
 
 
 class Match(NamedTuple):
@@ -39,7 +39,9 @@ class Overlap(NamedTuple):
   """What was found."""
 
   matches: list[Match]  # the surest first
-  threshold: float  # the cosine that a match has at least
+  # The cosine that a match has at least; that of means or that of images, of
+  # which there are more. Where nothing was found, what would have been.
+  threshold: float
   false_rate: float  # as asked for
   num_pairs: int  # classes times people or images of the other set
 
@@ -104,7 +106,7 @@ def find(
 def _several(sizes: np.ndarray) -> np.ndarray:
   """bool [m]: which are means of several images, if enough of each kind are.
 
-  Means lie closer to each other than images do.
+  Cosines of means spread more widely than those of images.
   """
   several = sizes > 1
   if min(several.sum(), (sizes == 1).sum()) < _FEWEST_OF_A_KIND:
@@ -114,15 +116,8 @@ def _several(sizes: np.ndarray) -> np.ndarray:
 
 def _chance(directions, others, kind) -> chance.Chance:
   """Of the cosines of some classes with some others of a kind, bool [m]."""
-  classes = _some(np.arange(len(directions)))
-  rows = _some(np.flatnonzero(kind))
-  cosines = others[rows] @ directions[classes].T
+  rows = np.flatnonzero(kind)
+  rows = rows[chance.sample(len(rows), _SAMPLE)]
+  some = directions[chance.sample(len(directions), _SAMPLE)]
+  cosines = others[rows] @ some.T
   return chance.fit(cosines, 1 / len(directions))
-
-
-def _some(numbers: np.ndarray) -> np.ndarray:
-  """At most _SAMPLE of them, ascending, always the same."""
-  if len(numbers) <= _SAMPLE:
-    return numbers
-  draw = np.random.default_rng(0).choice(len(numbers), _SAMPLE, replace=False)
-  return numbers[np.sort(draw)]

@@ -58,7 +58,8 @@ def find(
   usual, count = _usual(features, by_class)
   pairs = _candidates(features, given, progress)
   cosines = _cosines(features, pairs)
-  # Far more than all that lie in one class and are compared by chance.
+  # As many as there are in all classes: no more can be of one person and under
+  # two labels by chance.
   by_chance = np.where(cosines < 1 - _ROUNDING, usual.exceeding(cosines), 0.0)
   rates = chance.false_rates(by_chance, count)
   found = np.flatnonzero(rates <= FALSE_RATE)
@@ -92,9 +93,7 @@ def _usual(features, by_class) -> tuple[chance.Chance, float]:
   rows, label = by_class.sorted()
   same = np.flatnonzero((label[1:] == label[:-1]) & (label[1:] >= 0))
   sizes = np.unique(label[label >= 0], return_counts=True)[1].astype(float)
-  if len(same) > _SAMPLE:
-    draw = np.random.default_rng(0).choice(len(same), _SAMPLE, replace=False)
-    same = same[np.sort(draw)]
+  same = same[chance.sample(len(same), _SAMPLE)]
   cosines = _cosines(features, np.stack([rows[same], rows[same + 1]], axis=1))
   return chance.fit(cosines, _COPIES), np.sum(sizes * (sizes - 1)) / 2
 

@@ -68,11 +68,9 @@ def find(
 
 def _usual(directions) -> chance.Chance:
   """Of the cosines between different classes."""
-  if len(directions) > _SAMPLE:
-    draw = np.random.default_rng(0)
-    directions = draw.choice(directions, _SAMPLE, replace=False)
-  cosines = directions @ directions.T
-  upper = np.triu_indices(len(directions), 1)
+  some = directions[chance.sample(len(directions), _SAMPLE)]
+  cosines = some @ some.T
+  upper = np.triu_indices(len(some), 1)
   return chance.fit(cosines[upper], 1 / len(directions))
 
 
