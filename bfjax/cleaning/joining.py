@@ -33,11 +33,13 @@ class Joined:
     return [next(other if x else ours) for x in is_other]
 
   def name(self, row: int) -> str:
+    """As `labelled.Images.name`."""
     if row < self._first:
       return self._sets[0].name(row)
     return f'{self._prefix}/{self._sets[1].name(row - self._first)}'
 
   def path(self, row: int) -> str:
+    """As `labelled.Images.path`."""
     if row < self._first:
       return self._sets[0].path(row)
     return self._sets[1].path(row - self._first)

@@ -9,7 +9,8 @@ def groups(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
   """The groups of `count` things of which some pairs are one.
 
   Args:
-    first, second: int [n], the pairs.
+    first: int [n], one thing of each pair.
+    second: int [n], the other.
     count: how many things.
 
   Returns:
