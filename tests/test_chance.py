@@ -49,3 +49,13 @@ def test_false_rates_are_those_of_benjamini_and_hochberg():
   )
   assert chance.false_rates(np.array([0.5]), 10) == 1
   assert len(chance.false_rates(np.array([]), 10)) == 0
+
+
+def test_a_tail_that_is_heavier_than_the_bulk_counts():
+  """As of a network that tells some people less well apart than others."""
+  bulk = directions(200, 24, 0) @ directions(200, 24, 1).T
+  mixed = bulk.copy()
+  few = directions(30, 6, 2)
+  mixed[:30, :60] = few @ directions(60, 6, 3).T
+  assert chance.fit(mixed, 1 / 200).cosine(1e-6) > 0.85
+  assert chance.fit(bulk, 1 / 200).cosine(1e-6) < 0.83

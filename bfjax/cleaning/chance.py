@@ -5,10 +5,10 @@ sphere of few dimensions: (1 + cosine) / 2 is distributed as
 
     Beta(k (1 + m) / 2, k (1 - m) / 2)
 
-with mean m and concentration k, of which the median and one upper quantile of
-the cosines themselves tell the two. This holds far out, where one person twice
-has to be told from two people who look alike; a normal distribution does not,
-as cosines end at 1.
+with mean m and concentration k, which the median and upper quantiles of the
+cosines themselves tell. This holds far out, where one person twice has to be
+told from two people who look alike; a normal distribution does not, as cosines
+end at 1.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,9 @@ from scipy import special
 
 # Fewer cosines than so many tell nothing of their spread.
 _FEWEST = 30
-# Cosines that the quantile is of, and the share of all that lies above it.
+# How many cosines there are above the two quantiles: times those that may be of
+# one person, but no fewer in number, and no larger or smaller a share.
+_TIMES_SAME = 10, 4
 _IN_TAIL, _LARGEST_TAIL, _SMALLEST_TAIL = 100, 0.25, 1e-4
 
 
@@ -59,28 +61,38 @@ def sample(count: int, most: int) -> np.ndarray:
 def fit(cosines: np.ndarray, same: float) -> Chance:
   """The distribution of cosines of which nearly all are of different people.
 
+  Two upper quantiles are looked at, with ten and with four times as many above
+  them as may be of one person, so that these move the threshold by little and
+  upwards. The smaller concentration is taken: where a network tells some people
+  less well apart than others, it is the tail that counts.
+
   Args:
     cosines: of pairs, any shape.
-    same: the largest share of them that may be of one person. The quantile
-      that is looked at has ten times as many above it, so that these move it
-      by little, to a threshold that is too high rather than too low.
+    same: the largest share of them that may be of one person.
   """
   cosines = np.ravel(cosines)
   if len(cosines) < _FEWEST:
     return Chance(0.0, 0.0)
-  tail = max(10 * same, _IN_TAIL / len(cosines), _SMALLEST_TAIL)
-  tail = min(tail, _LARGEST_TAIL)
-  mean, high = np.quantile(cosines, [0.5, 1 - tail])
-  mean = float(np.clip(mean, -0.9, 0.9))
-  # The larger the concentration, the fewer are above the quantile.
+  smallest = max(_IN_TAIL / len(cosines), _SMALLEST_TAIL)
+  tails = [
+    min(max(times * same, smallest), _LARGEST_TAIL) for times in _TIMES_SAME
+  ]
+  middle, *high = np.quantile(cosines, [0.5, *(1 - x for x in tails)])
+  mean = float(np.clip(middle, -0.9, 0.9))
+  return Chance(mean, min(map(_concentration, [mean] * 2, high, tails)))
+
+
+def _concentration(mean: float, quantile: float, tail: float) -> float:
+  """That of which a share `tail` lies above the quantile."""
+  # The larger it is, the fewer are.
   low, large = np.log(2.0), np.log(1e6)
   for _ in range(50):
     middle = (low + large) / 2
-    if Chance(mean, np.exp(middle)).exceeding(high) > tail:
+    if Chance(mean, np.exp(middle)).exceeding(quantile) > tail:
       low = middle
     else:
       large = middle
-  return Chance(mean, float(np.exp(low)))
+  return float(np.exp(low))
 
 
 def false_rates(by_chance: np.ndarray, count: float) -> np.ndarray:
