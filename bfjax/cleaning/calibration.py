@@ -82,6 +82,8 @@ def plant(
   probability = seen.probability
   rows = np.flatnonzero(probability.argmax(1) != secondlook.OUTLIER)
   true = seen.proposed(given)[rows]
+  # A label that stays was somebody's word; one that is new is ours.
+  belief = np.where(true == given[rows], 1, probability[rows].max(1))
   order = draw.permutation(num_classes)
   size = np.cumsum(np.bincount(true, minlength=num_classes)[order])
   limit = rates[2] * len(rows)
@@ -97,7 +99,6 @@ def plant(
   wrong &= ~strangers
   steps = draw.integers(1, len(left), size=wrong.sum())
   labels[wrong] = (true[wrong] + steps) % len(left)
-  belief = probability[rows].max(1)
   belief[strangers] = 1
   return Planted(rows, labels.astype(np.int32), true, belief, len(left))
 

@@ -38,8 +38,8 @@ class Verdicts(NamedTuple):
   Attributes:
     names: paths of the rows, as listed.
     given: int32 [n], the class that each was given.
-    proposed: int32 [n], the class that each is of, as it seems; the given one
-      of rows that are right or of nobody.
+    proposed: int32 [n], the class that each is of, as it seems; of an outlier
+      the likelier of the given and the nearest one.
     given_cosine: float32 [n], to the mean of the given class without the row.
     proposed_cosine: float32 [n], likewise.
     neighbour_agreement: float32 [n], the share of the nearest rows that carry
