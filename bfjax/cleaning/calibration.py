@@ -25,7 +25,7 @@ _LONGEST = 12.0  # log odds
 _STEPS = 50
 # Images of strangers are many, and the one of somebody else that is left out is
 # lost: a wrong label among many right ones costs less.
-_NOBODYS = 4
+_NOBODYS = 5
 
 
 class Planted(NamedTuple):
@@ -151,7 +151,11 @@ def trial(
   # If what is taken for the truth is not, no label was right but an outlier.
   chance = np.where(is_right, made.belief, 0)
   chance += np.where(kind == verdicts.OUTLIER, 1 - made.belief, 0)
-  return Trial(kind, probability, chance, planted.astype(np.int8), size)
+  told = Trial(kind, probability, chance, planted.astype(np.int8), size)
+  # Rows that keep the label which we gave them say nothing of those that keep
+  # a person's.
+  some = (kind != verdicts.KEEP) | (made.belief == 1)
+  return Trial(*(values[some] for values in told))
 
 
 def judge(seen: secondlook.Look) -> tuple[np.ndarray, np.ndarray]:
