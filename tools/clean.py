@@ -82,6 +82,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     help='leave unsure rows out, or keep them as given (drop)',
   )
   add('--merge', action='store_true', help='make classes of one person one')
+  add(
+    '--against',
+    nargs='+',
+    default=[],
+    metavar='SET',
+    help='which classes are people of these sets too: a verification pack, a '
+    'list of pairs, any set, a folder of images, or features of embed.py',
+  )
+  add('--drop-overlap', action='store_true', help='and leave these classes out')
+  add('--join', default='', metavar='SET', help='make one set of two')
   add('--overrides', default='', help='verdicts marked as wrong on the page')
   add(
     '--allow-changes',
@@ -121,7 +131,14 @@ def main(arguments: argparse.Namespace) -> None:
   """
   _check(arguments)
   # After the runtime's flags are set.
-  from bfjax.cleaning import outcome, summary, verdicts
+  from bfjax.cleaning import (
+    comparing,
+    means,
+    outcome,
+    summary,
+    twice,
+    verdicts,
+  )
   from bfjax.evaluation.features import extraction, store
 
   source = _open(arguments)
@@ -140,25 +157,10 @@ def main(arguments: argparse.Namespace) -> None:
   if arguments.overrides:
     found, marked = outcome.override(found, arguments.overrides)
   classes = _classes(arguments, source, found)
+  compared = _compared(arguments, source, found)
   name = verdicts.TSV if arguments.tsv else verdicts.PARQUET
   verdicts.write(out / name, found, source.class_names)
-  made = outcome.change(
-    found,
-    drop_unsure=arguments.unsure == 'drop',
-    merged=_merged(classes, source) if arguments.merge else None,
-  )
-  changed = outcome.write_changes(
-    out / outcome.CHANGES, source, source.labels, made
-  )
-  told = {
-    **summary.of_rows(judged._replace(verdicts=found), source.true_labels),
-    **summary.of_classes(classes),
-    'classes': source.num_classes,
-    'changed': changed,
-    'marked_wrong': marked,
-    'settings': _plain(vars(arguments)),
-    'source': _described(arguments),
-  }
+  made = outcome.change(found, drop_unsure=arguments.unsure == 'drop')
   problems = outcome.check(
     source.labels,
     made,
@@ -166,10 +168,35 @@ def main(arguments: argparse.Namespace) -> None:
     most_of_class=arguments.allow_class_loss,
     most_of_set=arguments.allow_changes,
   )
+  # What is asked for by name needs no other word.
+  if arguments.merge:
+    made = outcome.merged(made, twice.merged(classes, source.num_classes))
+  if arguments.drop_overlap:
+    dropped = comparing.classes(compared[: len(arguments.against)])
+    made = outcome.without(made, dropped)
+  changed = outcome.write_changes(
+    out / outcome.CHANGES, source, source.labels, made
+  )
+  if compared:
+    comparing.write(out / comparing.TABLE, compared, source.class_names)
+  told = {
+    **summary.of_rows(judged._replace(verdicts=found), source.true_labels),
+    **summary.of_classes(classes),
+    'overlap': comparing.told(compared, means.ByClass(*_labels(source, found))),
+    'compared': [comparing.in_words(one) for one in compared],
+    'classes': source.num_classes,
+    'changed': changed,
+    'marked_wrong': marked,
+    'settings': _plain(vars(arguments)),
+    'source': _described(arguments),
+  }
   after = ''
   if problems:
     after = 'No cleaned set was written:\n' + '\n'.join(problems)
   elif arguments.to != 'none':
+    if arguments.join:
+      source = comparing.join(source, compared[-1])
+      made = outcome.extended(made, source.labels)
     after = _pack(arguments, source, made)
   told['refused'], told['command'] = problems, after
   print(summary.write(out, told, after))
@@ -191,6 +218,8 @@ def _check(arguments) -> None:
     if not 0 <= value <= 1:
       option = name.replace('_', '-')
       raise errors.UserError(f'--{option} is a share, 0 .. 1, not {value}.')
+  if arguments.drop_overlap and not arguments.against:
+    raise errors.UserError('--drop-overlap needs --against.')
   if arguments.root and arguments.source:
     raise errors.UserError('Give --root or --source, not both.')
   for name in ('list', 'dataset', 'split', 'format', 'truth'):
@@ -224,9 +253,7 @@ def _open(arguments):
       f'{arguments.model} is no run whose config.json would say which images: '
       'give --root or --source.'
     )
-  source, given = setup.open_source(
-    defaults.read_config(path), arguments.model
-  )
+  source, given = setup.open_source(defaults.read_config(path), arguments.model)
   if np.array_equal(given, source.labels):
     return source
   return selection.select(source, labels=given)
@@ -259,25 +286,52 @@ def _judge(arguments, source):
 
 def _classes(arguments, source, found):
   """What is wrong with classes as a whole."""
-  from bfjax.cleaning import classes, verdicts
+  from bfjax.cleaning import classes
   from bfjax.evaluation.features import store
 
-  features = store.open_store(arguments.out / _FEATURES).features
-  proposed = np.where(found.verdict == verdicts.OUTLIER, -1, found.proposed)
+  proposed, num_classes = _labels(source, found)
   return classes.find(
-    features,
+    store.open_store(arguments.out / _FEATURES).features,
     source.labels,
-    proposed.astype(np.int32),
-    source.num_classes,
+    proposed,
+    num_classes,
     read=source.read,
   )
 
 
-def _merged(found, source):
-  """The class that each becomes."""
-  from bfjax.cleaning import twice
+def _labels(source, found):
+  """The labels as they seem to be, -1 for nobody's, and how many there are."""
+  from bfjax.cleaning import verdicts
 
-  return twice.merged(found, source.num_classes)
+  is_nobody = found.verdict == verdicts.OUTLIER
+  labels = np.where(is_nobody, -1, found.proposed).astype(np.int32)
+  return labels, source.num_classes
+
+
+def _compared(arguments, source, found):
+  """The sets of --against, then that of --join, beside ours."""
+  from bfjax.cleaning import comparing, means, othersets
+  from bfjax.evaluation.features import store
+
+  others = [*arguments.against, *([arguments.join] if arguments.join else [])]
+  if not others:
+    return []
+  features = store.open_store(arguments.out / _FEATURES)
+  ours = means.of_classes(features.features, *_labels(source, found))
+  compared = []
+  for given in others:
+    name = hashlib.sha256(os.path.abspath(given).encode()).hexdigest()[:16]
+    other = othersets.embedded(
+      arguments.model,
+      given,
+      arguments.out / 'others' / name,
+      ours=features.meta,
+      checkpoint=arguments.checkpoint,
+      batch=arguments.batch,
+      threads=arguments.threads,
+    )
+    compared.append(comparing.compare(ours, other, f'Beside {given}'))
+  return compared
 
 
 def _pack(arguments, source, made) -> str:

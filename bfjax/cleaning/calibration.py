@@ -1,24 +1,21 @@
 """How far confidences can be trusted, found without truth.
 
-Into the labels as they now seem, wrong ones are planted: rows get the label of
-another class, and the people of whole classes become strangers, whose class is
-no more. The same second look is taken at that, and as its truth is known, it
-tells how often a verdict of a given confidence is right. What that says of the
-real verdicts is a straight line between log odds.
+Errors are planted, see `planting`, and the same second look is taken. Their
+truth is known, and so how often a verdict of a given confidence is right. What
+that says of the real verdicts is a straight line between log odds.
 """
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bfjax.cleaning import classmeans, secondlook, verdicts
+from bfjax.cleaning import planting, secondlook, verdicts
 from bfjax.data.labelled import NOBODY
 
 EDGES = 0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1
 SIZES = 1, 5, 10, 20, 50, 100
-# So many rows at least are planted, of each kind, as far as there are rows.
-_LEAST_RATE = 0.02
 # So many verdicts of a confidence count as one that it is right as it is.
 _PRIOR = 10.0
 _LONGEST = 12.0  # log odds
@@ -26,24 +23,6 @@ _STEPS = 50
 # Images of strangers are many, and the one of somebody else that is left out is
 # lost: a wrong label among many right ones costs less.
 _NOBODYS = 5
-
-
-class Planted(NamedTuple):
-  """A set with known truth: rows of the whole, labels among its classes.
-
-  Attributes:
-    rows: int64 [m].
-    given: int32 [m], labels that are right or planted.
-    true: int32 [m], `NOBODY` for strangers.
-    belief: float32 [m], how likely that is: what seemed right need not be.
-    num_classes: that are left.
-  """
-
-  rows: np.ndarray
-  given: np.ndarray
-  true: np.ndarray
-  belief: np.ndarray
-  num_classes: int
 
 
 class Trial(NamedTuple):
@@ -62,45 +41,6 @@ class Trial(NamedTuple):
   right: np.ndarray
   planted: np.ndarray
   size: np.ndarray
-
-
-def plant(
-  seen: secondlook.Look, given: np.ndarray, num_classes: int, seed: int
-) -> Planted:
-  """Takes what seems right for the truth, and makes some of it wrong.
-
-  As many labels are wrong afterwards, of both kinds, as seem to be now.
-
-  Args:
-    seen: what was seen with the given labels.
-    given: int32 [n].
-    num_classes: C.
-    seed: of the draw.
-  """
-  draw = np.random.default_rng(seed)
-  rates = np.maximum(seen.rates, _LEAST_RATE)
-  probability = seen.probability
-  rows = np.flatnonzero(probability.argmax(1) != secondlook.OUTLIER)
-  true = seen.proposed(given)[rows]
-  # A label that stays was somebody's word; one that is new is ours.
-  belief = np.where(true == given[rows], 1, probability[rows].max(1))
-  order = draw.permutation(num_classes)
-  size = np.cumsum(np.bincount(true, minlength=num_classes)[order])
-  limit = rates[2] * len(rows)
-  count = min(int(np.searchsorted(size, limit)) + 1, num_classes - 3)
-  number = np.full(num_classes, NOBODY, np.int32)
-  left = np.setdiff1d(np.arange(num_classes), order[: max(count, 0)])
-  number[left] = np.arange(len(left))
-  true = number[true]
-  labels = true.copy()
-  strangers = true == NOBODY
-  labels[strangers] = draw.integers(len(left), size=strangers.sum())
-  wrong = draw.random(len(rows)) < rates[1] / (rates[0] + rates[1])
-  wrong &= ~strangers
-  steps = draw.integers(1, len(left), size=wrong.sum())
-  labels[wrong] = (true[wrong] + steps) % len(left)
-  belief[strangers] = 1
-  return Planted(rows, labels.astype(np.int32), true, belief, len(left))
 
 
 class _Some:
@@ -135,7 +75,7 @@ def trial(
     rounds: of the look, at most.
     progress: what progress bars are headed.
   """
-  made = plant(seen, given, num_classes, seed)
+  made = planting.plant(seen, given, num_classes, seed)
   found = secondlook.look(
     _Some(features, made.rows),
     made.given,
@@ -165,7 +105,9 @@ def judge(seen: secondlook.Look) -> tuple[np.ndarray, np.ndarray]:
   other one unless it is `_NOBODYS` times as likely of neither.
   """
   keep, relabel, neither = seen.probability.T
-  kind = np.where(neither > _NOBODYS * relabel, verdicts.OUTLIER, verdicts.RELABEL)
+  kind = np.where(
+    neither > _NOBODYS * relabel, verdicts.OUTLIER, verdicts.RELABEL
+  )
   kind[(keep >= relabel) & (keep >= neither)] = verdicts.KEEP
   probability = np.take_along_axis(seen.probability, kind[:, None], 1)[:, 0]
   return kind.astype(np.uint8), probability
@@ -243,10 +185,13 @@ def bins(
     real verdicts; measured_planted, the share that was right of those of the
     trial, and planted, how many these are; measured_true, of the real ones.
   """
-  mean = lambda x: float(x.mean()) if len(x) else None
+
+  def mean(x):
+    return float(x.mean()) if len(x) else None
+
   out = []
   for number, word in enumerate(verdicts.WORDS[:3]):
-    for low, high in zip(EDGES[:-1], EDGES[1:], strict=True):
+    for low, high in itertools.pairwise(EDGES):
       some, tried = (
         (k == number) & (c >= low) & ((c < high) | (high == 1))
         for k, c in ((kind, confidence), planted[:2])

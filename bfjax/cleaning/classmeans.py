@@ -169,9 +169,7 @@ def _of_given(rows, given, label, weight, means, length):
   """Cosine of the given label, and log-sum-exps at all kappas of the grid."""
   cosine = _cosines(rows, label, weight, means, length)
   kappas = jnp.asarray(posterior.KAPPAS, cosine.dtype)
-  sums = jax.lax.map(
-    lambda kappa: jax.nn.logsumexp(kappa * cosine, 1), kappas
-  )
+  sums = jax.lax.map(lambda kappa: jax.nn.logsumexp(kappa * cosine, 1), kappas)
   return cosine[jnp.arange(len(rows)), given], sums
 
 

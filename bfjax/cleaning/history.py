@@ -50,7 +50,7 @@ def _rows(path, num_rows) -> np.ndarray:
   rows = np.array(numbers, np.int64)
   if rows.max(initial=0) >= num_rows:
     raise errors.UserError(
-      f'{path} has the row {rows.max()}, but the data set has {num_rows}: it is '
-      'of another set.'
+      f'{path} has the row {rows.max()}, but the data set has {num_rows}: it'
+      ' is of another set.'
     )
   return rows

@@ -12,7 +12,6 @@ from bfjax.cleaning import (
   calibration,
   classmeans,
   secondlook,
-  verdicts,
 )
 from bfjax.cleaning.verdicts import KEEP, OUTLIER, RELABEL, UNSURE, Verdicts
 
@@ -101,7 +100,9 @@ def judge(
   proposed = np.where(kind == RELABEL, seen.nearest.nearest, likelier)
   proposed = np.where(kind == KEEP, given, proposed).astype(np.int32)
   is_new = proposed != given
-  cosine = np.where(is_new, seen.nearest.nearest_cosine, seen.nearest.given_cosine)
+  cosine = np.where(
+    is_new, seen.nearest.nearest_cosine, seen.nearest.given_cosine
+  )
   limit = np.array([limits.keep, limits.relabel, 0])[kind]
   doubt = np.where(kind == KEEP, 1 - confidence, 1)
   found = Verdicts(
@@ -189,17 +190,20 @@ def scores(found: Verdicts, true: np.ndarray) -> Mapping[str, float]:
   surest = order[: int(0.95 * len(order))]
   changed = found.verdict == RELABEL
   left_out = found.verdict >= OUTLIER
-  share = lambda of, some: float(of[some].mean()) if some.any() else None
   sure = found.confidence >= 0.9
   return {
     'wrong_given': float((found.given != true).mean()),
     'wrong_proposed': float(is_wrong.mean()),
     'wrong_of_surest_95': float(is_wrong[surest].mean()),
-    'changed_of_right': share(changed, is_right),
-    'left_out_of_right': share(left_out, is_right),
-    'set_right_of_flipped': share(changed & ~is_wrong, flipped),
-    'left_out_of_flipped': share(left_out, flipped),
-    'left_out_of_strangers': share(left_out, stranger),
-    'right_of_changed_at_90': share(~is_wrong, changed & sure),
-    'wrong_of_cleaned': share(is_wrong, ~left_out),
+    'changed_of_right': _share(changed, is_right),
+    'left_out_of_right': _share(left_out, is_right),
+    'set_right_of_flipped': _share(changed & ~is_wrong, flipped),
+    'left_out_of_flipped': _share(left_out, flipped),
+    'left_out_of_strangers': _share(left_out, stranger),
+    'right_of_changed_at_90': _share(~is_wrong, changed & sure),
+    'wrong_of_cleaned': _share(is_wrong, ~left_out),
   }
+
+
+def _share(of, some):
+  return float(of[some].mean()) if some.any() else None

@@ -36,9 +36,7 @@ _FIRST, _ROUNDS, _TOLERANCE = 15, 500, 1e-6
 _FLOOR = 1e-4  # of a density: a cosine that was never seen is not impossible
 # S is as if so many rows of it had been seen that are distributed as M.
 _PRIOR_ROWS = 20
-_SMOOTHING = np.exp(
-  -0.5 * ((_CENTRES[:, None] - _CENTRES[None]) / _WIDTH) ** 2
-)
+_SMOOTHING = np.exp(-0.5 * ((_CENTRES[:, None] - _CENTRES[None]) / _WIDTH) ** 2)
 _SMOOTHING /= _SMOOTHING.sum(0)
 
 RIGHT, OTHER, NOBODY = range(3)

@@ -30,27 +30,40 @@ class Change(NamedTuple):
   is_left_out: np.ndarray
 
 
-def change(
-  found: Verdicts,
-  *,
-  drop_unsure: bool,
-  merged: np.ndarray | None = None,
-) -> Change:
+def change(found: Verdicts, *, drop_unsure: bool) -> Change:
   """What verdicts change.
 
   Args:
     found: the verdicts.
     drop_unsure: whether rows with the verdict unsure are left out; otherwise
       they keep the label they were given.
-    merged: int32 [classes], the class that each becomes; None for itself.
   """
   label = np.where(found.verdict == RELABEL, found.proposed, found.given)
-  if merged is not None:
-    label = merged[label]
   is_left_out = found.verdict == OUTLIER
   if drop_unsure:
     is_left_out |= found.verdict == UNSURE
   return Change(label.astype(np.int32), is_left_out)
+
+
+def merged(made: Change, classes: np.ndarray) -> Change:
+  """The same, and each class made another: int32 [classes], which."""
+  return made._replace(label=classes[made.label])
+
+
+def without(made: Change, classes: np.ndarray) -> Change:
+  """The same, and rows of some classes, int64 [k], left out."""
+  gone = np.isin(made.label, classes)
+  return made._replace(is_left_out=made.is_left_out | gone)
+
+
+def extended(made: Change, labels: np.ndarray) -> Change:
+  """Changes of the first rows of a longer set, int32 [m]; the others stay."""
+  num_rows = len(made.label)
+  more = np.zeros(len(labels) - num_rows, bool)
+  return Change(
+    np.r_[made.label, labels[num_rows:]].astype(np.int32),
+    np.r_[made.is_left_out, more],
+  )
 
 
 def check(
@@ -76,9 +89,9 @@ def check(
   share = is_changed.mean()
   if share > most_of_set:
     problems.append(
-      f'{100 * share:.1f} % of all rows would be changed or left out, more than '
-      f'{100 * most_of_set:.0f} %: are these labels, or this model, of use? '
-      '--allow-changes 1 allows it.'
+      f'{100 * share:.1f} % of all rows would be changed or left out, more '
+      f'than {100 * most_of_set:.0f} %: are these labels, or this model, of '
+      'use? --allow-changes 1 allows it.'
     )
   size = np.bincount(given, minlength=len(class_names))
   lost = np.bincount(given[is_changed], minlength=len(class_names))
@@ -121,8 +134,8 @@ def override(found: Verdicts, path: str | os.PathLike) -> tuple[Verdicts, int]:
     row = int(fields[0])
     if row >= len(found.given) or found.names[row] != fields[1]:
       raise errors.UserError(
-        f'{text.place(path, number)}: row {row} is not {fields[1]} in this data '
-        'set. Are these marks of another one?'
+        f'{text.place(path, number)}: row {row} is not {fields[1]} in this '
+        'data set. Are these marks of another one?'
       )
     rows.append(row)
   rows = np.unique(np.array(rows, np.int64))

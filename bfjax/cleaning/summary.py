@@ -31,9 +31,7 @@ _SCORES = {
 }
 
 
-def of_rows(
-  judged: judging.Judged, true: np.ndarray | None
-) -> dict[str, Any]:
+def of_rows(judged: judging.Judged, true: np.ndarray | None) -> dict[str, Any]:
   """What is told of the rows, as JSON has it.
 
   Args:
@@ -98,10 +96,13 @@ def in_words(told: Mapping[str, Any]) -> str:
     'shared': 'images in two classes',
   }
   found = [
-    f'- {len(told[kind])} {words}' for kind, words in kinds.items() if told[kind]
+    f'- {len(told[kind])} {words}'
+    for kind, words in kinds.items()
+    if told[kind]
   ]
   if found:
     lines += ['', 'Probably there are also', '', *found]
+  lines += ['', *told.get('compared', [])]
   changed = [x for x in told['calibration'] if x['verdict'] == 'relabel']
   if changed:
     table = [('confidence', 'rows', 'told', 'right of planted', 'truly right')]
