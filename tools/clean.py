@@ -12,7 +12,8 @@ tools/convert_checkpoint.py. The images are those of the run unless --root or
 --out gets verdicts.parquet (or .tsv), a verdict and a confidence for every row;
 summary.md and summary.json; changes.tsv, every row that is changed or left out
 with its old and new label; and cleaned/, the set after these changes. A killed
-command is started again and goes on.
+command is started again and goes on; what is known of the rows is kept, so that
+other limits or marks cost seconds.
 
 A given label is kept where it is surely right (--min-keep), and a row that is
 nearer to somebody else gets that label (--min-confidence asks for more); what
@@ -26,7 +27,6 @@ import json
 import logging
 import os
 import pathlib
-import shutil
 
 import numpy as np
 
@@ -72,8 +72,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   add(
     '--min-keep',
     type=float,
-    default=0.9,
-    help='below it, a row whose given label seems right is unsure (0.9)',
+    default=0.85,
+    help='below it, a row whose given label seems right is unsure (0.85)',
   )
   add(
     '--unsure',
@@ -152,8 +152,8 @@ def main(arguments: argparse.Namespace) -> None:
     batch=arguments.batch,
     threads=arguments.threads,
   )
-  judged = _judge(arguments, source)
-  found, marked = judged.verdicts, 0
+  judged, found = _judge(arguments, source)
+  marked = 0
   if arguments.overrides:
     found, marked = outcome.override(found, arguments.overrides)
   classes = _classes(arguments, source, found)
@@ -180,7 +180,7 @@ def main(arguments: argparse.Namespace) -> None:
   if compared:
     comparing.write(out / comparing.TABLE, compared, source.class_names)
   told = {
-    **summary.of_rows(judged._replace(verdicts=found), source.true_labels),
+    **summary.of_rows(judged, found, source.true_labels),
     **summary.of_classes(classes),
     'overlap': comparing.told(compared, means.ByClass(*_labels(source, found))),
     'compared': [comparing.in_words(one) for one in compared],
@@ -205,7 +205,6 @@ def main(arguments: argparse.Namespace) -> None:
       f'{out / name} and {out / summary.WORDS} tell what was found, but the '
       'changes are too many to be made without a word from you. See above.'
     )
-  shutil.rmtree(out / _STATE, ignore_errors=True)
 
 
 def _check(arguments) -> None:
@@ -260,7 +259,7 @@ def _open(arguments):
 
 
 def _judge(arguments, source):
-  """The verdicts, of features that are computed."""
+  """What was found of the rows, and the verdicts."""
   from bfjax.cleaning import history, judging
   from bfjax.evaluation.features import store
 
@@ -269,18 +268,18 @@ def _judge(arguments, source):
   key.update(source.labels.tobytes())
   state = arguments.out / _STATE / key.hexdigest()[:16]
   state.mkdir(parents=True, exist_ok=True)
-  of_run = not (arguments.root or arguments.source)
-  past = np.zeros((2, source.num_rows), np.int32)
-  return judging.judge(
-    features.features,
+  judged = judging.judge(
+    features.features, source.labels, source.num_classes, state=state
+  )
+  past = tuple(np.zeros((2, source.num_rows), np.int32))
+  if not (arguments.root or arguments.source):
+    past = history.read(arguments.model, source.num_rows)
+  return judged, judging.verdicts_of(
+    judged,
     source.labels,
-    source.num_classes,
     source.names,
     limits=judging.Limits(arguments.min_keep, arguments.min_confidence),
-    history=history.read(arguments.model, source.num_rows)
-    if of_run
-    else tuple(past),
-    state=state,
+    history=past,
   )
 
 

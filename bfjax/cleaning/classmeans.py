@@ -4,6 +4,11 @@ The mean of class k is that of the embeddings that now carry its label, each
 with a weight in [0, 1]. A row would be near any mean that it is part of: of
 its own class it is compared with the mean of the others.
 
+The mean of few rows is a poor one, and all are further from it. So each cosine
+is also told as it would be to the mean of very many rows of the class: its
+likeness c sqrt((1 + (n - 1) r) / (n r)), n the weight of the rows and r the
+mean cosine of two rows of one class.
+
 One pass over the rows, block by block on the device, keeps a few numbers of
 each row; features may be memory-mapped. The time of a pass is rows x classes x
 dimension.
@@ -41,12 +46,25 @@ class Nearest(NamedTuple):
     nearest_cosine: to that mean.
     share: of the nearest among all classes but the given one in
       softmax(kappa c): how sure it is, should the given label be wrong.
+    given_likeness: the likeness of the given class.
+    nearest_likeness: of the nearest other one, which is told by it.
   """
 
   given_cosine: np.ndarray
   nearest: np.ndarray
   nearest_cosine: np.ndarray
   share: np.ndarray
+  given_likeness: np.ndarray
+  nearest_likeness: np.ndarray
+
+
+class _Means(NamedTuple):
+  """The mean of each class, [C, d], and what it was made of: [C]."""
+
+  direction: jax.Array
+  length: jax.Array  # of the sum
+  weight: jax.Array  # of all rows
+  alike: jax.Array  # scalar, the mean cosine of two rows of one class
 
 
 def sums(features, now: Labelling, num_classes: int) -> jax.Array:
@@ -94,11 +112,11 @@ def nearest(
     what was found, and the kappa and the noise rate that make the given labels
     most likely, see `heads.posterior`, from a sample of the rows.
   """
-  means = _unit(sums(features, now, num_classes))
+  means = _means(sums(features, now, num_classes), now)
   fit = _fit(features, given, now, means, num_classes)
-  out = Nearest(
-    *(np.empty(len(given), kind) for kind in ('f4', np.int32, 'f4', 'f4'))
-  )
+  kinds = {name: np.float32 for name in Nearest._fields}
+  kinds['nearest'] = np.int32
+  out = Nearest(*(np.empty(len(given), kind) for kind in kinds.values()))
   size = min(_ROWS, max(16, _BLOCK // num_classes))
   # None: shown on terminals only.
   with tqdm.tqdm(
@@ -112,7 +130,7 @@ def nearest(
     for rows in _blocks(len(given), size):
       found = _nearest(
         *_padded(size, features[rows], given[rows], *(x[rows] for x in now)),
-        *means,
+        means,
         np.float32(fit.kappa),
       )
       for kept, part in zip(out, found, strict=True):
@@ -133,41 +151,67 @@ def _padded(size, rows, *columns):
   return np.pad(rows, (more, (0, 0))), *(np.pad(x, more) for x in columns)
 
 
-def _unit(found):
-  """The directions of the sums, and their lengths."""
+def _means(found, now) -> _Means:
+  """The means, from the sums of the classes."""
+  weight, squares = (
+    jnp.asarray(np.bincount(now.label, x, len(found)), jnp.float32)
+    for x in (now.weight, now.weight**2)
+  )
   length = jnp.linalg.norm(found, axis=1)
-  return found / jnp.maximum(length, 1e-6)[:, None], length
+  pairs = jnp.maximum((weight**2 - squares).sum(), 1e-6)
+  alike = (length**2 - squares).sum() / pairs
+  direction = found / jnp.maximum(length, 1e-6)[:, None]
+  return _Means(direction, length, weight, jnp.clip(alike, 0.05, 1))
 
 
-def _cosines(rows, label, weight, means, length):
-  """[rows, C], the row itself left out of the mean of its label."""
-  cosine = jnp.matmul(rows, means.T, precision=jax.lax.Precision.HIGHEST)
-  at, of = jnp.arange(len(rows)), length[label]
+def _cosines(rows, label, weight, means):
+  """[rows, C], the row itself left out of its class, and what scales them.
+
+  The second is likeness / cosine, [rows, C].
+  """
+  cosine = jnp.matmul(
+    rows, means.direction.T, precision=jax.lax.Precision.HIGHEST
+  )
+  at, of = jnp.arange(len(rows)), means.length[label]
   # |S - w x|^2 and (S - w x) x of the sum S of the class.
   product = of * cosine[at, label]
   square = of**2 - weight * (2 * product - weight)
   is_alone = square < 1e-6
   rest = jnp.sqrt(jnp.where(is_alone, 1, square))
   own = jnp.where(is_alone, 0, (product - weight) / rest)
-  return cosine.at[at, label].set(jnp.clip(own, -1, 1))
+  cosine = cosine.at[at, label].set(jnp.clip(own, -1, 1))
+  scale = _scale(means.weight, means.alike)[None].repeat(len(rows), 0)
+  own_scale = _scale(means.weight[label] - weight, means.alike)
+  return cosine, scale.at[at, label].set(own_scale)
+
+
+def _scale(weight, alike):
+  """likeness / cosine for the mean of so many rows; as of one at least."""
+  weight = jnp.maximum(weight, 1)
+  return jnp.sqrt((1 + (weight - 1) * alike) / (weight * alike))
 
 
 @jax.jit
-def _nearest(rows, given, label, weight, means, length, kappa):
-  cosine = _cosines(rows, label, weight, means, length)
-  at = jnp.arange(len(rows))
-  others = cosine.at[at, given].set(-2)
+def _nearest(rows, given, label, weight, means, kappa):
+  cosine, scale = _cosines(rows, label, weight, means)
+  at, likeness = jnp.arange(len(rows)), cosine * scale
+  others = likeness.at[at, given].set(-jnp.inf)
   highest = others.max(1)
-  number = jnp.arange(cosine.shape[1], dtype=jnp.int32)
-  best = jnp.where(others == highest[:, None], number, len(number)).min(1)
-  likelihood = jnp.exp(kappa * (others - highest[:, None]))
-  return cosine[at, given], best, highest, 1 / likelihood.sum(1)
+  number = jnp.arange(cosine.shape[1], dtype=jnp.int32)[None]
+  is_best = others == highest[:, None]
+  best = jnp.where(is_best, number, cosine.shape[1]).min(1)
+  share = 1 / jnp.exp(kappa * (others - highest[:, None])).sum(1)
+  return (
+    *(cosine[at, given], best, cosine[at, best], share),
+    *(likeness[at, given], highest),
+  )
 
 
 @jax.jit
-def _of_given(rows, given, label, weight, means, length):
-  """Cosine of the given label, and log-sum-exps at all kappas of the grid."""
-  cosine = _cosines(rows, label, weight, means, length)
+def _of_given(rows, given, label, weight, means):
+  """Likeness of the given label, and log-sum-exps at all kappas of the grid."""
+  cosine, scale = _cosines(rows, label, weight, means)
+  cosine = cosine * scale
   kappas = jnp.asarray(posterior.KAPPAS, cosine.dtype)
   sums = jax.lax.map(lambda kappa: jax.nn.logsumexp(kappa * cosine, 1), kappas)
   return cosine[jnp.arange(len(rows)), given], sums
@@ -184,7 +228,7 @@ def _fit(features, given, now, means, num_classes) -> posterior.Fit:
     rows = some[part]
     found = _of_given(
       *_padded(size, features[rows], given[rows], *(x[rows] for x in now)),
-      *means,
+      means,
     )
     mask = np.arange(size) < len(rows)
     total += posterior.log_likelihoods(*found, mask, num_classes)

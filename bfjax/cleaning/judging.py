@@ -1,8 +1,8 @@
 """From embeddings to verdicts: the look, the trials, the neighbours."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,29 +13,34 @@ from bfjax.cleaning import (
   classmeans,
   secondlook,
 )
-from bfjax.cleaning.verdicts import KEEP, OUTLIER, RELABEL, UNSURE, Verdicts
+from bfjax.cleaning.verdicts import KEEP, RELABEL, UNSURE, Verdicts
 
 _TRIALS = 3
 _LARGE = 1 << 18  # rows from which one trial has to do
-_STATE = 'look.npz'
+_STATE, _JUDGED = 'look.npz', 'judged.npz'
 
 
 class Judged(NamedTuple):
-  """What was found of the rows.
+  """What was found of n rows, before anybody asks how sure is sure.
 
   Attributes:
-    verdicts: one a row.
+    kind: uint8 [n], `verdicts.KEEP`, `RELABEL` or `OUTLIER`.
+    confidence: float32 [n], P(that is right).
+    proposed: int32 [n], and the others as `verdicts.Verdicts` has them.
     rates: float64 [3], shares of right rows, others' and nobody's.
-    kappa: the concentration of the cosines.
+    kappa: the concentration of the cosines, a scalar.
     trial: what was planted, with confidences as they were corrected.
-    lines: float64 [3, 2], the correction.
   """
 
-  verdicts: Verdicts
+  kind: np.ndarray
+  confidence: np.ndarray
+  proposed: np.ndarray
+  given_cosine: np.ndarray
+  proposed_cosine: np.ndarray
+  neighbour_agreement: np.ndarray
   rates: np.ndarray
-  kappa: float
+  kappa: np.ndarray
   trial: calibration.Trial
-  lines: np.ndarray
 
 
 class Limits(NamedTuple):
@@ -49,31 +54,29 @@ def judge(
   features,
   given: np.ndarray,
   num_classes: int,
-  names: Sequence[str],
   *,
-  limits: Limits,
-  history: tuple[np.ndarray, np.ndarray],
   state: pathlib.Path,
   progress: bool = True,
 ) -> Judged:
-  """Judges all rows.
+  """Judges all rows, once.
 
   Args:
     features: float32 or float16 [n, d] of length 1, memory-mapped or not.
     given: int32 [n].
     num_classes: C.
-    names: of the rows.
-    limits: below them a verdict is unsure.
-    history: int32 [n], the first epoch in which a run corrected the row, and in
-      how many.
-    state: a folder for what a kill shall not cost; what it holds is of these
-      features and labels.
+    state: a folder for what is known, after a kill too; what it holds is of
+      these features and labels.
     progress: whether bars are shown.
 
   Raises:
     UserError: if there are too few classes.
   """
-  title = (lambda text: text) if progress else (lambda text: '')
+  if (state / _JUDGED).exists():
+    return _read_judged(state / _JUDGED)
+
+  def title(text):
+    return text if progress else ''
+
   seen = secondlook.look(
     features,
     given,
@@ -96,34 +99,76 @@ def judge(
   lines = calibration.lines(tried)
   kind, probability = calibration.judge(seen)
   confidence = calibration.corrected(lines, kind, probability)
-  likelier = seen.proposed(given)
-  proposed = np.where(kind == RELABEL, seen.nearest.nearest, likelier)
+  near = seen.nearest
+  proposed = np.where(kind == RELABEL, near.nearest, seen.proposed(given))
   proposed = np.where(kind == KEEP, given, proposed).astype(np.int32)
   is_new = proposed != given
-  cosine = np.where(
-    is_new, seen.nearest.nearest_cosine, seen.nearest.given_cosine
-  )
-  limit = np.array([limits.keep, limits.relabel, 0])[kind]
   doubt = np.where(kind == KEEP, 1 - confidence, 1)
-  found = Verdicts(
+  corrected = calibration.corrected(lines, tried.kind, tried.probability)
+  found = Judged(
+    kind,
+    confidence,
+    proposed,
+    near.given_cosine,
+    np.where(is_new, near.nearest_cosine, near.given_cosine),
+    agreement.neighbours(features, proposed, doubt, title('Neighbours')),
+    seen.rates,
+    np.float64(seen.kappa),
+    tried._replace(probability=corrected),
+  )
+  _write_judged(state / _JUDGED, found)
+  (state / _STATE).unlink(missing_ok=True)
+  return found
+
+
+def verdicts_of(
+  found: Judged,
+  given: np.ndarray,
+  names: Sequence[str],
+  *,
+  limits: Limits,
+  history: tuple[np.ndarray, np.ndarray],
+) -> Verdicts:
+  """What was found, as verdicts.
+
+  Args:
+    found: what that is.
+    given: int32 [n].
+    names: of the rows.
+    limits: below them a verdict is unsure.
+    history: int32 [n], the first epoch in which a run corrected the row, and in
+      how many.
+  """
+  limit = np.array([limits.keep, limits.relabel, 0])[found.kind]
+  is_unsure = found.confidence < limit
+  return Verdicts(
     names,
     given,
-    proposed,
-    seen.nearest.given_cosine,
-    cosine,
-    agreement.neighbours(features, proposed, doubt, title('Neighbours')),
+    found.proposed,
+    found.given_cosine,
+    found.proposed_cosine,
+    found.neighbour_agreement,
     *history,
-    np.where(confidence < limit, UNSURE, kind).astype(np.uint8),
-    confidence,
+    np.where(is_unsure, UNSURE, found.kind).astype(np.uint8),
+    found.confidence,
   )
-  corrected = calibration.corrected(lines, tried.kind, tried.probability)
-  return Judged(
-    found,
-    seen.rates,
-    seen.kappa,
-    tried._replace(probability=corrected),
-    lines,
-  )
+
+
+def _write_judged(path, found: Judged) -> None:
+  trial = {f'trial_{k}': v for k, v in found.trial._asdict().items()}
+  own = found._asdict()
+  del own['trial']
+  with atomic.writing(path) as draft, draft.open('wb') as file:
+    np.savez(file, **own, **trial)
+
+
+def _read_judged(path) -> Judged:
+  with np.load(path) as saved:
+    trial = calibration.Trial(
+      *(saved[f'trial_{name}'] for name in calibration.Trial._fields)
+    )
+    own = {name: saved[name] for name in Judged._fields if name != 'trial'}
+  return Judged(**own, trial=trial)
 
 
 def _read(path):
@@ -137,73 +182,3 @@ def _read(path):
 def _write(path, done, now):
   with atomic.writing(path) as draft, draft.open('wb') as file:
     np.savez(file, done=done, **now._asdict())
-
-
-def reliability(
-  judged: Judged, true: np.ndarray | None
-) -> list[dict[str, Any]]:
-  """The reliability curves: `calibration.bins` of the verdicts.
-
-  Unsure rows count with the verdict that they would have had.
-
-  Args:
-    judged: what was found.
-    true: int32 [n], or None where that is not known.
-  """
-  found, tried = judged.verdicts, judged.trial
-  kind = kinds(found)
-  is_right = None
-  if true is not None:
-    is_right = calibration.right(kind, found.given, found.proposed, true)
-  return calibration.bins(
-    kind,
-    found.confidence,
-    (tried.kind, tried.probability, tried.right),
-    is_right,
-  )
-
-
-def kinds(found: Verdicts) -> np.ndarray:
-  """uint8 [n]: the verdicts, and of unsure rows the ones they would have."""
-  likeliest = np.where(found.proposed == found.given, KEEP, RELABEL)
-  return np.where(found.verdict == UNSURE, likeliest, found.verdict)
-
-
-def scores(found: Verdicts, true: np.ndarray) -> Mapping[str, float]:
-  """How right verdicts are, where the truth is known; shares.
-
-  wrong_given and wrong_proposed: of all labels, before and after; of_surest_95:
-  of the 95 % of rows of most confidence; changed_right: of right labels, that
-  are changed; of rows that are right, flipped, or of strangers: what becomes of
-  them.
-
-  Args:
-    found: the verdicts.
-    true: int32 [n].
-  """
-  is_right, is_wrong = found.given == true, found.proposed != true
-  stranger = true < 0
-  flipped = ~is_right & ~stranger
-  out = kinds(found) == OUTLIER
-  # What is left out is not among the sure ones.
-  order = np.argsort(np.where(out, 0, -found.confidence), kind='stable')
-  surest = order[: int(0.95 * len(order))]
-  changed = found.verdict == RELABEL
-  left_out = found.verdict >= OUTLIER
-  sure = found.confidence >= 0.9
-  return {
-    'wrong_given': float((found.given != true).mean()),
-    'wrong_proposed': float(is_wrong.mean()),
-    'wrong_of_surest_95': float(is_wrong[surest].mean()),
-    'changed_of_right': _share(changed, is_right),
-    'left_out_of_right': _share(left_out, is_right),
-    'set_right_of_flipped': _share(changed & ~is_wrong, flipped),
-    'left_out_of_flipped': _share(left_out, flipped),
-    'left_out_of_strangers': _share(left_out, stranger),
-    'right_of_changed_at_90': _share(~is_wrong, changed & sure),
-    'wrong_of_cleaned': _share(is_wrong, ~left_out),
-  }
-
-
-def _share(of, some):
-  return float(of[some].mean()) if some.any() else None

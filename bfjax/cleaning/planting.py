@@ -53,12 +53,9 @@ def plant(
   true = seen.proposed(given)[rows]
   # A label that stays was somebody's word; one that is new is ours.
   belief = np.where(true == given[rows], 1, probability[rows].max(1))
-  order = draw.permutation(num_classes)
-  size = np.cumsum(np.bincount(true, minlength=num_classes)[order])
-  limit = rates[2] * len(rows)
-  count = min(int(np.searchsorted(size, limit)) + 1, num_classes - 3)
+  count = min(int(np.ceil(rates[2] * num_classes)), num_classes - 3)
   number = np.full(num_classes, NOBODY, np.int32)
-  left = np.setdiff1d(np.arange(num_classes), order[: max(count, 0)])
+  left = np.sort(draw.permutation(num_classes)[count:])
   number[left] = np.arange(len(left))
   true = number[true]
   labels = true.copy()

@@ -81,8 +81,9 @@ def look(
     nearest, fit = classmeans.nearest(
       features, given, now, num_classes, progress=title
     )
-    found = mixture.fit(nearest.given_cosine, nearest.nearest_cosine)
-    kinds = found.of(nearest.given_cosine, nearest.nearest_cosine)
+    likeness = nearest.given_likeness, nearest.nearest_likeness
+    found = mixture.fit(*likeness)
+    kinds = found.of(*likeness)
     relabel = kinds[:, mixture.OTHER] * nearest.share
     keep = kinds[:, mixture.RIGHT]
     seen = Look(

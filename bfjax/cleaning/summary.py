@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bfjax import atomic, text
-from bfjax.cleaning import calibration, findings, judging, verdicts
+from bfjax.cleaning import calibration, findings, judging, scoring, verdicts
 
 JSON, WORDS = 'summary.json', 'summary.md'
 _KINDS = {
@@ -31,23 +31,26 @@ _SCORES = {
 }
 
 
-def of_rows(judged: judging.Judged, true: np.ndarray | None) -> dict[str, Any]:
+def of_rows(
+  judged: judging.Judged, found: verdicts.Verdicts, true: np.ndarray | None
+) -> dict[str, Any]:
   """What is told of the rows, as JSON has it.
 
   Args:
     judged: what was found.
+    found: the verdicts that were made of it.
     true: int32 [n], or None where the truth is not known.
   """
-  counts = np.bincount(judged.verdicts.verdict, minlength=4)
+  counts = np.bincount(found.verdict, minlength=4)
   return {
-    'rows': len(judged.verdicts.given),
+    'rows': len(found.given),
     'noise_rate': float(1 - judged.rates[0]),
     'stranger_rate': float(judged.rates[2]),
-    'kappa': judged.kappa,
+    'kappa': float(judged.kappa),
     'counts': dict(zip(verdicts.WORDS, map(int, counts), strict=True)),
-    'calibration': judging.reliability(judged, true),
+    'calibration': scoring.reliability(found, judged.trial, true),
     'planted': calibration.found_by_size(judged.trial),
-    'scores': None if true is None else judging.scores(judged.verdicts, true),
+    'scores': None if true is None else scoring.scores(found, true),
   }
 
 
