@@ -39,6 +39,7 @@ setuptools.setup(
     'orbax-checkpoint',
     'pillow',
     'pyarrow',
+    'scipy',
     # CLU writes its summaries with it and does not ask for it.
     'tensorboard',
     'tensorflow; platform_machine != "x86_64"',

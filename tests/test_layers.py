@@ -31,7 +31,7 @@ LAYERS = (
   ('model', 'report'),
   ('datasets', 'convert', 'logbook'),
   ('evaluation', 'builders'),
-  ('setup', 'facemodel'),
+  ('setup', 'facemodel', 'cleaning'),
   ('pretrained',),
   ('training',),
   ('defaults',),
