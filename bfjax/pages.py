@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from bfjax import defaults, errors, setup, text
+from bfjax.cleaning import othersets
 from bfjax.data import labelled, selection, sources
 from bfjax.datasets import ondisk
+from bfjax.evaluation.features import store
 from bfjax.logbook import runpage
 from bfjax.report import cleanpage
 
@@ -29,7 +31,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   if (folder / cleanpage.SUMMARY).exists():
     summary = text.read_json(folder / cleanpage.SUMMARY)
     source = open_set(summary['settings'])
-    return cleanpage.write(folder, source, source.labels)
+    return cleanpage.write(folder, source, source.labels, _others(summary))
   raise errors.UserError(
     f'{text.printable(str(folder))} is neither the workdir of a run, which has'
     f' a config.json, nor of tools/clean.py, with {cleanpage.SUMMARY}.'
@@ -67,6 +69,17 @@ def open_set(settings: Mapping) -> labelled.Source:
   if np.array_equal(given, source.labels):
     return source
   return selection.select(source, labels=given)
+
+
+def _others(summary: Mapping) -> dict[str, labelled.Images]:
+  """Name -> images of the sets whose people were found; not of features."""
+  names = {one['other']['set'] for one in summary.get('overlap') or []}
+  return {
+    name: images
+    for name in sorted(names)
+    if not (pathlib.Path(name) / store.FEATURES).exists()
+    and (images := othersets.open_people(name).images) is not None
+  }
 
 
 def _option(given: str) -> tuple[str, object]:

@@ -174,7 +174,15 @@ def test_it_is_made_again_from_its_folder(tmp_path, source):
       str(pages.NAUGHTY.index(os.fsdecode(x))) for x in table[name]
     ]
   parquet.write_table(pa.table(table), tmp_path / 'verdicts.parquet')
+  other = tmp_path / 'other' / 'Ann'
+  other.mkdir(parents=True)
+  (other / '1.jpg').write_bytes(source.read([9])[0])
+  person = {'set': str(other.parent), 'name': 'Ann', 'rows': [0]}
+  match = {'classes': [0], 'rows': [[1]], 'other': person}
+  summary = {'settings': settings, 'overlap': [match]}
+  (tmp_path / 'summary.json').write_text(json.dumps(summary))
   path = again.write(tmp_path)
+  assert 'Ann/1.jpg' in path.read_text()
   assert path == tmp_path / 'report.html'
   assert '27 of 120 rows are not kept' in pages.parse(path).text
   settings['root'] = settings['list'] = ''
