@@ -32,7 +32,7 @@ def by_cause(compiled: compiling.Compiled) -> dict[str, int]:
     op_name = costs.op_name(computation, x)
     shapes = [array.dims for array in x.arrays]
     is_back = 'transpose(' in op_name
-    if wide in shapes and (is_back or 'jvp(' not in op_name):
+    if wide in shapes:
       return GRADIENTS
     if prediction.is_head(op_name):
       return LOGITS
