@@ -227,9 +227,10 @@ def _objective(recipe, step, num_rows) -> Callable:
     )
     embedded = embedding, params['centres'], rows['label'], rows['mask']
     at = now._replace(draw=step * recipe.accumulate + index)
-    head: softmax.HeadOutput = recipe.head(
-      *embedded, head_state, at, rows['past'], rows['given']
-    )
+    with jax.named_scope('head'):  # what profiles and plans call it
+      head: softmax.HeadOutput = recipe.head(
+        *embedded, head_state, at, rows['past'], rows['given']
+      )
     penalty = jnp.where(epoch > recipe.penalty_start, head.penalty, 0)
     total = head.weight * (head.loss + weight * penalty)
     measured = {

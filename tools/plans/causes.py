@@ -32,8 +32,10 @@ def by_cause(compiled: compiling.Compiled) -> dict[str, int]:
     op_name = costs.op_name(computation, x)
     shapes = [array.dims for array in x.arrays]
     is_back = 'transpose(' in op_name
+    if wide in shapes:
+      return GRADIENTS
     if prediction.is_head(op_name):
-      return GRADIENTS if is_back and wide in shapes else LOGITS
+      return LOGITS
     # Those that are reduced together lie in one long array.
     is_long = any(len(shape) == 1 and shape[0] >= small for shape in shapes)
     is_weight = 'BackwardFilter' in x.attributes or is_long

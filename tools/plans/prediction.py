@@ -80,8 +80,8 @@ def predict(
 
 
 def is_head(op_name: str) -> bool:
-  """Whether a kernel is of the head, the one part under `shard_map`."""
-  return 'shard_map' in op_name
+  """Whether a kernel is of the head or the label table."""
+  return any(word in op_name for word in ('(head)', '/head/', 'shard_map'))
 
 
 def _peak(card, precision) -> float:
