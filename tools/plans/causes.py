@@ -26,13 +26,13 @@ def by_cause(compiled: compiling.Compiled) -> dict[str, int]:
   found = _state(compiled.state)
   sizes = compiled.memory
   found[BATCH] = sizes['arguments'] - found.total()
-  small, wide = _gradient_shapes(compiled.state)
+  small, wide = _gradient_sizes(compiled.state)
 
   def cause_of(x, computation) -> str:
     op_name = costs.op_name(computation, x)
     shapes = [array.dims for array in x.arrays]
     is_back = 'transpose(' in op_name
-    if wide in shapes:
+    if any(math.prod(shape) == wide for shape in shapes):
       return GRADIENTS
     if prediction.is_head(op_name):
       return LOGITS
@@ -66,12 +66,12 @@ def _state(state: step.TrainState) -> Counter:
   return found
 
 
-def _gradient_shapes(state) -> tuple[int, tuple[int, ...]]:
-  """The elements of the least weight, and the shape of a device's centres."""
+def _gradient_sizes(state) -> tuple[int, int]:
+  """The elements of the least weight, and of a device's centres."""
   weights = jax.tree.leaves(state.params['backbone'])
   elements = [math.prod(x.shape) for x in weights if len(x.shape) > 1]
   centres = state.params['centres']
-  return min(elements), centres.sharding.shard_shape(centres.shape)
+  return min(elements), math.prod(centres.sharding.shard_shape(centres.shape))
 
 
 def logits_shape(config, state: step.TrainState) -> tuple[int, int]:
