@@ -22,7 +22,10 @@ setuptools.setup(
   ],
   # Beside the package in a checkout, where users read and copy them.
   package_dir={'bfjax.configs': 'configs'},
-  package_data={'bfjax.report': ['*.html', '*.css', '*.js']},
+  package_data={
+    'bfjax.planning': ['*.toml'],
+    'bfjax.report': ['*.html', '*.css', '*.js'],
+  },
   install_requires=[
     'absl-py',
     'argcomplete',

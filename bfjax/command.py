@@ -32,13 +32,13 @@ class Parser(argparse.ArgumentParser):
       **options,
     )
 
-  def parse_args(self, args=None, namespace=None):
+  def parse_known_args(self, args=None, namespace=None):
     """Reads the arguments, as `argparse.ArgumentParser` does."""
     if COMPLETING in os.environ:
       import argcomplete
 
       argcomplete.autocomplete(self, always_complete_options='long')
-    return super().parse_args(args, namespace)
+    return super().parse_known_args(args, namespace)
 
 
 def run(name: str, job: Callable[[], object]) -> None:

@@ -80,6 +80,28 @@ def check(argv: Sequence[str]) -> None:
   settings.check_source_options(config.data, data if is_changed else None)
 
 
+def read(words: Sequence[str]) -> ml_collections.ConfigDict:
+  """The config of --config=FILE, changed as --config.KEY=VALUE say.
+
+  Raises:
+    UserError: as `check`, or if there are other words, or no file.
+  """
+  values = flags.FlagValues()
+  line = ['', *map(located, words)]
+  config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=line)
+  try:
+    check(line)
+    rest = values(line)[1:]
+  except flags.Error as error:
+    raise errors.UserError(str(error)) from error
+  if rest or values['config'].value is None:
+    raise errors.UserError(
+      'Give --config=FILE, such as configs/ms1mv2.py.'
+      + (f' Not understood: {" ".join(rest)}.' if rest else '')
+    )
+  return values['config'].value
+
+
 def _try(config, match, following):
   """Sets one key as the command line does."""
   group, name = keys.find(config, match[2])

@@ -15,7 +15,7 @@ from jax.experimental import topologies
 
 from bfjax import sharding
 from bfjax.heads import margins, penalties, rules, softmax
-from plans import cards, costs, hlo
+from bfjax.planning import cards, costs, hlo
 
 DIM, CARDS_OF_A_HOST = 512, 8
 

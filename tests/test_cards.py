@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from plans import compiling
+from bfjax.planning import compiling
 
 pytestmark = [
   pytest.mark.slow,

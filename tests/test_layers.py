@@ -32,6 +32,7 @@ LAYERS = (
   ('datasets', 'convert', 'logbook'),
   ('evaluation', 'builders'),
   ('setup', 'facemodel', 'cleaning'),
+  ('planning',),
   ('pretrained',),
   ('training',),
   ('defaults',),

@@ -1,7 +1,6 @@
 """The plan before the run: what a compiled step is said to take."""
 
 import collections
-import importlib.util
 import json
 import os
 import pathlib
@@ -11,8 +10,18 @@ import sys
 import pytest
 
 import tiny
-from bfjax import errors
-from plans import advice, cards, causes, compiling, costs, hlo, memory, saying
+from bfjax import configfile, errors
+from bfjax.commands import plan as command
+from bfjax.planning import (
+  advice,
+  cards,
+  causes,
+  compiling,
+  costs,
+  hlo,
+  memory,
+  saying,
+)
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -202,7 +211,7 @@ def test_the_text_of_a_card_is_the_card(tmp_path):
 
 
 def test_a_card_of_ones_own_is_a_table(tmp_path):
-  table = (ROOT / 'tools' / 'plans' / 'cards.toml').read_text()
+  table = (ROOT / 'bfjax' / 'planning' / 'cards.toml').read_text()
   own = table.split('[h200]')[0].split('[h100]')[1]
   path = tmp_path / 'mine.toml'
   path.write_text(own)
@@ -232,37 +241,24 @@ def test_what_does_not_fit_is_told_what_to_change(config):
   assert 'does not fit' in advice.verdict(80e9, 80e9)
 
 
-def load_tool():
-  path = ROOT / 'tools' / 'plan.py'
-  spec = importlib.util.spec_from_file_location('plan_tool', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
 def test_numbers_that_are_none_are_refused(capsys):
-  tool = load_tool()
-  assert tool.parse_arguments(['--classes', '1e5,1e6'])[0].classes == [
-    100_000,
-    1_000_000,
-  ]
+  found = command.parse_arguments(['--classes', '1e5,1e6'])
+  assert found.classes == [100_000, 1_000_000]
   for words in (['--devices', '0'], ['--classes', '1.5'], ['--cart', 'h100']):
     with pytest.raises(SystemExit):
-      tool.parse_arguments(words)
+      command.parse_arguments(words)
   assert 'unrecognized argument: --cart' in capsys.readouterr().err
 
 
 def test_the_config_is_changed_as_by_the_command(config):
   del config
-  tool = load_tool()
-  changed = tool.read_config(
-    ['--config=configs/ms1mv2.py', '--config.head.m=0.25']
-  )
+  words = ['--config=configs/ms1mv2.py', '--config.head.m=0.25']
+  changed = configfile.read(command.parse_arguments(words).config_words)
   assert changed.head.m == 0.25
   with pytest.raises(errors.UserError, match='mm'):
-    tool.read_config(['--config=configs/ms1mv2.py', '--config.head.mm=1'])
+    configfile.read(['--config=configs/ms1mv2.py', '--config.head.mm=1'])
   with pytest.raises(errors.UserError, match='--config=FILE'):
-    tool.read_config([])
+    configfile.read([])
 
 
 def test_a_missing_plugin_names_the_remedy(monkeypatch):

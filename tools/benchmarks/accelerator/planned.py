@@ -6,7 +6,7 @@ import jax
 
 from benchmarks.accelerator import recipes, sizes
 from bfjax import sharding
-from plans import cards, compiling
+from bfjax.planning import cards, compiling
 
 
 def peak_bytes(found: sizes.Sizes) -> int | str:

@@ -14,7 +14,7 @@ import torch
 from benchmarks import backbone, timing
 from benchmarks.accelerator import head_torch, recipes, sizes
 from bfjax import builders, runtime, sharding, step
-from plans import costs, hlo
+from bfjax.planning import costs, hlo
 
 _COMPILERS = 4  # at a time
 

@@ -2,7 +2,7 @@
 
 import math
 
-from plans import causes
+from bfjax.planning import causes
 
 # What of a card's memory JAX takes by itself, and what it can be given.
 USUAL_SHARE, LARGEST_SHARE = 0.75, 0.95

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 
 from bfjax import builders, errors, sharding, step
-from plans import cards, hlo
+from bfjax.planning import cards, hlo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,9 @@ def compile_recipe(
   start = time.monotonic()
   compiled = (
     step.compile_step(recipe, state)
-    .lower(state, _abstract_batch(batch, image_size, recipe.mesh))
+    .lower(  # type: ignore[attr-defined]
+      state, _abstract_batch(batch, image_size, recipe.mesh)
+    )
     .compile()
   )
   sizes = compiled.memory_analysis()

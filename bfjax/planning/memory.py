@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from plans import hlo
+from bfjax.planning import hlo
 
 # Kernels that may write where they read, if nobody reads it later.
 _IN_PLACE = {'add', 'convert', 'copy', 'fusion', 'multiply', 'scatter'}

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from bfjax import text
-from plans import advice, cards, causes, compiling, costs, prediction
+from bfjax.planning import advice, cards, causes, compiling, costs, prediction
 
 COLUMNS = (
   'cards',

@@ -6,7 +6,7 @@ from collections import Counter
 import jax
 
 from bfjax import step
-from plans import compiling, costs, memory, prediction
+from bfjax.planning import compiling, costs, memory, prediction
 
 # How the state is told: of which of its leaves, by a name in their path.
 _OF_STATE = {

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from plans import cards, costs
+from bfjax.planning import cards, costs
 
 MATRIX_SHARE = 0.5
 MEMORY_SHARE = 0.8

@@ -94,7 +94,8 @@ class Instruction:
   @property
   def index(self) -> int:
     """Which element a get-tuple-element takes."""
-    return int(re.search(r'index=(\d+)', self.attributes)[1])
+    [index] = re.findall(r'index=(\d+)', self.attributes)
+    return int(index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +207,7 @@ def _instruction(name, text, is_root) -> Instruction:
   # The type ends where its brackets do.
   end = _closing(text, 0) if text.startswith('(') else 0
   opcode = _OPCODE.search(text, end)
+  assert opcode is not None  # of every instruction
   close = _closing(text, opcode.end() - 1)
   argument = text[opcode.end() : close - 1]
   return Instruction(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from plans import hlo
+from bfjax.planning import hlo
 
 _COLLECTIVES = (
   'all-gather',
