@@ -7,10 +7,10 @@ import pytest
 
 from bfjax import errors
 from bfjax.cleaning import history, outcome, verdicts
+from bfjax.commands import clean
 from bfjax.datasets import ondisk
 from bfjax.evaluation.features import extraction
 from tests import spheres
-from tools import clean
 
 PEOPLE, EACH, SHARED = 24, 10, 4
 CENTRES = spheres.People(PEOPLE + 12, spread=0.4)
