@@ -18,6 +18,7 @@ from bfjax.cleaning import (
   classes,
   comparing,
   findings,
+  history,
   judging,
   means,
   othersets,
@@ -70,6 +71,26 @@ def judge(
   state.mkdir(parents=True, exist_ok=True)
   return judging.judge(
     features.features, source.labels, source.num_classes, state=state
+  )
+
+
+def verdicts_of(
+  judged: judging.Judged,
+  source: labelled.Source,
+  limits: judging.Limits,
+  workdir: pathlib.Path | None,
+) -> verdicts.Verdicts:
+  """The verdicts, with what the run in `workdir` says of the rows, if any.
+
+  Raises:
+    UserError: if the logs of the run cannot be read or are of other rows.
+  """
+  return judging.verdicts_of(
+    judged,
+    source.labels,
+    source.names,
+    limits=limits,
+    history=history.read(workdir, source.num_rows),
   )
 
 

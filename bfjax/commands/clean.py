@@ -116,7 +116,6 @@ def main(arguments: argparse.Namespace) -> None:
   # After the runtime's flags are set.
   from bfjax.cleaning import (
     comparing,
-    history,
     judging,
     outcome,
     steps,
@@ -131,13 +130,10 @@ def main(arguments: argparse.Namespace) -> None:
   )
   features = steps.embed(by, source, out)
   judged = steps.judge(source, features, out)
+  limits = judging.Limits(arguments.min_keep, arguments.min_confidence)
   of_run = not (arguments.root or arguments.source)
-  found = judging.verdicts_of(
-    judged,
-    source.labels,
-    source.names,
-    limits=judging.Limits(arguments.min_keep, arguments.min_confidence),
-    history=history.read(arguments.model if of_run else None, source.num_rows),
+  found = steps.verdicts_of(
+    judged, source, limits, by.model if of_run else None
   )
   found, marked = outcome.override(found, arguments.overrides)
   name = verdicts.TSV if arguments.tsv else verdicts.PARQUET
