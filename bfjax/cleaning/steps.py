@@ -121,7 +121,7 @@ def compare(
   found: verdicts.Verdicts,
   out: pathlib.Path,
 ) -> list[comparing.Compared]:
-  """Other sets beside ours.
+  """Other sets beside ours; writes `comparing.TABLE`.
 
   Args:
     by: the model.
@@ -151,6 +151,7 @@ def compare(
       threads=by.threads,
     )
     compared.append(comparing.compare(ours, other, f'Beside {given}'))
+  comparing.write(out / comparing.TABLE, compared, source.class_names)
   return compared
 
 
