@@ -54,6 +54,8 @@ setuptools.setup(
   extras_require={
     # A detector of faces with its weights; it runs on TensorFlow.
     'align': ['mtcnn'],
+    # What tools/benchmark.py clean is compared with.
+    'benchmark': ['cleanlab'],
     'cuda': ['jax[cuda12]'],
     # Checkpoints of PyTorch and ONNX.
     'convert': _CONVERT,

@@ -1,6 +1,7 @@
 """How commands read their arguments, and how they end: message and status."""
 
 import argparse
+import ast
 import os
 import sys
 from collections.abc import Callable
@@ -39,6 +40,21 @@ class Parser(argparse.ArgumentParser):
 
       argcomplete.autocomplete(self, always_complete_options='long')
     return super().parse_known_args(args, namespace)
+
+
+def key_value(given: str) -> tuple[str, object]:
+  """'key=value'; the value a Python literal, or else text.
+
+  Raises:
+    UserError: if it is not of that form.
+  """
+  key, equals, value = given.partition('=')
+  if not equals:
+    raise errors.UserError(f'{given}: expected KEY=VALUE.')
+  try:
+    return key, ast.literal_eval(value)
+  except (ValueError, SyntaxError):
+    return key, value
 
 
 def run(name: str, job: Callable[[], object]) -> None:

@@ -10,11 +10,13 @@ from bfjax import errors, text
 _LOG = re.compile(r'epoch_([0-9]+)[.]tsv')
 
 
-def read(workdir: pathlib.Path, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
+def read(
+  workdir: pathlib.Path | None, num_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
   """Reads `corrections/epoch_*.tsv`.
 
   Args:
-    workdir: of a run; its logs may be none.
+    workdir: of the run; None for none. There may be no logs.
     num_rows: n.
 
   Returns:
@@ -25,7 +27,9 @@ def read(workdir: pathlib.Path, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
     UserError: if a log cannot be read or is of other rows.
   """
   since, count = np.zeros((2, num_rows), np.int32)
-  folder = pathlib.Path(workdir) / 'corrections'
+  if workdir is None:
+    return since, count
+  folder = workdir / 'corrections'
   logs = {
     int(found[1]): path
     for path in (folder.iterdir() if folder.is_dir() else ())

@@ -1,6 +1,5 @@
 """The set without what is wrong with it, and every change by name."""
 
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -109,12 +108,13 @@ def check(
   return problems
 
 
-def override(found: Verdicts, path: str | os.PathLike) -> tuple[Verdicts, int]:
+def override(found: Verdicts, path: str) -> tuple[Verdicts, int]:
   """Takes a person's word for it that verdicts are wrong: the row is kept.
 
   Args:
     found: the verdicts.
-    path: lines `row<TAB>path<TAB>wrong` below a header that says so.
+    path: lines `row<TAB>path<TAB>wrong` below a header that says so; '' for
+      none.
 
   Returns:
     the verdicts, and how many were marked.
@@ -123,6 +123,8 @@ def override(found: Verdicts, path: str | os.PathLike) -> tuple[Verdicts, int]:
     UserError: if the file cannot be read, or a line is no such mark or not of
       this data set.
   """
+  if not path:
+    return found, 0
   rows = []
   for number, line in text.lines(path, 'the marks'):
     fields = line.split('\t')
@@ -155,7 +157,6 @@ def override(found: Verdicts, path: str | os.PathLike) -> tuple[Verdicts, int]:
 def write_changes(
   path: pathlib.Path,
   source: labelled.Source,
-  given: np.ndarray,
   made: Change,
 ) -> int:
   """Writes a line for every row that is changed or left out; returns how many.
@@ -164,6 +165,7 @@ def write_changes(
   new label ('' of a row that is left out).
   """
   name = source.class_names
+  given = source.labels
   rows = np.flatnonzero(made.is_left_out | (made.label != given))
   with (
     atomic.writing(path) as draft,

@@ -2,13 +2,21 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bfjax import atomic, text
-from bfjax.cleaning import calibration, findings, judging, scoring, verdicts
+from bfjax.cleaning import (
+  calibration,
+  comparing,
+  findings,
+  judging,
+  means,
+  scoring,
+  verdicts,
+)
 
 JSON, WORDS = 'summary.json', 'summary.md'
 _KINDS = {
@@ -64,6 +72,23 @@ def of_classes(found: list[findings.Finding] | None) -> dict[str, Any]:
   return out
 
 
+def of_others(
+  compared: Sequence[comparing.Compared], labels: np.ndarray, num_classes: int
+) -> dict[str, Any]:
+  """What is told of other sets: `overlap`, and `compared`, in words.
+
+  Args:
+    compared: the sets.
+    labels: int32 [n], our labels as they seem to be, -1 for nobody's.
+    num_classes: of ours.
+  """
+  by_class = means.ByClass(labels, num_classes)
+  return {
+    'overlap': comparing.told(compared, by_class),
+    'compared': [comparing.in_words(one) for one in compared],
+  }
+
+
 def write(out: pathlib.Path, told: Mapping[str, Any], after: str) -> str:
   """Writes both files; returns the words.
 
@@ -105,7 +130,8 @@ def in_words(told: Mapping[str, Any]) -> str:
   ]
   if found:
     lines += ['', 'Probably there are also', '', *found]
-  lines += ['', *told.get('compared', [])]
+  if told['compared']:
+    lines += ['', *told['compared']]
   changed = [x for x in told['calibration'] if x['verdict'] == 'relabel']
   if changed:
     table = [('confidence', 'rows', 'told', 'right of planted', 'truly right')]

@@ -20,7 +20,6 @@ processes of several hosts share the work as in training:
 """
 
 import argparse
-import ast
 import pathlib
 
 from bfjax import command, errors, runtime, watched
@@ -95,7 +94,7 @@ def main(arguments: argparse.Namespace) -> None:
   from bfjax.evaluation.features import extraction, imagesets, store
 
   if arguments.source:
-    options = dict(map(_option, arguments.option))
+    options = dict(map(command.key_value, arguments.option))
     images = sources.build(arguments.source, **options)
   elif arguments.paths:
     images = imagesets.open_paths(arguments.paths, arguments.root)
@@ -126,14 +125,3 @@ def main(arguments: argparse.Namespace) -> None:
   )
   if not arguments.process_id:
     print(f'Features of {images.num_rows} images in {arguments.out}')
-
-
-def _option(given: str) -> tuple[str, object]:
-  """'key=value'; the value a Python literal, or else text."""
-  key, equals, value = given.partition('=')
-  if not equals:
-    raise errors.UserError(f'--option {given}: expected KEY=VALUE.')
-  try:
-    return key, ast.literal_eval(value)
-  except (ValueError, SyntaxError):
-    return key, value
