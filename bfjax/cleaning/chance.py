@@ -30,7 +30,7 @@ class Chance(NamedTuple):
   mean: float
   concentration: float  # 0 where there were too few cosines to tell
 
-  def exceeding(self, cosine: np.ndarray) -> np.ndarray:
+  def exceeding(self, cosine: np.ndarray | float) -> np.ndarray:
     """P(cosine of different people >= this one), float64 like `cosine`."""
     if not self.concentration:
       return np.ones(np.shape(cosine))

@@ -114,9 +114,12 @@ def nearest(
   """
   means = _means(sums(features, now, num_classes), now)
   fit = _fit(features, given, now, means, num_classes)
-  kinds = {name: np.float32 for name in Nearest._fields}
-  kinds['nearest'] = np.int32
-  out = Nearest(*(np.empty(len(given), kind) for kind in kinds.values()))
+  out = Nearest(
+    *(
+      np.empty(len(given), np.int32 if name == 'nearest' else np.float32)
+      for name in Nearest._fields
+    )
+  )
   size = min(_ROWS, max(16, _BLOCK // num_classes))
   # None: shown on terminals only.
   with tqdm.tqdm(
@@ -226,10 +229,12 @@ def _fit(features, given, now, means, num_classes) -> posterior.Fit:
   total = 0
   for part in _blocks(len(some), size):
     rows = some[part]
-    found = _of_given(
+    given_cosine, log_sum_exp = _of_given(
       *_padded(size, features[rows], given[rows], *(x[rows] for x in now)),
       means,
     )
     mask = np.arange(size) < len(rows)
-    total += posterior.log_likelihoods(*found, mask, num_classes)
+    total += posterior.log_likelihoods(
+      given_cosine, log_sum_exp, mask, num_classes
+    )
   return posterior.fit(total)

@@ -100,7 +100,9 @@ def join(
     Joined(ours, other, folder),
     np.r_[ours.labels, number[other.labels]].astype(np.int32),
     true_labels,
-    _class_names(ours.class_names, [other.class_names[i] for i in new], name),
+    _class_names(
+      ours.class_names, [other.class_names[i] for i in new.tolist()], name
+    ),
     num_left_out=ours.num_left_out + other.num_left_out,
   )
 

@@ -113,7 +113,7 @@ def judge(
     np.where(is_new, near.nearest_cosine, near.given_cosine),
     agreement.neighbours(features, proposed, doubt, title('Neighbours')),
     seen.rates,
-    np.float64(seen.kappa),
+    np.asarray(seen.kappa, np.float64),
     tried._replace(probability=corrected),
   )
   _write_judged(state / _JUDGED, found)

@@ -120,7 +120,7 @@ def _between(first, second) -> tuple[float, float]:
     return 1.0, 0.0
   a, b = first.mean(axis=0), second.mean(axis=0)
   lengths, sizes = np.linalg.norm([a, b], axis=1), [len(first), len(second)]
-  within = means.within(means.Means(None, lengths, np.array(sizes)))
+  within = means.within(means.Means(np.stack([a, b]), lengths, np.array(sizes)))
   if within.min() <= 0:
     return 1.0, float(within.min())
   return float(a @ b / np.sqrt(within.prod())), float(within.min())

@@ -50,6 +50,7 @@ class OtherSet:
 
   @functools.cached_property
   def _by_person(self) -> means.ByClass:
+    assert self.people.labels is not None  # whoever asks has looked
     return means.ByClass(self.people.labels, len(self.people.class_names))
 
   def units(self, progress: str = '') -> tuple[np.ndarray, np.ndarray]:
@@ -102,6 +103,7 @@ def open_people(given: str) -> People:
       return People(imagesets.open_paths(given), None, [])
     except errors.UserError:
       raise error from None
+  assert isinstance(source, labelled.Source)  # a pack is taken above
   return People(source, source.labels, source.class_names)
 
 

@@ -172,7 +172,7 @@ def write_changes(
     draft.open('w', encoding='utf-8', errors='surrogateescape') as file,
   ):
     file.write(f'{_HEADER}\n')
-    for row in rows:
+    for row in rows.tolist():
       what, new = 'relabel', name[made.label[row]]
       if made.is_left_out[row]:
         what, new = 'leave out', ''

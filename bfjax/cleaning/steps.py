@@ -66,7 +66,7 @@ def judge(
 ) -> judging.Judged:
   """What there is to be said of the rows; see `judging.judge`."""
   key = hashlib.sha256(json.dumps(features.meta, sort_keys=True).encode())
-  key.update(np.ascontiguousarray(source.labels))
+  key.update(np.ascontiguousarray(source.labels).data)
   state = out / _STATE / key.hexdigest()[:16]
   state.mkdir(parents=True, exist_ok=True)
   return judging.judge(

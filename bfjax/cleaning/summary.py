@@ -134,7 +134,9 @@ def in_words(told: Mapping[str, Any]) -> str:
     lines += ['', *told['compared']]
   changed = [x for x in told['calibration'] if x['verdict'] == 'relabel']
   if changed:
-    table = [('confidence', 'rows', 'told', 'right of planted', 'truly right')]
+    table: list[tuple[str, ...]] = [
+      ('confidence', 'rows', 'told', 'right of planted', 'truly right')
+    ]
     table += [
       (
         f'{x["low"]:.2f} to {x["high"]:.2f}',
