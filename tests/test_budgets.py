@@ -15,8 +15,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / 'bfjax'
 FILES = sorted(ROOT.rglob('*.py'))
 
-LINES = 26_650
-STATEMENT_LINES = 15_700
+LINES = 37_600
+STATEMENT_LINES = 22_250
 LINES_OF_A_FILE = 250
 LINES_OF_A_FUNCTION = 60  # without its docstring
 PARAMETERS = 8  # but of a part's `build`, whose options are a config's

@@ -123,6 +123,7 @@ def main(arguments: argparse.Namespace) -> None:
     twice,
     verdicts,
   )
+  from bfjax.report import cleanpage
 
   out, source = arguments.out, _open(arguments)
   by = steps.Embedding(
@@ -169,6 +170,13 @@ def main(arguments: argparse.Namespace) -> None:
   if not problems and arguments.to != 'none':
     after = _pack(arguments, source, made, compared)
   print(summary.write(out, told | {'command': after}, after))
+  others = {
+    x.other.name: x.other.people.images
+    for x in compared
+    if x.other.people.images is not None
+  }
+  page = cleanpage.write(out, source, source.labels, others)
+  print(f'What there is to look at: {page}')
   if problems:
     raise errors.UserError('\n'.join(problems))
 
