@@ -40,16 +40,22 @@ def noisy(seed, flips=0.2, strangers=0.0, spread=0.7, each=EACH):
 
 
 def brute(features, given, now):
-  """Cosines to the means without the row, row by row in float64."""
-  x = features.astype(np.float64)
-  out = np.zeros((len(x), CLASSES))
-  for i in range(len(x)):
-    for k in range(CLASSES):
-      members = (now.label == k) & (np.arange(len(x)) != i)
-      total = (now.weight[members, None] * x[members]).sum(0)
-      length = np.linalg.norm(total)
-      out[i, k] = x[i] @ total / length if length > 1e-6 else 0
-  return out
+  """Cosines to the means without the row, and likenesses, in float64."""
+  x, w = features.astype(np.float64), now.weight.astype(np.float64)
+  cosine, size = np.zeros((2, len(x), CLASSES))
+  own = pairs = 0.0
+  for k in range(CLASSES):
+    of_class = now.label == k
+    total, weight = (w[of_class, None] * x[of_class]).sum(0), w[of_class].sum()
+    squares = (w[of_class] ** 2).sum()
+    own, pairs = own + total @ total - squares, pairs + weight**2 - squares
+    for i in range(len(x)):
+      rest = total - of_class[i] * w[i] * x[i]
+      length = np.linalg.norm(rest)
+      cosine[i, k] = x[i] @ rest / length if length > 1e-6 else 0
+      size[i, k] = max(weight - of_class[i] * w[i], 1)
+  alike = own / pairs
+  return cosine, cosine * np.sqrt((1 + (size - 1) * alike) / (size * alike))
 
 
 def test_cosines_leave_the_row_itself_out():
@@ -60,15 +66,21 @@ def test_cosines_leave_the_row_itself_out():
   label[np.flatnonzero(given == 7)[0]] = 7  # alone in its class
   weight = draw.random(len(given)).astype(np.float32)
   now = classmeans.Labelling(label, weight)
-  cosine = brute(features, given, now)
+  cosine, likeness = brute(features, given, now)
   found, fit = classmeans.nearest(features, given, now, CLASSES)
   rows = np.arange(len(given))
-  np.testing.assert_allclose(found.given_cosine, cosine[rows, given], atol=2e-6)
-  cosine[rows, given] = -2
-  np.testing.assert_array_equal(found.nearest, cosine.argmax(1))
-  np.testing.assert_allclose(found.nearest_cosine, cosine.max(1), atol=2e-6)
-  likelihood = np.exp(fit.kappa * (cosine - cosine.max(1, keepdims=True)))
-  np.testing.assert_allclose(found.share, 1 / likelihood.sum(1), rtol=1e-3)
+  near = {'atol': 3e-6, 'rtol': 0}  # float32 against float64
+  np.testing.assert_allclose(found.given_cosine, cosine[rows, given], **near)
+  np.testing.assert_allclose(
+    found.given_likeness, likeness[rows, given], **near
+  )
+  likeness[rows, given] = -9
+  best = likeness.argmax(1)
+  np.testing.assert_array_equal(found.nearest, best)
+  np.testing.assert_allclose(found.nearest_cosine, cosine[rows, best], **near)
+  np.testing.assert_allclose(found.nearest_likeness, likeness.max(1), **near)
+  odds = np.exp(fit.kappa * (likeness - likeness.max(1, keepdims=True)))
+  np.testing.assert_allclose(found.share, 1 / odds.sum(1), rtol=1e-3)
 
 
 def test_memory_mapped_halves_give_what_memory_gives(tmp_path):
