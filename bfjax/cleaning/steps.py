@@ -27,6 +27,7 @@ from bfjax.cleaning import (
 from bfjax.data import labelled
 from bfjax.datasets import layouts, ondisk, packing
 from bfjax.evaluation.features import extraction, store
+from bfjax.report import cleanpage
 
 CLEANED = 'cleaned'
 _FEATURES, _OTHERS, _STATE = 'features', 'others', 'state'
@@ -186,3 +187,14 @@ def pack(cleaned: labelled.Source, format: str, out: pathlib.Path) -> dict:
   if (place / layouts.FLIPS).exists():
     options['truth'] = str(place / layouts.FLIPS)
   return options
+
+
+def write_page(
+  source: labelled.Source,
+  compared: Sequence[comparing.Compared],
+  out: pathlib.Path,
+) -> pathlib.Path:
+  """Draws what was found and written down; see `cleanpage.write`."""
+  images = {x.other.name: x.other.people.images for x in compared}
+  shown = {name: found for name, found in images.items() if found is not None}
+  return cleanpage.write(out, source, source.labels, shown)

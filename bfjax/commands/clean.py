@@ -123,7 +123,6 @@ def main(arguments: argparse.Namespace) -> None:
     twice,
     verdicts,
   )
-  from bfjax.report import cleanpage
 
   out, source = arguments.out, _open(arguments)
   by = steps.Embedding(
@@ -132,10 +131,8 @@ def main(arguments: argparse.Namespace) -> None:
   features = steps.embed(by, source, out)
   judged = steps.judge(source, features, out)
   limits = judging.Limits(arguments.min_keep, arguments.min_confidence)
-  of_run = not (arguments.root or arguments.source)
-  found = steps.verdicts_of(
-    judged, source, limits, by.model if of_run else None
-  )
+  workdir = None if arguments.root or arguments.source else by.model
+  found = steps.verdicts_of(judged, source, limits, workdir)
   found, marked = outcome.override(found, arguments.overrides)
   name = verdicts.TSV if arguments.tsv else verdicts.PARQUET
   verdicts.write(out / name, found, source.class_names)
@@ -170,13 +167,7 @@ def main(arguments: argparse.Namespace) -> None:
   if not problems and arguments.to != 'none':
     after = _pack(arguments, source, made, compared)
   print(summary.write(out, told | {'command': after}, after))
-  others = {
-    x.other.name: x.other.people.images
-    for x in compared
-    if x.other.people.images is not None
-  }
-  page = cleanpage.write(out, source, source.labels, others)
-  print(f'What there is to look at: {page}')
+  print(f'What there is to look at: {steps.write_page(source, compared, out)}')
   if problems:
     raise errors.UserError('\n'.join(problems))
 
