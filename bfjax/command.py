@@ -33,13 +33,17 @@ class Parser(argparse.ArgumentParser):
       **options,
     )
 
-  def parse_known_args(self, args=None, namespace=None):
+  def parse_args(self, args=None, namespace=None):
     """Reads the arguments, as `argparse.ArgumentParser` does."""
+    self.complete()
+    return super().parse_args(args, namespace)
+
+  def complete(self) -> None:
+    """Answers a shell that asks what can follow, and ends the process then."""
     if COMPLETING in os.environ:
       import argcomplete
 
       argcomplete.autocomplete(self, always_complete_options='long')
-    return super().parse_known_args(args, namespace)
 
 
 def key_value(given: str) -> tuple[str, object]:

@@ -58,6 +58,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   )
   add('--json', type=pathlib.Path, help='write all of it there')
   add('--markdown', type=pathlib.Path, help='write the table there')
+  parser.complete()
   known, rest = parser.parse_known_args(arguments)
   for word in rest:
     if word.startswith('-') and not word.lstrip('-').startswith('config'):

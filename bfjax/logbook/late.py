@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 import jax
 
-_STEPS = 4  # that may be under way beyond what has been looked at
+# Steps that may be under way beyond what has been looked at. The virtual devices
+# of a CPU share its threads: of several steps under way, each may hold some of
+# those that the collectives of another wait for, without end.
+_STEPS, _STEPS_ON_CPU = 4, 1
 
 
 class Late:
@@ -17,6 +20,8 @@ class Late:
 
   def __init__(self):
     self._looks = collections.deque()
+    is_cpu = jax.default_backend() == 'cpu'
+    self._steps = _STEPS_ON_CPU if is_cpu else _STEPS
 
   def put(self, done: int, values, look: Callable[[], None]) -> None:
     """Has `look` called once `values`, arrays of step `done`, are there.
@@ -30,7 +35,7 @@ class Late:
 
   def keep_up(self, done: int) -> None:
     """Looks at what is there; waits only for what is older than some steps."""
-    self.settle(done - _STEPS)
+    self.settle(done - self._steps)
     while self._looks and all(x.is_ready() for x in self._looks[0][1]):
       self._looks.popleft()[2]()
 
