@@ -143,7 +143,8 @@ def _train(config, workdir, run, benchmarks, manager, state, first_step):
         benchmarks.images.num_rows,
         eval_period,
       )
-    looks, stops_early = late.Late(), config.on_collapse == 'stop'
+    looks = late.Late(late.most_under_way())
+    stops_early = config.on_collapse == 'stop'
     ahead = book.spent.on_each('input', feed.ahead(batches, run.recipe.mesh))
     _log.info('Compiling the training step')
     for done, batch in enumerate(ahead, start=first_step + 1):

@@ -62,7 +62,7 @@ class Computed:
 
 def test_results_are_looked_at_in_order_and_none_too_late(monkeypatch):
   monkeypatch.setattr(late.jax, 'Array', Computed)
-  looks, seen, arrays = late.Late(), [], []
+  looks, seen, arrays = late.Late(4), [], []
   for done in range(1, 9):
     arrays.append(Computed())
     looks.put(done, {'loss': arrays[-1]}, lambda done=done: seen.append(done))

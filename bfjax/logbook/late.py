@@ -5,10 +5,14 @@ from collections.abc import Callable
 
 import jax
 
-# Steps that may be under way beyond what has been looked at. The virtual devices
-# of a CPU share its threads: of several steps under way, each may hold some of
-# those that the collectives of another wait for, without end.
-_STEPS, _STEPS_ON_CPU = 4, 1
+
+def most_under_way() -> int:
+  """How many steps may be under way beyond what has been looked at.
+
+  The virtual devices of a CPU share its threads: of several steps, each may
+  hold some of those that the collectives of another wait for, without end.
+  """
+  return 1 if jax.default_backend() == 'cpu' else 4
 
 
 class Late:
@@ -18,10 +22,10 @@ class Late:
   a few steps are under way.
   """
 
-  def __init__(self):
+  def __init__(self, steps: int):
+    """Lets so many steps be under way."""
     self._looks = collections.deque()
-    is_cpu = jax.default_backend() == 'cpu'
-    self._steps = _STEPS_ON_CPU if is_cpu else _STEPS
+    self._steps = steps
 
   def put(self, done: int, values, look: Callable[[], None]) -> None:
     """Has `look` called once `values`, arrays of step `done`, are there.
