@@ -92,7 +92,7 @@ def align(
 class _Lines:
   """A list that grows line by line, and is gone on with after a kill."""
 
-  def __init__(self, path, header):
+  def __init__(self, path: pathlib.Path, header: str):
     self.done: dict[str, str] = {}  # path -> the rest of its line
     lines = [header]
     if path.exists():
