@@ -1,12 +1,11 @@
 """The page of a run or of a cleaned set, made again from its folder."""
 
-import ast
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from bfjax import defaults, errors, setup, text
+from bfjax import command, defaults, errors, setup, text
 from bfjax.cleaning import othersets
 from bfjax.data import labelled, selection, sources
 from bfjax.datasets import ondisk
@@ -50,7 +49,7 @@ def open_set(settings: Mapping) -> labelled.Source:
     UserError: if it cannot be opened.
   """
   if settings['source']:
-    options = dict(map(_option, settings['option']))
+    options = dict(map(command.key_value, settings['option']))
     return sources.build(settings['source'], **options)
   if settings['root']:
     names = ('list', 'dataset', 'format')
@@ -80,14 +79,3 @@ def _others(summary: Mapping) -> dict[str, labelled.Images]:
     if not (pathlib.Path(name) / store.FEATURES).exists()
     and (images := othersets.open_people(name).images) is not None
   }
-
-
-def _option(given: str) -> tuple[str, object]:
-  """'key=value'; the value a Python literal, or else text."""
-  key, equals, value = given.partition('=')
-  if not equals:
-    raise errors.UserError(f'--option {given}: expected KEY=VALUE.')
-  try:
-    return key, ast.literal_eval(value)
-  except (ValueError, SyntaxError):
-    return key, value

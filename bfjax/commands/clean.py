@@ -23,9 +23,8 @@ is of nobody in the set, or cannot be told, is left out.
 import argparse
 import pathlib
 
-import numpy as np
-
 from bfjax import command, errors
+from bfjax.commands.parts import setoptions
 
 USES_JAX = True
 _SHARES = {
@@ -50,19 +49,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     'the images, unless they are those of the run'
   ).add_argument
   add('--root', default='', help='folder, list, .rec or TFDS folder')
-  add('--list', default='', help='lines `path  label`, as data.list')
-  add('--dataset', default='', help='of a TFDS data_dir: name or name:version')
-  add('--split', default='', help='of a TFDS set (train)')
-  add('--from', dest='format', default='', help='list, folder, recordio, tfds')
   add('--truth', default='', help='lines `path  true label`, where it is known')
-  add('--source', default='', help='or: a file of bfjax/data/sources, and')
-  add(
-    '--option',
-    action='append',
-    default=[],
-    metavar='KEY=VALUE',
-    help='its options',
-  )
+  setoptions.add(add)
 
   _add_decisions(parser)
   add = parser.add_argument_group('what is written').add_argument
@@ -114,6 +102,7 @@ def main(arguments: argparse.Namespace) -> None:
   """
   _check(arguments)
   # After the runtime's flags are set.
+  from bfjax import pages
   from bfjax.cleaning import (
     comparing,
     judging,
@@ -124,7 +113,7 @@ def main(arguments: argparse.Namespace) -> None:
     verdicts,
   )
 
-  out, source = arguments.out, _open(arguments)
+  out, source = arguments.out, pages.open_set(vars(arguments))
   by = steps.Embedding(
     *(getattr(arguments, x) for x in steps.Embedding._fields)
   )
@@ -193,37 +182,6 @@ def _check(arguments) -> None:
     if getattr(arguments, name) and not arguments.root:
       option = {'format': 'from'}.get(name, name)
       raise errors.UserError(f'--{option} needs --root.')
-
-
-def _open(arguments):
-  """The set to be cleaned; that of the run, with the labels it was given."""
-  from bfjax import defaults, setup
-  from bfjax.data import selection, sources
-  from bfjax.datasets import ondisk
-
-  if arguments.source:
-    options = dict(map(command.key_value, arguments.option))
-    return sources.build(arguments.source, **options)
-  if arguments.root:
-    found = ondisk.detect(
-      arguments.root,
-      list=arguments.list,
-      dataset=arguments.dataset,
-      format=arguments.format,
-    )
-    return ondisk.open_source(
-      found, truth=arguments.truth, split=arguments.split
-    )
-  path = arguments.model / 'config.json'
-  if not path.exists():
-    raise errors.UserError(
-      f'{arguments.model} is no run whose config.json would say which images: '
-      'give --root or --source.'
-    )
-  source, given = setup.open_source(defaults.read_config(path), arguments.model)
-  if np.array_equal(given, source.labels):
-    return source
-  return selection.select(source, labels=given)
 
 
 def _pack(arguments, source, made, compared) -> str:

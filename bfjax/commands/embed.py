@@ -23,6 +23,7 @@ import argparse
 import pathlib
 
 from bfjax import command, errors, runtime, watched
+from bfjax.commands.parts import setoptions
 
 USES_JAX = True
 
@@ -36,19 +37,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
   add = parser.add_argument_group('the images').add_argument
   add('--root', default='', help='folder, list, .rec, TFDS folder or .bin')
-  add('--list', default='', help='lines `path  label`, as data.list')
   add('--paths', default='', help='lines `path`, or a folder of images')
-  add('--dataset', default='', help='of a TFDS data_dir: name or name:version')
-  add('--split', default='', help='of a TFDS set (train)')
-  add('--from', dest='format', default='', help='list, folder, recordio, tfds')
-  add('--source', default='', help='or: a file of bfjax/data/sources, and')
-  add(
-    '--option',
-    action='append',
-    default=[],
-    metavar='KEY=VALUE',
-    help='its options; several times',
-  )
+  setoptions.add(add)
 
   add = parser.add_argument_group('the features').add_argument
   add('--out', required=True, type=pathlib.Path, help='the folder')
