@@ -11,24 +11,18 @@ import json
 import sys
 
 import jax
-from jax.experimental import topologies
 
 from bfjax import sharding
 from bfjax.heads import margins, penalties, rules, softmax
-from bfjax.planning import cards, costs, hlo
+from bfjax.planning import cards, compiling, costs, hlo
 
 DIM, CARDS_OF_A_HOST = 512, 8
 
 
 def compile_head(hosts, num_classes, rows, chunk):
   """BoundaryFace, forward and backward, for all cards of so many hosts."""
-  topology = topologies.get_topology_desc(
-    'h100',
-    'cuda',
-    target_config=cards.read('h100').target,
-    topology=f'1x{hosts}x{CARDS_OF_A_HOST}',
-  )
-  mesh = sharding.make_mesh(list(topology.devices))
+  count = hosts * CARDS_OF_A_HOST
+  mesh = sharding.make_mesh(compiling.devices(cards.read('h100'), count))
   head = softmax.Head(
     mesh,
     margin=margins.build('arcface'),

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import cases
 from bfjax import sharding
 from bfjax.heads import classes, margins, penalties, rules, samples, softmax
 
@@ -15,13 +16,7 @@ MASK = np.arange(ROWS) < ROWS - 3
 
 
 def noisy_case():
-  """Rows near their true centre; every second label is flipped."""
-  rng = np.random.default_rng(2)
-  centres = rng.normal(size=(CLASSES, DIM))
-  label = rng.integers(0, CLASSES, ROWS)
-  embedding = centres[label] + 0.8 * rng.normal(size=(ROWS, DIM))
-  label[::2] = (label[::2] + 1 + rng.integers(0, CLASSES - 1)) % CLASSES
-  return 9 * embedding, centres, label.astype('i4')
+  return cases.noisy(ROWS, DIM, CLASSES)
 
 
 def drawn(sampling, *positives, draw=DRAW, count=CLASSES, first=0):

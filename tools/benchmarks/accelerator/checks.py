@@ -37,13 +37,7 @@ def run(found: sizes.Sizes) -> list[Check]:
 
 
 def _case():
-  """Rows near their true centre; every second label is wrong."""
-  rng = np.random.default_rng(2)
-  centres = rng.normal(size=(CLASSES, DIM))
-  label = rng.integers(0, CLASSES, ROWS)
-  embedding = centres[label] + 0.8 * rng.normal(size=(ROWS, DIM))
-  label[::2] = (label[::2] + 1 + rng.integers(0, CLASSES - 1)) % CLASSES
-  return 9 * embedding, centres, label.astype('i4')
+  return backbone.oracle('cases').noisy(ROWS, DIM, CLASSES)
 
 
 def _heads() -> Check:
